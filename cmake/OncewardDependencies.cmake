@@ -1,0 +1,16 @@
+# Every library we use, found once. Boost is used for its headers only; fmt, pugixml, date, SQLiteCpp
+# stay behind our own headers and reach a user of the static libraries as link dependencies alone.
+find_package(Threads REQUIRED)
+find_package(Boost 1.75 REQUIRED)
+find_package(fmt REQUIRED)
+find_package(pugixml REQUIRED)
+find_package(date REQUIRED)
+
+# As system headers, and private to the targets that name it: nothing of Boost's path is exported.
+add_library(onceward_boost INTERFACE)
+target_include_directories(onceward_boost SYSTEM INTERFACE ${Boost_INCLUDE_DIRS})
+
+if(ONCEWARD_SQLITE)
+  find_package(SQLite3 REQUIRED)
+  find_package(SQLiteCpp REQUIRED)
+endif()
