@@ -12,6 +12,7 @@ inline constexpr std::size_t batch_operations = 1024;       ///< operations of o
 inline constexpr std::size_t span_batches = 4096;           ///< batches of one commit
 inline constexpr std::size_t span_reads = 16384;            ///< records of one read
 inline constexpr std::size_t page_records = 1000;           ///< records of one scan or due page
+inline constexpr std::int64_t duration_us = std::int64_t{100} * 365 * 86400 * 1000000;  ///< due and expiry
 inline constexpr std::uint32_t default_shards = 64;         ///< shards of a new storage
 inline constexpr std::uint32_t most_shards = 16384;
 

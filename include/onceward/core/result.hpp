@@ -143,6 +143,12 @@ class [[nodiscard]] Result<void> {
   const Error& error() const& noexcept { return *error_; }
   Error&& error() && noexcept { return std::move(*error_); }
 
+  template <class F>
+  Result transform_error(F&& change) && {
+    if (has_value()) return {};
+    return Unexpected(std::forward<F>(change)(std::move(*error_)));
+  }
+
  private:
   std::unique_ptr<Error> error_;
 };

@@ -14,8 +14,8 @@ namespace onceward::sqlite {
 enum class Synchronous { normal, full };
 
 struct Options {
-  Shard shards = limits::default_shards;  ///< of a new file; an existing file keeps and enforces its own
-  bool any_shards = true;                 ///< accept the file's own count where it differs from `shards`
+  /// Unset: 64 for a new file, the file's own count for an existing one. Set: another count is refused.
+  std::optional<Shard> shards{};
   Synchronous synchronous = Synchronous::full;
   Duration busy_timeout = std::chrono::seconds(5);  ///< wait for another process's transaction
   std::int64_t cache_kib = 8192;                    ///< page cache of the writing connection

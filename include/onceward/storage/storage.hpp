@@ -57,7 +57,7 @@ class Storage {
   virtual Result<CommitAnswer> commit(std::span<const Batch> batches) = 0;
 
   /// Reads records, of any partitions, in one round trip. Sees every commit that was answered before.
-  /// Records of one partition are read at one moment.
+  /// Neighbouring references to one partition are read at one moment.
   virtual Result<ReadAnswer> read(std::span<const RecordRef> records) = 0;
 
   /// Reads up to `limit` (1..limits::page_records) records of a partition whose key begins with `prefix`,
