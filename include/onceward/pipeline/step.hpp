@@ -1,0 +1,131 @@
+#pragma once
+#include <onceward/core/clock.hpp>
+#include <onceward/core/result.hpp>
+#include <onceward/expr/value.hpp>
+
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace onceward {
+
+/// What a second call of a step does, and so what a runner may do when it does not know whether the first
+/// one took effect.
+enum class Effect : std::uint8_t {
+  pure,        ///< no effect outside; may run any number of times
+  idempotent,  ///< the downstream knows tokens: a second call with the same token has no second effect
+};
+
+/// One argument or result member of a step.
+struct StepField {
+  std::string name;
+  Value::Kind kind = Value::Kind::string;
+  bool required = true;
+};
+
+/// What a step is: fixed for the life of the object.
+struct StepSpec {
+  std::string name;  ///< "grant-points@1": lower-case words and digits joined by '-', then '@' and a version
+  std::vector<StepField> arguments{};
+  std::vector<StepField> results{};
+  Effect effect = Effect::idempotent;
+  Duration dedup_window = std::chrono::hours(24 * 30);  ///< how long the downstream remembers a token
+};
+
+/// The effect took place; `result` is a map (or null) that later steps read as steps.<id>.<name>.
+struct Done {
+  Value result{};
+};
+/// It did not take place now, but may later: try again after the retry policy's delay, or exactly `after`.
+struct Retry {
+  std::string reason;
+  std::optional<Duration> after{};
+};
+/// It will never take place: the run fails with this code. No retry.
+struct Reject {
+  std::string code;
+  std::string message;
+};
+/// Nobody knows whether it took place (a lost reply, an exception): it is tried again with the same token.
+struct Unknown {
+  std::string reason;
+};
+/// It takes time: look again after this long; counts as no attempt.
+struct Park {
+  Duration again_in = std::chrono::seconds(1);
+};
+using StepOutcome = std::variant<Done, Retry, Reject, Unknown, Park>;
+
+/// What a step sees of its run. Valid during one call, on the thread of that call.
+class StepContext {
+ public:
+  StepContext(std::string_view pipeline, std::string_view run, std::string_view step, std::string_view token,
+              const Value& arguments, int attempt, std::stop_token stop = {}) noexcept
+      : pipeline_(pipeline), run_(run), step_(step), token_(token), arguments_(arguments), attempt_(attempt),
+        stop_(std::move(stop)) {}
+
+  [[nodiscard]] std::string_view pipeline() const noexcept { return pipeline_; }
+  [[nodiscard]] std::string_view run_key() const noexcept { return run_; }
+  [[nodiscard]] std::string_view step_id() const noexcept { return step_; }
+  /// Names this effect: 32 hexadecimal digits, equal on every attempt, after every crash, on every machine.
+  /// Pass it to the downstream; it must answer a second call with the first one's result.
+  [[nodiscard]] std::string_view token() const noexcept { return token_; }
+  /// 1 on the first try. For logs; never part of what the downstream dedupes by.
+  [[nodiscard]] int attempt() const noexcept { return attempt_; }
+  [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
+
+  /// All arguments, a map checked against the spec.
+  [[nodiscard]] const Value& arguments() const noexcept { return arguments_; }
+  /// One argument as bool, std::int64_t, int, double or std::string.
+  /// Throws std::invalid_argument where it is not there, of another kind, or does not fit: the spec promised it.
+  template <class T>
+  [[nodiscard]] T arg(std::string_view name) const;
+  /// As arg, empty where the argument was not given or is null.
+  template <class T>
+  [[nodiscard]] std::optional<T> optional_arg(std::string_view name) const;
+
+ private:
+  std::string_view pipeline_, run_, step_, token_;
+  const Value& arguments_;
+  int attempt_;
+  std::stop_token stop_;
+};
+
+/// One effect, implemented by the application. One object serves every run, from any thread at once.
+class Step {
+ public:
+  virtual ~Step() = default;
+  [[nodiscard]] virtual StepSpec spec() const = 0;
+  /// Causes the effect named by step.token(). An exception counts as Unknown (idempotent) or Retry (pure).
+  virtual StepOutcome run(StepContext& step) = 0;
+
+ protected:
+  Step() = default;
+  Step(const Step&) = default;
+  Step& operator=(const Step&) = default;
+};
+
+/// The steps an application offers to its pipelines, by spec name. Fill it at start-up; afterwards any
+/// number of threads may read it. It must outlive every plan compiled against it.
+class StepRegistry {
+ public:
+  /// Errors: invalid_argument (a malformed spec), conflict (a step of that name is there).
+  Result<void> add(std::unique_ptr<Step> step);
+
+  struct Entry {
+    StepSpec spec;
+    std::unique_ptr<Step> step;
+  };
+  /// Null where there is none.
+  [[nodiscard]] const Entry* find(std::string_view name) const noexcept;
+  [[nodiscard]] std::vector<std::string_view> names() const;
+
+ private:
+  std::vector<std::unique_ptr<Entry>> entries_;
+};
+
+}  // namespace onceward
