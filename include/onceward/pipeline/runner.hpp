@@ -127,8 +127,9 @@ class Runner {
 
 /// The key of a run's record in its partition.
 [[nodiscard]] std::string run_record_key(std::string_view pipeline, std::string_view key);
-/// The token of a step: 32 hexadecimal digits of SHA-256 over (namespace, pipeline, run key, step id, "do").
-[[nodiscard]] std::string step_token(std::string_view name_space, std::string_view pipeline, std::string_view run_key,
-                                     std::string_view step_id);
+/// The token of a step: 32 hexadecimal digits of SHA-256 over the parts (namespace, pipeline, partition, run key,
+/// step id, "do"). The partition belongs to a run's identity: equal keys of two merchants never share a token.
+[[nodiscard]] std::string step_token(std::string_view name_space, std::string_view pipeline,
+                                     std::string_view partition, std::string_view run_key, std::string_view step_id);
 
 }  // namespace onceward
