@@ -1,0 +1,260 @@
+#include <onceward/storage/sqlite.hpp>
+
+#include "storage/combiner.hpp"
+#include "storage/sqlite/errors.hpp"
+#include "storage/sqlite/schema.hpp"
+#include "storage/sqlite/tables.hpp"
+
+#include <SQLiteCpp/Database.h>
+#include <SQLiteCpp/Transaction.h>
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <filesystem>
+#include <mutex>
+
+namespace onceward::sqlite {
+namespace {
+
+using detail::attempt;
+using detail::TableReader;
+using detail::TableWriter;
+
+constexpr auto purge_interval = std::chrono::seconds(1);
+constexpr std::size_t purge_records = 256;
+constexpr std::size_t most_readers = 8;
+constexpr int checkpoint_pages = 4000;
+
+/// A commit of one caller on its way through the combiner.
+struct CommitRequest {
+  std::span<const Batch> batches;
+  Result<CommitAnswer> answer = CommitAnswer{};
+};
+
+int milliseconds(Duration duration) noexcept {
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+/// Takes the lock of the file's transaction at once, so that it never has to be upgraded.
+class WriteTransaction {
+ public:
+  explicit WriteTransaction(SQLite::Database& database) : database_(database) { database_.exec("BEGIN IMMEDIATE"); }
+  ~WriteTransaction() {
+    if (!ended_) database_.tryExec("ROLLBACK");
+  }
+  WriteTransaction(const WriteTransaction&) = delete;
+  WriteTransaction& operator=(const WriteTransaction&) = delete;
+  void commit() {
+    database_.exec("COMMIT");
+    ended_ = true;
+  }
+
+ private:
+  SQLite::Database& database_;
+  bool ended_ = false;
+};
+
+/// One connection for reading, with its statements.
+struct Reader {
+  Reader(const std::string& path, const Options& options, Shard shards)
+      : database(path, SQLite::OPEN_READONLY | SQLite::OPEN_NOMUTEX, milliseconds(options.busy_timeout)),
+        tables(database, shards) {}
+  SQLite::Database database;
+  TableReader tables;
+};
+
+class SqliteStorage final : public Storage {
+ public:
+  SqliteStorage(std::string path, const Options& options, std::unique_ptr<SQLite::Database> database,
+                const detail::Schema& schema)
+      : path_(std::move(path)),
+        options_(options),
+        clock_(options.clock != nullptr ? *options.clock : own_clock_),
+        shards_(schema.shards),
+        database_(std::move(database)),
+        writer_(*database_, schema.shards),
+        own_reader_(*database_, schema.shards) {
+    // Where the machine's clock stepped back since the file was written, this process counts on from there.
+    const Timestamp reached{Duration(schema.high)};
+    if (reached > clock_.now()) ahead_ = reached - clock_.now();
+  }
+
+  Result<CommitAnswer> commit(std::span<const Batch> batches) override {
+    if (auto checked = check_commit(batches); !checked) return fail(std::move(checked).error());
+    if (batches.empty()) return CommitAnswer{now(), {}};
+    CommitRequest request{batches};
+    combiner_.run(request, [this](std::span<CommitRequest* const> group) { commit_group(group); });
+    return std::move(request.answer);
+  }
+
+  Result<ReadAnswer> read(std::span<const RecordRef> records) override {
+    if (auto checked = check_read(records); !checked) return fail(std::move(checked).error());
+    ReadAnswer answer;
+    return with_reader("reading records", answer, [&](TableReader& reader) { reader.read(records, answer); });
+  }
+
+  Result<ScanPage> scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
+                        std::size_t limit) override {
+    if (auto checked = check_scan(partition, prefix, cursor, limit); !checked) {
+      return fail(std::move(checked).error());
+    }
+    ScanPage page;
+    return with_reader("scanning a partition", page,
+                       [&](TableReader& reader) { reader.scan(partition, prefix, cursor, limit, page); });
+  }
+
+  Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
+    if (auto checked = check_due(shards, limit, shards_); !checked) return fail(std::move(checked).error());
+    DuePage page;
+    return with_reader("reading due records", page, [&](TableReader& reader) { reader.due(shards, limit, page); });
+  }
+
+  [[nodiscard]] Shard shard_count() const noexcept override { return shards_; }
+
+ private:
+  [[nodiscard]] Timestamp now() const noexcept { return clock_.now() + ahead_; }
+
+  /// One transaction for every request of the group; where it fails, nothing of any of them happened.
+  void commit_group(std::span<CommitRequest* const> group) {
+    const std::lock_guard lock(connection_);
+    bool committing = false;
+    auto done = attempt("committing", path_, [&]() -> Result<void> {
+      // First without savepoints, which cost a copy of every page; few batches are refused after a write.
+      if (!write_group(group, TableWriter::Undo::report, committing)) {
+        write_group(group, TableWriter::Undo::savepoint, committing);
+      }
+      return {};
+    });
+    if (done) return;
+    // A COMMIT that failed in the file system may still be found whole when the file is opened again.
+    const bool lost = committing && (done.error().native_code & 0xff) == SQLITE_IOERR;
+    if (lost) done.error().code = ErrorCode::in_doubt;
+    for (auto* request : group) request->answer = fail(done.error());
+  }
+
+  bool write_group(std::span<CommitRequest* const> group, TableWriter::Undo undo, bool& committing) {
+    WriteTransaction transaction(*database_);
+    const Timestamp moment = now();
+    writer_.start(moment, writer_.stored_high());
+    for (auto* request : group) {
+      CommitAnswer answer{moment, {}};
+      answer.batches.resize(request->batches.size());
+      for (std::size_t i = 0; i < request->batches.size(); ++i) {
+        if (!writer_.apply(request->batches[i], undo, answer.batches[i])) return false;
+      }
+      request->answer = std::move(answer);
+    }
+    writer_.store_high();
+    if (moment - purged_ >= purge_interval) {
+      writer_.purge(purge_records);
+      purged_ = moment;
+    }
+    committing = true;
+    transaction.commit();
+    return true;
+  }
+
+  /// Reads on the writing connection while nobody commits, since its page cache is warm, else on another one.
+  template <class Answer, class Work>
+  Result<Answer> with_reader(std::string_view doing, Answer& answer, const Work& work) {
+    return attempt(doing, path_, [&]() -> Result<Answer> {
+      if (std::unique_lock lock(connection_, std::try_to_lock); lock.owns_lock()) {
+        answer.now = now();
+        work(own_reader_);
+        return std::move(answer);
+      }
+      auto reader = take_reader();
+      answer.now = now();
+      work(reader->tables);
+      give_reader(std::move(reader));
+      return std::move(answer);
+    });
+  }
+
+  std::unique_ptr<Reader> take_reader() {
+    {
+      const std::lock_guard lock(readers_mutex_);
+      if (!readers_.empty()) {
+        auto reader = std::move(readers_.back());
+        readers_.pop_back();
+        return reader;
+      }
+    }
+    return std::make_unique<Reader>(path_, options_, shards_);
+  }
+
+  void give_reader(std::unique_ptr<Reader> reader) {
+    const std::lock_guard lock(readers_mutex_);
+    if (readers_.size() < most_readers) readers_.push_back(std::move(reader));
+  }
+
+  std::string path_;
+  Options options_;
+  SystemClock own_clock_;
+  const Clock& clock_;
+  Duration ahead_{};
+  Shard shards_;
+  std::mutex connection_;  ///< of database_, writer_, own_reader_ and purged_
+  std::unique_ptr<SQLite::Database> database_;
+  TableWriter writer_;
+  TableReader own_reader_;
+  Timestamp purged_{};
+  storage_detail::Combiner<CommitRequest> combiner_;
+  std::mutex readers_mutex_;
+  std::vector<std::unique_ptr<Reader>> readers_;
+};
+
+/// What can be known of the path before SQLite touches it.
+Result<void> check_path(const std::string& path) {
+  const auto refuse = [&](ErrorCode code, std::string_view why) {
+    return fail(code, fmt::format("SQLite file \"{}\": {}", path, why));
+  };
+  if (path.empty()) return refuse(ErrorCode::invalid_argument, "the path is empty; name a file");
+  if (path == ":memory:") return refuse(ErrorCode::invalid_argument, "use the storage \"memory:\" instead");
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) return {};
+  if (std::filesystem::is_directory(status)) return refuse(ErrorCode::invalid_argument, "it is a folder; name a file");
+  using Perms = std::filesystem::perms;
+  // Root may write a file that is marked read-only; the mark is a wish all the same.
+  constexpr auto writable = Perms::owner_write | Perms::group_write | Perms::others_write;
+  if ((status.permissions() & writable) == Perms::none) {
+    return refuse(ErrorCode::unavailable, "it is marked read-only; make it writable or name another file");
+  }
+  return {};
+}
+
+/// The schema, checked and created before anything else about the file is changed.
+Result<detail::Schema> prepare(SQLite::Database& database, const Options& options) {
+  {
+    // A file of a newer format or another shard count is refused before the first write.
+    SQLite::Transaction looking(database);
+    if (database.tableExists("onceward_meta")) {
+      auto schema = detail::ensure_schema(database, options);
+      if (!schema) return schema;
+    }
+  }
+  if (database.execAndGet("PRAGMA journal_mode").getString() != "wal") database.exec("PRAGMA journal_mode = WAL");
+  database.exec(options.synchronous == Synchronous::full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+  database.exec(fmt::format("PRAGMA cache_size = -{}", options.cache_kib));
+  database.exec(fmt::format("PRAGMA wal_autocheckpoint = {}", checkpoint_pages));
+  WriteTransaction transaction(database);
+  auto schema = detail::ensure_schema(database, options);
+  if (schema) transaction.commit();
+  return schema;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Storage>> open(const std::string& path, Options options) {
+  if (auto checked = check_path(path); !checked) return fail(std::move(checked).error());
+  return attempt("opening", path, [&]() -> Result<std::unique_ptr<Storage>> {
+    auto database = std::make_unique<SQLite::Database>(
+        path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX, milliseconds(options.busy_timeout));
+    auto schema = prepare(*database, options);
+    if (!schema) return fail(std::move(schema).error());
+    return std::unique_ptr<Storage>(std::make_unique<SqliteStorage>(path, options, std::move(database), *schema));
+  });
+}
+
+}  // namespace onceward::sqlite

@@ -1,0 +1,291 @@
+#include "storage/sqlite/tables.hpp"
+
+#include <onceward/core/digest.hpp>
+
+#include "storage/counter.hpp"
+#include "storage/due_page.hpp"
+
+#include <SQLiteCpp/Database.h>
+#include <sqlite3.h>
+
+namespace onceward::sqlite::detail {
+namespace {
+
+std::int64_t micros(Timestamp time) noexcept { return time.time_since_epoch().count(); }
+
+std::optional<Timestamp> time_of(const SQLite::Column& column) {
+  if (column.isNull()) return std::nullopt;
+  return Timestamp(Duration(column.getInt64()));
+}
+
+void bind_time(SQLite::Statement& statement, int place, Timestamp now, const std::optional<Duration>& after) {
+  if (after) {
+    statement.bind(place, micros(now + *after));
+  } else {
+    statement.bind(place);
+  }
+}
+
+/// Resets a statement when the work with it ends, also by an exception: an unfinished one blocks the commit.
+class Use {
+ public:
+  explicit Use(SQLite::Statement& statement) noexcept : statement_(statement) {}
+  ~Use() { statement_.tryReset(); }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  SQLite::Statement& statement_;
+};
+
+int execute(SQLite::Statement& statement) {
+  const Use use(statement);
+  return statement.exec();
+}
+
+/// Several reads at one moment. Inside a transaction of the caller's they are that already.
+class Snapshot {
+ public:
+  Snapshot(SQLite::Database& database, SQLite::Statement& begin, SQLite::Statement& end)
+      : end_(sqlite3_get_autocommit(database.getHandle()) != 0 ? &end : nullptr) {
+    if (end_ != nullptr) execute(begin);
+  }
+  ~Snapshot() {
+    if (end_ == nullptr) return;
+    end_->tryExecuteStep();  // ends a transaction that wrote nothing: there is nothing to lose
+    end_->tryReset();
+  }
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+ private:
+  SQLite::Statement* end_;
+};
+
+}  // namespace
+
+TableReader::TableReader(SQLite::Database& database, Shard shards)
+    : database_(database),
+      shards_(shards),
+      begin_(database, "BEGIN"),
+      end_(database, "COMMIT"),
+      find_(database,
+            "SELECT value, revision, due, expires FROM onceward_record WHERE partition = ? AND key = ? "
+            "AND (expires IS NULL OR expires > ?)"),
+      scan_(database,
+            "SELECT key, value, revision, due, expires FROM onceward_record WHERE partition = ? AND key >= ? "
+            "AND (expires IS NULL OR expires > ?) ORDER BY key"),
+      due_(database,
+           "SELECT partition, key, due FROM onceward_record INDEXED BY onceward_due WHERE shard = ? "
+           "AND due IS NOT NULL AND due <= ? AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT ?"),
+      next_due_(database,
+                "SELECT due FROM onceward_record INDEXED BY onceward_due WHERE shard = ? AND due IS NOT NULL "
+                "AND due > ? ORDER BY due LIMIT 1") {}
+
+std::optional<Record> TableReader::find(std::string_view partition, std::string_view key, Timestamp now) {
+  const Use use(find_);
+  partition_ = partition;
+  key_ = key;
+  find_.bindNoCopy(1, partition_);
+  find_.bindNoCopy(2, key_);
+  find_.bind(3, micros(now));
+  if (!find_.executeStep()) return std::nullopt;
+  return Record{std::string(key), find_.getColumn(0).getString(), find_.getColumn(1).getInt64(),
+                time_of(find_.getColumn(2)), time_of(find_.getColumn(3))};
+}
+
+void TableReader::read(std::span<const RecordRef> records, ReadAnswer& answer) {
+  const Snapshot snapshot(database_, begin_, end_);
+  answer.records.reserve(records.size());
+  for (const auto& record : records) answer.records.push_back(find(record.partition, record.key, answer.now));
+}
+
+void TableReader::scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
+                       std::size_t limit, ScanPage& page) {
+  const Use use(scan_);
+  partition_ = partition;
+  key_ = prefix;
+  if (!cursor.empty() && cursor >= prefix) key_.assign(cursor).push_back('\0');  // the next key in byte order
+  scan_.bindNoCopy(1, partition_);
+  scan_.bindNoCopy(2, key_);
+  scan_.bind(3, micros(page.now));
+  while (scan_.executeStep()) {
+    std::string key = scan_.getColumn(0).getString();
+    if (!key.starts_with(prefix)) return;
+    if (page.records.size() == limit) {
+      page.cursor = page.records.back().key;
+      return;
+    }
+    page.records.push_back({std::move(key), scan_.getColumn(1).getString(), scan_.getColumn(2).getInt64(),
+                            time_of(scan_.getColumn(3)), time_of(scan_.getColumn(4))});
+  }
+}
+
+void TableReader::due_of(Shard shard, std::size_t limit, DuePage& page) {
+  {
+    const Use use(due_);
+    due_.bind(1, static_cast<std::int64_t>(shard));
+    due_.bind(2, micros(page.now));
+    due_.bind(3, micros(page.now));
+    due_.bind(4, static_cast<std::int64_t>(limit) + 1);
+    while (due_.executeStep()) {
+      Record record{due_.getColumn(1).getString(), {}, absent, time_of(due_.getColumn(2)), {}};
+      page.entries.push_back({due_.getColumn(0).getString(), std::move(record)});
+    }
+  }
+  const Use use(next_due_);
+  next_due_.bind(1, static_cast<std::int64_t>(shard));
+  next_due_.bind(2, micros(page.now));
+  if (!next_due_.executeStep()) return;
+  const auto next = time_of(next_due_.getColumn(0));
+  if (!page.next || *next < *page.next) page.next = next;
+}
+
+void TableReader::due(std::span<const Shard> shards, std::size_t limit, DuePage& page) {
+  const Snapshot snapshot(database_, begin_, end_);
+  for (Shard shard = 0; shards.empty() && shard < shards_; ++shard) due_of(shard, limit, page);
+  for (const Shard shard : shards) due_of(shard, limit, page);
+  storage_detail::order_due_page(page, limit);
+  for (auto& entry : page.entries) entry.record = find(entry.partition, entry.record.key, page.now).value();
+}
+
+TableWriter::TableWriter(SQLite::Database& database, Shard shards)
+    : reader_(database, shards),
+      shards_(shards),
+      insert_(database,
+              "INSERT INTO onceward_record(partition, key, shard, value, revision, due, expires) "
+              "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
+      overwrite_(database,
+                 "UPDATE onceward_record SET value = ?, revision = ?, due = ?, expires = ? "
+                 "WHERE partition = ? AND key = ?"),
+      recount_(database, "UPDATE onceward_record SET value = ?, revision = ? WHERE partition = ? AND key = ?"),
+      replace_(database,
+               "UPDATE onceward_record SET value = ?, revision = ?, due = ?, expires = ? WHERE partition = ? "
+               "AND key = ? AND revision = ? AND (expires IS NULL OR expires > ?)"),
+      remove_(database,
+              "DELETE FROM onceward_record WHERE partition = ? AND key = ? AND revision = ? "
+              "AND (expires IS NULL OR expires > ?)"),
+      clock_(database, "SELECT high FROM onceward_clock WHERE id = 0"),
+      set_clock_(database, "UPDATE onceward_clock SET high = ? WHERE id = 0"),
+      purge_(database,
+             "DELETE FROM onceward_record WHERE (partition, key) IN (SELECT partition, key FROM onceward_record "
+             "WHERE expires <= ? LIMIT ?)"),
+      savepoint_(database, "SAVEPOINT onceward_batch"),
+      rollback_(database, "ROLLBACK TO onceward_batch"),
+      release_(database, "RELEASE onceward_batch") {}
+
+void TableWriter::start(Timestamp now, Revision high) {
+  now_ = now;
+  high_ = high;
+}
+
+Revision TableWriter::stored_high() {
+  const Use use(clock_);
+  return clock_.executeStep() ? clock_.getColumn(0).getInt64() : absent;
+}
+
+void TableWriter::store_high() {
+  set_clock_.bind(1, high_);
+  execute(set_clock_);
+}
+
+void TableWriter::purge(std::size_t limit) {
+  purge_.bind(1, micros(now_));
+  purge_.bind(2, static_cast<std::int64_t>(limit));
+  execute(purge_);
+}
+
+bool TableWriter::apply(const Batch& batch, Undo undo, BatchAnswer& answer) {
+  const bool guarded = undo == Undo::savepoint && batch.operations.size() > 1;
+  if (guarded) execute(savepoint_);
+  high_ = std::max(high_ + 1, micros(now_));
+  answer = {};
+  answer.revision = high_;
+  wrote_ = false;
+  for (std::size_t i = 0; i < batch.operations.size() && answer.applied(); ++i) {
+    if (run(batch, batch.operations[i], answer)) continue;
+    answer.refused = i;
+    answer.revision = absent;
+    answer.counters.clear();
+  }
+  if (guarded && !answer.applied()) execute(rollback_);
+  if (guarded) execute(release_);
+  return answer.applied() || guarded || !wrote_;
+}
+
+bool TableWriter::run(const Batch& batch, const Operation& operation, BatchAnswer& answer) {
+  switch (operation.kind) {
+    case Operation::Kind::insert: return insert(batch, operation, operation.value, answer);
+    case Operation::Kind::replace:
+      bind_content(replace_, 1, operation.value, operation.timing);
+      return change(replace_, 5, batch, operation, answer);
+    case Operation::Kind::remove: return change(remove_, 1, batch, operation, answer);
+    case Operation::Kind::require: return require(batch, operation, answer);
+    case Operation::Kind::add: return add(batch, operation, answer);
+  }
+  return false;
+}
+
+void TableWriter::bind_content(SQLite::Statement& statement, int first, const std::string& value,
+                               const Timing& timing) {
+  statement.bindNoCopy(first, value);
+  statement.bind(first + 1, high_);
+  bind_time(statement, first + 2, now_, timing.due_in);
+  bind_time(statement, first + 3, now_, timing.expires_in);
+}
+
+bool TableWriter::insert(const Batch& batch, const Operation& operation, const std::string& content,
+                         BatchAnswer& answer) {
+  insert_.bindNoCopy(1, batch.partition);
+  insert_.bindNoCopy(2, operation.key);
+  insert_.bind(3, static_cast<std::int64_t>(stable_hash(batch.partition) % shards_));
+  bind_content(insert_, 4, content, operation.timing);
+  if (execute(insert_) == 0) {
+    answer.found = reader_.find(batch.partition, operation.key, now_);
+    if (answer.found) return false;
+    bind_content(overwrite_, 1, content, operation.timing);
+    overwrite_.bindNoCopy(5, batch.partition);
+    overwrite_.bindNoCopy(6, operation.key);
+    execute(overwrite_);
+  }
+  return wrote_ = true;
+}
+
+bool TableWriter::change(SQLite::Statement& statement, int first, const Batch& batch, const Operation& operation,
+                         BatchAnswer& answer) {
+  statement.bindNoCopy(first, batch.partition);
+  statement.bindNoCopy(first + 1, operation.key);
+  statement.bind(first + 2, operation.expected);
+  statement.bind(first + 3, micros(now_));
+  if (execute(statement) == 1) return wrote_ = true;
+  answer.found = reader_.find(batch.partition, operation.key, now_);
+  return false;
+}
+
+bool TableWriter::require(const Batch& batch, const Operation& operation, BatchAnswer& answer) {
+  auto found = reader_.find(batch.partition, operation.key, now_);
+  if ((found ? found->revision : absent) == operation.expected) return true;
+  answer.found = std::move(found);
+  return false;
+}
+
+bool TableWriter::add(const Batch& batch, const Operation& operation, BatchAnswer& answer) {
+  auto found = reader_.find(batch.partition, operation.key, now_);
+  const auto current = found ? storage_detail::read_counter(found->value) : std::optional<std::int64_t>(0);
+  const auto sum = current ? storage_detail::add_to_counter(*current, operation) : std::nullopt;
+  if (!sum) {
+    answer.found = std::move(found);
+    return false;
+  }
+  answer.counters.push_back(*sum);
+  if (!found) return insert(batch, operation, std::to_string(*sum), answer);
+  const std::string value = std::to_string(*sum);
+  recount_.bindNoCopy(1, value);
+  recount_.bind(2, high_);
+  recount_.bindNoCopy(3, batch.partition);
+  recount_.bindNoCopy(4, operation.key);
+  execute(recount_);
+  return wrote_ = true;
+}
+
+}  // namespace onceward::sqlite::detail
