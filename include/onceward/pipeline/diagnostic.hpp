@@ -7,6 +7,15 @@
 
 namespace onceward {
 
+/// Where a definition stands in the text it was read from; 0 where it was made in code.
+/// Two definitions are equal wherever they stand, so all places compare equal.
+struct SourcePlace {
+  int line = 0;    ///< from 1
+  int column = 0;  ///< from 1, in bytes
+
+  friend constexpr bool operator==(const SourcePlace&, const SourcePlace&) noexcept { return true; }
+};
+
 /// One mistake in a definition, with its place.
 struct Diagnostic {
   std::string code;     ///< stable, such as "unknown-step"; docs/diagnostics.md lists them
