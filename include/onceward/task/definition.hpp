@@ -87,7 +87,8 @@ class Campaign {
                                   std::vector<Diagnostic>* diagnostics = nullptr);
 
   [[nodiscard]] const CampaignDefinition& definition() const noexcept;
-  [[nodiscard]] const task_detail::CompiledCampaign& compiled() const noexcept { return *compiled_; }
+  /// For the library's own use.
+  [[nodiscard]] std::shared_ptr<const task_detail::CompiledCampaign> shared() const noexcept { return compiled_; }
 
  private:
   explicit Campaign(std::shared_ptr<const task_detail::CompiledCampaign> compiled) noexcept

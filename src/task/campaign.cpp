@@ -1,0 +1,288 @@
+#include <onceward/task/definition.hpp>
+
+#include "task/progress.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+namespace onceward {
+namespace task_detail {
+namespace {
+
+constexpr std::size_t most_id_bytes = 64;
+constexpr std::size_t most_tasks = 10'000;
+constexpr std::size_t most_stages = 100;
+constexpr std::size_t most_rules = 100;
+
+bool is_id(std::string_view text) noexcept {
+  return !text.empty() && text.size() <= most_id_bytes && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+}
+
+/// Gathers every mistake of a campaign while it is compiled.
+class Compiler {
+ public:
+  Compiler(const StepRegistry& registry, std::span<const std::string> attributes)
+      : registry_(registry), attributes_(attributes.begin(), attributes.end()) {}
+
+  std::shared_ptr<const CompiledCampaign> compile(const CampaignDefinition& definition) {
+    if (!is_id(definition.merchant)) {
+      report({}, "bad-id", fmt::format("the merchant \"{}\" is no id", definition.merchant), id_hint);
+    }
+    auto zone = Zone::find(definition.timezone);
+    if (!zone) {
+      report({}, "unknown-timezone", zone.error().message, "");
+      return nullptr;
+    }
+    auto campaign = std::make_shared<CompiledCampaign>(definition, *std::move(zone));
+    compile_pipelines(*campaign);
+    std::set<std::string_view> ids;
+    if (definition.tasks.size() > most_tasks) {
+      report({}, "too-many", fmt::format("{} tasks; at most {} in one campaign", definition.tasks.size(), most_tasks), "");
+    }
+    for (const auto& task : campaign->definition.tasks) {
+      if (!ids.insert(task.id).second) {
+        report(task.place, "duplicate-task", fmt::format("the task \"{}\" is there twice", task.id), "give it another id");
+      }
+      compile_task(*campaign, task);
+    }
+    return diagnostics.empty() ? campaign : nullptr;
+  }
+
+  std::vector<Diagnostic> diagnostics;
+
+ private:
+  static constexpr std::string_view id_hint = "use 1 to 64 of a-z, 0-9, '-' and '_'";
+
+  void report(const SourcePlace& place, std::string code, std::string message, std::string_view hint) {
+    if (diagnostics.size() >= limits::diagnostics) return;
+    diagnostics.push_back({std::move(code), std::move(message), std::string(hint), place.line, place.column});
+  }
+
+  void compile_pipelines(CompiledCampaign& campaign) {
+    std::set<std::string_view> ids;
+    for (const auto& pipeline : campaign.definition.pipelines) {
+      if (!ids.insert(pipeline.id).second) {
+        report({}, "duplicate-pipeline", fmt::format("the pipeline \"{}\" is there twice", pipeline.id), "");
+      }
+      std::vector<Diagnostic> found;
+      auto plan = Plan::compile(pipeline, registry_, &found);
+      for (auto& diagnostic : found) diagnostics.push_back(std::move(diagnostic));
+      if (plan) campaign.plans.push_back(*std::move(plan));
+    }
+  }
+
+  std::optional<Expression> expression(const SourcePlace& place, std::string_view what, const std::string& text,
+                                       bool knows_user) {
+    auto parsed = Expression::parse(text);
+    if (!parsed) {
+      report(place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())), "");
+      return std::nullopt;
+    }
+    for (const auto& path : parsed->paths()) {
+      const std::string_view root = std::string_view(path).substr(0, path.find_first_of(".?["));
+      if (knows_user && root == "user") continue;
+      if (root != "event") {
+        report(place, "unknown-name", fmt::format("{} \"{}\" reads \"{}\"", what, text, path),
+               knows_user ? "it may read event.<attribute> and user" : "it may read event.<attribute>");
+        continue;
+      }
+      check_attribute(place, what, text, path);
+    }
+    return *std::move(parsed);
+  }
+
+  void check_attribute(const SourcePlace& place, std::string_view what, const std::string& text,
+                       const std::string& path) {
+    constexpr std::string_view prefix = "event.";
+    if (attributes_.empty() || !path.starts_with(prefix)) return;
+    std::string_view name = std::string_view(path).substr(prefix.size());
+    name = name.substr(0, name.find_first_of(".?["));
+    if (attributes_.contains(name)) return;
+    std::string known;
+    for (const auto& attribute : attributes_) known += (known.empty() ? "" : ", ") + attribute;
+    report(place, "unknown-attribute", fmt::format("{} \"{}\" reads event.{}, which no event has", what, text, name),
+           fmt::format("events have {}", known));
+  }
+
+  void compile_task(CompiledCampaign& campaign, const TaskDefinition& task) {
+    if (!is_id(task.id)) report(task.place, "bad-id", fmt::format("the task \"{}\" is no id", task.id), id_hint);
+    if (!is_id(task.version)) {
+      report(task.place, "bad-id", fmt::format("the version \"{}\" of task \"{}\" is no id", task.version, task.id),
+             id_hint);
+    }
+    if (task.starts && task.ends && *task.starts >= *task.ends) {
+      report(task.place, "bad-window", fmt::format("task \"{}\" ends before it starts", task.id), "");
+    }
+    if (task.quota && task.quota->limit < 1) {
+      report(task.place, "bad-quota", fmt::format("the quota of task \"{}\" is {}", task.id, task.quota->limit),
+             "a quota is at least 1");
+    }
+    if (task.rules.empty() || task.rules.size() > most_rules) {
+      report(task.place, "bad-rules", fmt::format("task \"{}\" has {} <on> rules", task.id, task.rules.size()),
+             fmt::format("give it 1 to {}", most_rules));
+    }
+    CompiledTask compiled{&task, Measure::sum, {}, {}};
+    compile_rules(task, compiled);
+    compile_stages(campaign, task, compiled);
+    for (std::size_t i = 0; i < task.rules.size(); ++i) {
+      campaign.by_event[task.rules[i].event].push_back({campaign.tasks.size(), i});
+    }
+    campaign.tasks.push_back(std::move(compiled));
+  }
+
+  static Measure measure_of(const EventRule& rule) noexcept {
+    if (!rule.distinct.empty()) return Measure::distinct;
+    return rule.streak != Period::once ? Measure::streak : Measure::sum;
+  }
+
+  void compile_rules(const TaskDefinition& task, CompiledTask& compiled) {
+    for (std::size_t i = 0; i < task.rules.size(); ++i) {
+      const auto& rule = task.rules[i];
+      if (rule.event.empty() || rule.event.size() > most_id_bytes) {
+        report(rule.place, "bad-event", fmt::format("an <on> of task \"{}\" names no event", task.id),
+               "write event=\"order.paid\"");
+      }
+      const int kinds = (rule.add.empty() ? 0 : 1) + (rule.distinct.empty() ? 0 : 1) + (rule.streak == Period::once ? 0 : 1);
+      if (kinds > 1) {
+        report(rule.place, "mixed-measure", fmt::format("an <on> of task \"{}\" has several of add, distinct, streak", task.id),
+               "keep one of them");
+      }
+      if (i == 0) {
+        compiled.measure = measure_of(rule);
+      } else if (measure_of(rule) != compiled.measure || rule.streak != task.rules[0].streak) {
+        report(rule.place, "mixed-measure", fmt::format("the <on> rules of task \"{}\" count in different ways", task.id),
+               "let all of them add, or count distinct values, or the same streak");
+      }
+      CompiledRule target;
+      target.streak = rule.streak;
+      if (!rule.when.empty()) target.when = expression(rule.place, "when", rule.when, false);
+      if (!rule.add.empty()) target.value = expression(rule.place, "add", rule.add, false);
+      if (!rule.distinct.empty()) target.value = expression(rule.place, "distinct", rule.distinct, false);
+      compiled.rules.push_back(std::move(target));
+    }
+  }
+
+  void compile_stages(const CompiledCampaign& campaign, const TaskDefinition& task, CompiledTask& compiled) {
+    if (task.stages.empty() || task.stages.size() > most_stages) {
+      report(task.place, "bad-stages", fmt::format("task \"{}\" has {} stages", task.id, task.stages.size()),
+             fmt::format("give it 1 to {}", most_stages));
+    }
+    std::int64_t before = 0;
+    for (const auto& stage : task.stages) {
+      if (stage.target <= before) {
+        report(stage.place, "bad-target", fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
+               "targets are at least 1 and grow from stage to stage");
+      }
+      before = stage.target;
+      if (compiled.measure != Measure::sum && stage.target > most_counted) {
+        report(stage.place, "bad-target", fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
+               fmt::format("distinct and streak count up to {}", most_counted));
+      }
+      const auto plan = std::find_if(campaign.plans.begin(), campaign.plans.end(), [&](const Plan& candidate) {
+        return candidate.definition().id == stage.pipeline;
+      });
+      if (plan == campaign.plans.end()) {
+        const bool written = std::any_of(campaign.definition.pipelines.begin(), campaign.definition.pipelines.end(),
+                                         [&](const PipelineDefinition& p) { return p.id == stage.pipeline; });
+        if (!written) {
+          report(stage.place, "unknown-pipeline",
+                 fmt::format("a stage of task \"{}\" uses the pipeline \"{}\"", task.id, stage.pipeline),
+                 "the campaign has no <pipeline> of that id");
+        }
+        continue;
+      }
+      compiled.stages.push_back({stage.target, *plan, arguments_of(task, stage, plan->definition())});
+    }
+  }
+
+  std::vector<std::pair<std::string, Expression>> arguments_of(const TaskDefinition& task, const StageDefinition& stage,
+                                                               const PipelineDefinition& pipeline) {
+    std::vector<std::pair<std::string, Expression>> arguments;
+    std::set<std::string_view> given;
+    for (const auto& [name, text] : stage.arguments) {
+      const auto input = std::find_if(pipeline.inputs.begin(), pipeline.inputs.end(),
+                                      [&, &wanted = name](const PipelineInput& candidate) { return candidate.name == wanted; });
+      if (!given.insert(name).second) {
+        report(stage.place, "duplicate-argument", fmt::format("the argument \"{}\" is there twice", name), "");
+      }
+      if (input == pipeline.inputs.end()) {
+        report(stage.place, "unknown-argument",
+               fmt::format("a stage of task \"{}\" gives \"{}\" to the pipeline \"{}\"", task.id, name, pipeline.id),
+               "the pipeline has no such <param>");
+        continue;
+      }
+      auto parsed = expression(stage.place, "argument", text, true);
+      if (!parsed) continue;
+      check_constant(stage, *parsed, *input);
+      arguments.emplace_back(name, *std::move(parsed));
+    }
+    for (const auto& input : pipeline.inputs) {
+      if (!input.required || input.name == "user" || given.contains(input.name)) continue;
+      report(stage.place, "missing-argument",
+             fmt::format("a stage of task \"{}\" does not give \"{}\", which the pipeline \"{}\" requires", task.id,
+                         input.name, pipeline.id),
+             fmt::format("add <arg name=\"{}\" value=\"...\"/>", input.name));
+    }
+    return arguments;
+  }
+
+  void check_constant(const StageDefinition& stage, const Expression& expression, const PipelineInput& input) {
+    if (!expression.is_constant()) return;
+    const auto value = expression.evaluate(Map());
+    if (!value) {
+      report(stage.place, "bad-expression", fmt::format("argument \"{}\": {}", expression.text(), describe(value.error())), "");
+    } else if (value->kind() != input.kind && !(value->is_null() && !input.required)) {
+      report(stage.place, "wrong-kind",
+             fmt::format("argument \"{}\" is {}, the pipeline's \"{}\" is {}", expression.text(),
+                         to_string(value->kind()), input.name, to_string(input.kind)),
+             value->kind() == Value::Kind::string ? "" : "write text in quotes: 'GOLD10'");
+    }
+  }
+
+  const StepRegistry& registry_;
+  std::set<std::string, std::less<>> attributes_;
+};
+
+}  // namespace
+
+std::string canonical(const TaskDefinition& task, std::string_view timezone) {
+  List rules;
+  for (const auto& rule : task.rules) {
+    rules.push_back(List{rule.event, rule.when, rule.add, rule.distinct, to_string(rule.streak)});
+  }
+  List stages;
+  for (const auto& stage : task.stages) {
+    Map arguments;
+    for (const auto& [name, text] : stage.arguments) arguments.set(name, text);
+    stages.push_back(List{stage.target, stage.pipeline, std::move(arguments)});
+  }
+  Map content{{"period", to_string(task.period)}, {"rules", std::move(rules)}, {"stages", std::move(stages)},
+              {"timezone", timezone}};
+  if (task.starts) content.set("starts", std::int64_t{task.starts->time_since_epoch().count()});
+  if (task.ends) content.set("ends", std::int64_t{task.ends->time_since_epoch().count()});
+  if (task.quota) content.set("quota", List{task.quota->limit, to_string(task.quota->per)});
+  return Value(std::move(content)).to_json();
+}
+
+}  // namespace task_detail
+
+const CampaignDefinition& Campaign::definition() const noexcept { return compiled_->definition; }
+
+Result<Campaign> Campaign::compile(const CampaignDefinition& definition, const StepRegistry& registry,
+                                   std::string_view file, std::span<const std::string> event_attributes,
+                                   std::vector<Diagnostic>* diagnostics) {
+  task_detail::Compiler compiler(registry, event_attributes);
+  auto compiled = compiler.compile(definition);
+  if (compiled == nullptr) {
+    auto text = describe(compiler.diagnostics, file);
+    if (diagnostics != nullptr) *diagnostics = std::move(compiler.diagnostics);
+    return fail(ErrorCode::invalid_argument, std::move(text));
+  }
+  return Campaign(std::move(compiled));
+}
+
+}  // namespace onceward

@@ -1,0 +1,46 @@
+#pragma once
+#include <onceward/storage/storage.hpp>
+
+#include "task/compiled.hpp"
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace onceward::task_detail {
+
+/// A rule that may count an event type: of the version in force, or of an older one some instances are pinned to.
+struct IndexEntry {
+  const CompiledCampaign* campaign;
+  const CompiledTask* task;
+  std::size_t rule;
+  bool in_force;
+};
+
+/// What one merchant has in force: immutable, replaced whole by the next publish.
+struct MerchantIndex {
+  std::vector<std::shared_ptr<const CompiledCampaign>> campaigns;  ///< the last one is in force
+  ByName<std::vector<IndexEntry>> by_event;
+  ByName<std::map<std::string, const CompiledTask*, std::less<>>> versions;  ///< task id -> version -> task
+
+  [[nodiscard]] const CompiledTask* find(std::string_view task, std::string_view version) const;
+};
+
+/// The merchants of a task centre. Safe from any thread.
+class Merchants {
+ public:
+  /// Null where the merchant has published nothing.
+  [[nodiscard]] std::shared_ptr<const MerchantIndex> find(std::string_view merchant) const;
+  /// Puts a campaign in force; tasks it no longer has stop to count, versions it replaces go on for their instances.
+  void put(std::shared_ptr<const CompiledCampaign> campaign);
+
+ private:
+  mutable std::mutex mutex_;
+  ByName<std::shared_ptr<const MerchantIndex>> indices_;
+};
+
+/// Stores what each version of the campaign's tasks and pipelines stands for, once and for ever.
+/// Errors: conflict where a version is stored with another content, those of the storage.
+Result<void> store_versions(Storage& storage, const CompiledCampaign& campaign);
+
+}  // namespace onceward::task_detail
