@@ -1,0 +1,86 @@
+#include "rows.hpp"
+
+#include "rfc3339.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace loyalty {
+namespace {
+
+using onceward::ErrorCode;
+using onceward::fail;
+using onceward::Result;
+
+struct NeededColumn {
+  std::string_view name;
+  std::string_view other_name;
+  std::size_t most_bytes;  ///< as onceward::Event bounds it
+};
+constexpr std::array<NeededColumn, 4> needed = {
+    {{"invoice", "id", 200}, {"customer", "user", 128}, {"type", "type", 64}, {"at", "at", 64}}};
+
+onceward::Value attribute(std::string_view text) {
+  std::int64_t number = 0;
+  const auto all_digits = !text.empty() && std::all_of(text.begin(), text.end(),
+                                                       [](char c) { return c >= '0' && c <= '9'; });
+  if (all_digits && std::from_chars(text.data(), text.data() + text.size(), number).ec == std::errc()) {
+    return number;
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<RowMapper> RowMapper::make(std::vector<std::string> header, std::string merchant, const std::string& file) {
+  RowMapper mapper;
+  std::string missing;
+  for (std::size_t i = 0; i < needed.size(); ++i) {
+    auto found = std::find(header.begin(), header.end(), needed[i].name);
+    if (found == header.end()) found = std::find(header.begin(), header.end(), needed[i].other_name);
+    mapper.columns_[i] = static_cast<std::size_t>(found - header.begin());
+    if (found != header.end()) continue;
+    if (!missing.empty()) missing += ", ";
+    missing += needed[i].name == needed[i].other_name
+                   ? std::string(needed[i].name)
+                   : fmt::format("{} (or {})", needed[i].name, needed[i].other_name);
+  }
+  if (!missing.empty()) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{}:1:1: missing columns: {}; the first line names the columns", file, missing));
+  }
+  mapper.header_ = std::move(header);
+  mapper.merchant_ = std::move(merchant);
+  return mapper;
+}
+
+Result<void> RowMapper::check(const CsvRow& row, const CsvReader& reader) const {
+  for (std::size_t i = 0; i < needed.size(); ++i) {
+    const auto size = row.fields[columns_[i]].size();
+    if (size != 0 && size <= needed[i].most_bytes) continue;
+    const auto& name = header_[columns_[i]];
+    return fail(reader.error_at(columns_[i], size == 0 ? fmt::format("{} is empty", name)
+                                                       : fmt::format("{} has {} bytes; {} are allowed", name, size,
+                                                                     needed[i].most_bytes)));
+  }
+  if (parse_rfc3339(row.fields[columns_[at]])) return {};
+  return fail(reader.error_at(columns_[at], fmt::format("\"{}\" is no time such as 2010-12-01T08:26:00Z",
+                                                        row.fields[columns_[at]])));
+}
+
+void RowMapper::fill(const CsvRow& row, onceward::Event& event) const {
+  if (event.merchant.empty()) {
+    event.merchant = merchant_;
+    event.attributes.reserve(header_.size());
+  }
+  event.id = row.fields[columns_[id]];
+  event.user = row.fields[columns_[user]];
+  event.type = row.fields[columns_[type]];
+  event.at = parse_rfc3339(row.fields[columns_[at]]).value_or(onceward::Timestamp{});
+  for (std::size_t i = 0; i < header_.size(); ++i) event.attributes.set(header_[i], attribute(row.fields[i]));
+}
+
+}  // namespace loyalty
