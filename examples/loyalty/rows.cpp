@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <utility>
 
 namespace loyalty {
@@ -23,15 +24,29 @@ struct NeededColumn {
 constexpr std::array<NeededColumn, 4> needed = {
     {{"invoice", "id", 200}, {"customer", "user", 128}, {"type", "type", 64}, {"at", "at", 64}}};
 
-onceward::Value attribute(std::string_view text) {
+std::optional<std::int64_t> integer(std::string_view text) noexcept {
+  constexpr std::size_t always_fits = 18;
+  if (text.empty()) return std::nullopt;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+  }
   std::int64_t number = 0;
-  const auto all_digits = !text.empty() && std::all_of(text.begin(), text.end(),
-                                                       [](char c) { return c >= '0' && c <= '9'; });
-  if (all_digits && std::from_chars(text.data(), text.data() + text.size(), number).ec == std::errc()) {
+  if (text.size() <= always_fits) {
+    for (const char c : text) number = number * 10 + (c - '0');
     return number;
   }
+  if (std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc()) return std::nullopt;
+  return number;
+}
+
+onceward::Value attribute(std::string_view text) {
+  if (const auto number = integer(text)) return *number;
   return text;
 }
+
+// What onceward::Event and TaskCenter take: 1900 to 2099.
+constexpr auto earliest = onceward::Timestamp(std::chrono::sys_days(std::chrono::year(1900) / 1 / 1).time_since_epoch());
+constexpr auto latest = onceward::Timestamp(std::chrono::sys_days(std::chrono::year(2100) / 1 / 1).time_since_epoch());
 
 }  // namespace
 
@@ -66,9 +81,11 @@ Result<void> RowMapper::check(const CsvRow& row, const CsvReader& reader) const 
                                                        : fmt::format("{} has {} bytes; {} are allowed", name, size,
                                                                      needed[i].most_bytes)));
   }
-  if (parse_rfc3339(row.fields[columns_[at]])) return {};
-  return fail(reader.error_at(columns_[at], fmt::format("\"{}\" is no time such as 2010-12-01T08:26:00Z",
-                                                        row.fields[columns_[at]])));
+  const auto time = parse_rfc3339(row.fields[columns_[at]]);
+  if (time && *time >= earliest && *time < latest) return {};
+  return fail(reader.error_at(columns_[at],
+                              fmt::format("\"{}\" is no time such as 2010-12-01T08:26:00Z, from 1900 to 2099",
+                                          row.fields[columns_[at]])));
 }
 
 void RowMapper::fill(const CsvRow& row, onceward::Event& event) const {
@@ -81,6 +98,12 @@ void RowMapper::fill(const CsvRow& row, onceward::Event& event) const {
   event.type = row.fields[columns_[type]];
   event.at = parse_rfc3339(row.fields[columns_[at]]).value_or(onceward::Timestamp{});
   for (std::size_t i = 0; i < header_.size(); ++i) event.attributes.set(header_[i], attribute(row.fields[i]));
+}
+
+void RowMapper::shape(const CsvRow& row, std::string& shape) const {
+  shape = row.fields[columns_[type]];
+  shape += '\n';
+  for (const auto field : row.fields) shape += integer(field) ? 'i' : 't';
 }
 
 }  // namespace loyalty

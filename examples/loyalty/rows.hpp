@@ -24,6 +24,9 @@ class RowMapper {
   onceward::Result<void> check(const CsvRow& row, const CsvReader& reader) const;
   /// Writes the row into `event`, reusing what it holds. The row has passed check().
   void fill(const CsvRow& row, onceward::Event& event) const;
+  [[nodiscard]] std::string_view user_of(const CsvRow& row) const noexcept { return row.fields[columns_[user]]; }
+  /// Writes into `shape` what tells rows of different kinds apart: the type, and which columns are integers.
+  void shape(const CsvRow& row, std::string& shape) const;
 
  private:
   enum Needed : std::uint8_t { id, user, type, at };
