@@ -15,7 +15,8 @@ class Attention {
  public:
   static constexpr std::size_t most = 10'000;
 
-  /// A run that failed or that an operator must look at. A later note without a reason does not hide an earlier one.
+  /// A run that failed or that an operator must look at. A later note without a reason does not hide an
+  /// earlier one.
   void note(const std::string& run_key, std::string_view state, const std::string& reason);
   /// Looks at a receipt's rewards; remembers the event where one of them is not settled yet.
   void look_at(const onceward::Event& event, const onceward::Receipt& receipt);

@@ -11,8 +11,8 @@
 
 namespace loyalty {
 
-/// Events that are reported together, and the lines they come from. Its events are written over when it is used
-/// again, so that their memory is.
+/// Events that are reported together, and the lines they come from. Its events are written over when it is
+/// used again, so that their memory is.
 class EventBatch {
  public:
   /// The next event to fill in.
@@ -37,8 +37,8 @@ class EventBatch {
   std::size_t count_ = 0;
 };
 
-/// Batches on their way from the reader to one worker, and empty ones on their way back. Bounded: the reader waits
-/// while every batch is in use.
+/// Batches on their way from the reader to one worker, and empty ones on their way back. Bounded: the reader
+/// waits while every batch is in use.
 class BatchQueue {
  public:
   explicit BatchQueue(std::size_t batches) {

@@ -30,7 +30,8 @@ constexpr const char* insertion =
 constexpr const char* lookup =
     "SELECT token, user, task, cycle, stage, step, value FROM effect WHERE token = ?";
 constexpr const char* listing =
-    "SELECT token, user, task, cycle, stage, step, value FROM effect ORDER BY user, task, cycle, stage, step, token";
+    "SELECT token, user, task, cycle, stage, step, value FROM effect ORDER BY user, task, cycle, stage, "
+    "step, token";
 
 Error to_error(const SQLite::Exception& exception, const std::string& file, std::string_view doing) {
   const int code = exception.getErrorCode();
@@ -42,8 +43,8 @@ Error to_error(const SQLite::Exception& exception, const std::string& file, std:
 }
 
 Effect effect_of(SQLite::Statement& row) {
-  return {row.getColumn(0).getString(), row.getColumn(1).getString(),  row.getColumn(2).getString(),
-          row.getColumn(3).getString(), row.getColumn(4).getInt64(),   row.getColumn(5).getString(),
+  return {row.getColumn(0).getString(), row.getColumn(1).getString(), row.getColumn(2).getString(),
+          row.getColumn(3).getString(), row.getColumn(4).getInt64(),  row.getColumn(5).getString(),
           row.getColumn(6).getString()};
 }
 
@@ -131,8 +132,8 @@ Result<bool> Business::State::insert_one(const Effect& effect) {
   const Use reset_find(*find);
   find->bindNoCopy(1, effect.token);
   if (find->executeStep() && effect_of(*find) == effect) return false;
-  return fail(ErrorCode::conflict, fmt::format("business file {}: the token {} came with another content", file,
-                                               effect.token));
+  return fail(ErrorCode::conflict,
+              fmt::format("business file {}: the token {} came with another content", file, effect.token));
 }
 
 template <class Answer, class Work>

@@ -25,9 +25,9 @@ struct Effect {
   friend bool operator==(const Effect&, const Effect&) = default;
 };
 
-/// The stand-in for a remote downstream: a database of its own with one row per token. A second call with a token
-/// has no second effect. Effects of calls close together share a transaction, which flush() makes durable;
-/// FlushFirstStorage calls it before the task centre records anything. Safe from any thread.
+/// The stand-in for a remote downstream: a database of its own with one row per token. A second call with a
+/// token has no second effect. Effects of calls close together share a transaction, which flush() makes
+/// durable; FlushFirstStorage calls it before the task centre records anything. Safe from any thread.
 class Business {
  public:
   /// Opens or creates a file, or ":memory:". Errors: as the storage's; the message names the file.
@@ -41,8 +41,8 @@ class Business {
   onceward::Result<bool> apply(const Effect& effect);
   /// All of them or none. Answers how many take place now. Errors: as apply.
   onceward::Result<std::size_t> apply_many(std::span<const Effect> effects);
-  /// What was applied is on the disk when this returns. After a failure nothing more is taken, since callers may
-  /// believe what was lost with the transaction. Errors: unavailable, exhausted.
+  /// What was applied is on the disk when this returns. After a failure nothing more is taken, since callers
+  /// may believe what was lost with the transaction. Errors: unavailable, exhausted.
   onceward::Result<void> flush();
 
   /// Calls `visit` for every effect, by user, task, cycle, stage and step, in bounded memory.
@@ -55,17 +55,19 @@ class Business {
   std::unique_ptr<State> state_;
 };
 
-/// Makes the downstream's answers durable before the task centre writes anything, so that no record ever says "done"
-/// of an effect that a crash could still take back.
+/// Makes the downstream's answers durable before the task centre writes anything, so that no record ever says
+/// "done" of an effect that a crash could still take back.
 class FlushFirstStorage final : public onceward::Storage {
  public:
-  FlushFirstStorage(onceward::Storage& inner, Business& business) noexcept : inner_(inner), business_(business) {}
+  FlushFirstStorage(onceward::Storage& inner, Business& business) noexcept
+      : inner_(inner), business_(business) {}
 
   onceward::Result<onceward::CommitAnswer> commit(std::span<const onceward::Batch> batches) override;
   onceward::Result<onceward::ReadAnswer> read(std::span<const onceward::RecordRef> records) override;
   onceward::Result<onceward::ScanPage> scan(std::string_view partition, std::string_view prefix,
                                             std::string_view cursor, std::size_t limit) override;
-  onceward::Result<onceward::DuePage> due(std::span<const onceward::Shard> shards, std::size_t limit) override;
+  onceward::Result<onceward::DuePage> due(std::span<const onceward::Shard> shards,
+                                          std::size_t limit) override;
   [[nodiscard]] onceward::Shard shard_count() const noexcept override;
 
  private:

@@ -34,8 +34,9 @@ onceward::Result<CrashAt> parse_crash_at(std::string_view text) {
     if (names[i] == name) at.point = static_cast<CrashPoint>(i);
   }
   if (!at.point) {
-    return onceward::fail(onceward::ErrorCode::invalid_argument,
-                          fmt::format("there is no crash point \"{}\"; known are {}", name, crash_point_names()));
+    return onceward::fail(
+        onceward::ErrorCode::invalid_argument,
+        fmt::format("there is no crash point \"{}\"; known are {}", name, crash_point_names()));
   }
   if (colon == std::string_view::npos) return at;
   const auto count = text.substr(colon + 1);
@@ -66,8 +67,9 @@ onceward::Result<onceward::ReadAnswer> CrashingStorage::read(std::span<const onc
   return answer;
 }
 
-onceward::Result<onceward::ScanPage> CrashingStorage::scan(std::string_view partition, std::string_view prefix,
-                                                           std::string_view cursor, std::size_t limit) {
+onceward::Result<onceward::ScanPage> CrashingStorage::scan(std::string_view partition,
+                                                           std::string_view prefix, std::string_view cursor,
+                                                           std::size_t limit) {
   return inner_.scan(partition, prefix, cursor, limit);
 }
 

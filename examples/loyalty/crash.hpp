@@ -60,7 +60,8 @@ class CrashingStorage final : public onceward::Storage {
   onceward::Result<onceward::ReadAnswer> read(std::span<const onceward::RecordRef> records) override;
   onceward::Result<onceward::ScanPage> scan(std::string_view partition, std::string_view prefix,
                                             std::string_view cursor, std::size_t limit) override;
-  onceward::Result<onceward::DuePage> due(std::span<const onceward::Shard> shards, std::size_t limit) override;
+  onceward::Result<onceward::DuePage> due(std::span<const onceward::Shard> shards,
+                                          std::size_t limit) override;
   [[nodiscard]] onceward::Shard shard_count() const noexcept override;
 
  private:

@@ -108,7 +108,8 @@ Result<void> CsvReader::fill() {
   end_ = available();
   row_begin_ = 0;
   if (end_ > limits_.row_bytes) {
-    return fail(error_at_byte(0, fmt::format("a row of more than {} bytes; is a quote missing?", limits_.row_bytes)));
+    return fail(
+        error_at_byte(0, fmt::format("a row of more than {} bytes; is a quote missing?", limits_.row_bytes)));
   }
   if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
   while (!finished_ && end_ < buffer_.size()) {
@@ -203,7 +204,8 @@ CsvReader::Scan CsvReader::fail_at(std::size_t offset, std::string_view message)
 Result<void> CsvReader::check_text() {
   const std::string_view text(row(), row_size_);
   if (text.size() > limits_.row_bytes) {
-    return fail(error_at_byte(0, fmt::format("a row of {} bytes; {} are allowed", text.size(), limits_.row_bytes)));
+    return fail(
+        error_at_byte(0, fmt::format("a row of {} bytes; {} are allowed", text.size(), limits_.row_bytes)));
   }
   if (const auto nul = text.find('\0'); nul != std::string_view::npos) {
     return fail(error_at_byte(nul, "a zero byte; this is no text file"));

@@ -23,8 +23,8 @@ struct CsvRow {
   std::uint64_t line = 0;  ///< where it begins, from 1
 };
 
-/// Reads CSV as RFC 4180 has it (quotes, doubled quotes, line ends CRLF or LF, line breaks inside quotes), in UTF-8
-/// with or without a byte order mark, of any size in constant memory. Empty lines are passed over.
+/// Reads CSV as RFC 4180 has it (quotes, doubled quotes, line ends CRLF or LF, line breaks inside quotes), in
+/// UTF-8 with or without a byte order mark, of any size in constant memory. Empty lines are passed over.
 /// Every error is invalid_argument or the source's, its message beginning "file:line:column: ".
 class CsvReader {
  public:

@@ -17,7 +17,8 @@ constexpr std::size_t batches_each = 4;  ///< for one worker: being filled, wait
 /// A thread that reports the batches of its queue until there are no more, or one is refused.
 class Worker {
  public:
-  explicit Worker(BatchReporter& reporter) : queue_(batches_each), thread_([this, &reporter] { run(reporter); }) {}
+  explicit Worker(BatchReporter& reporter)
+      : queue_(batches_each), thread_([this, &reporter] { run(reporter); }) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker() { join(); }
@@ -73,7 +74,8 @@ Result<void> each_row(const Orders& orders, Progress& progress, const Take& take
     const Result<bool> go_on = take(row);
     if (!go_on) return fail(go_on.error());
     if (!*go_on) return {};
-    if (count % show_every == 0) progress.show("reporting", reader->bytes_read(), orders.file().size(), count);
+    if (count % show_every == 0)
+      progress.show("reporting", reader->bytes_read(), orders.file().size(), count);
   }
 }
 

@@ -93,8 +93,8 @@ Result<InputFile> InputFile::open(const std::string& path) {
 Result<std::size_t> InputFile::read(std::span<char> buffer, std::uint64_t offset) const {
   std::size_t done = 0;
   while (done < buffer.size()) {
-    const auto got = ::pread(handle_.get(), buffer.data() + done, buffer.size() - done,
-                             static_cast<off_t>(offset + done));
+    const auto got =
+        ::pread(handle_.get(), buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(system_error("cannot read", name_, errno));
     if (got == 0) break;
@@ -121,11 +121,13 @@ Result<void> check_writable(const std::string& path, const std::string& what) {
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0) {
     if (!S_ISREG(status.st_mode)) {
-      return fail(ErrorCode::unavailable, fmt::format("{} {} is no regular file; name another one", what, path));
+      return fail(ErrorCode::unavailable,
+                  fmt::format("{} {} is no regular file; name another one", what, path));
     }
     if ((status.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0 || ::access(path.c_str(), W_OK) != 0) {
-      return fail(ErrorCode::unavailable,
-                  fmt::format("{} {} is read-only; make it writable (chmod u+w) or name another one", what, path));
+      return fail(
+          ErrorCode::unavailable,
+          fmt::format("{} {} is read-only; make it writable (chmod u+w) or name another one", what, path));
     }
   }
   const auto folder = folder_of(path);

@@ -25,8 +25,8 @@ class FileHandle {
   int descriptor_;
 };
 
-/// A file that can be read twice. A pipe, or the standard input, is first copied to a temporary file, so that all
-/// of it can be checked before anything is done with it.
+/// A file that can be read twice. A pipe, or the standard input, is first copied to a temporary file, so that
+/// all of it can be checked before anything is done with it.
 class InputFile {
  public:
   /// `path` is "-" for the standard input. Errors: not_found, unavailable; the message names the file.
@@ -49,9 +49,9 @@ class InputFile {
 /// All of a small file. Errors: as InputFile::open; limit_exceeded beyond `most_bytes`.
 onceward::Result<std::string> read_text(const std::string& path, std::size_t most_bytes);
 
-/// That a file may be written, or made where there is none: its folder is there, it is a regular file, and somebody
-/// may write it (a file without any write permission is left alone, even where the superuser could write it).
-/// `what` names it in messages. Errors: unavailable.
+/// That a file may be written, or made where there is none: its folder is there, it is a regular file, and
+/// somebody may write it (a file without any write permission is left alone, even where the superuser could
+/// write it). `what` names it in messages. Errors: unavailable.
 onceward::Result<void> check_writable(const std::string& path, const std::string& what);
 
 /// True where both names lead to one existing file.

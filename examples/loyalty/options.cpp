@@ -29,7 +29,8 @@ Result<onceward::Duration> lease_time(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const auto unit = text.substr(static_cast<std::size_t>(end - text.data()));
   const std::int64_t unit_ms = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : 0;
-  if (error != std::errc() || unit_ms == 0 || value < 1 || value > most_ms / unit_ms || value * unit_ms < 50) {
+  if (error != std::errc() || unit_ms == 0 || value < 1 || value > most_ms / unit_ms ||
+      value * unit_ms < 50) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("--lease takes a time from 50ms to 60m, such as 5s, not \"{}\"", text));
   }
@@ -38,7 +39,7 @@ Result<onceward::Duration> lease_time(std::string_view text) {
 
 struct TextOption {
   std::string_view name;
-  std::string Options::* member;
+  std::string Options::*member;
 };
 constexpr std::array<TextOption, 5> text_options = {{{"--campaign", &Options::campaign},
                                                      {"--events", &Options::events},
@@ -72,7 +73,8 @@ Result<void> set_option(Options& options, std::string_view name, std::string_vie
     options.crash = *crash;
     return {};
   }
-  return fail(ErrorCode::invalid_argument, fmt::format("there is no option \"{}\"; see loyalty --help", name));
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("there is no option \"{}\"; see loyalty --help", name));
 }
 
 Result<void> require_all(const Options& options) {
@@ -125,8 +127,8 @@ std::string help_text() {
 
   --campaign FILE   the merchant's tasks and reward pipelines, XML
   --events FILE     orders, one row each, with a header line; - reads the standard input.
-                    The columns "invoice" or "id", "customer" or "user", "type" and "at" (RFC 3339) are needed;
-                    every column is an attribute of the event, an integer where it is all digits
+                    Needed are the columns "invoice" or "id", "customer" or "user", "type", and "at"
+                    (RFC 3339); every column is an attribute of the event, an integer where it is all digits
   --storage URL     where the task centre keeps its state: sqlite:PATH or memory:
   --business FILE   the database of the points and coupon services, or :memory:
   --ledger OUT.csv  what was granted in the end: user,task,cycle,stage,step,value

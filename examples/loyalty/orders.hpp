@@ -28,9 +28,9 @@ class Orders {
   std::vector<std::string> columns_;
 };
 
-/// Goes through all rows before anything is stored: every row must be whole, and the campaign's expressions must
-/// work on the first row of every shape (an event type with the same columns all digits). Errors: invalid_argument
-/// with file, line and column.
+/// Goes through all rows before anything is stored: every row must be whole, and the campaign's expressions
+/// must work on the first row of every shape (an event type with the same columns all digits). Errors:
+/// invalid_argument with file, line and column.
 onceward::Result<void> check_orders(const Orders& orders, const RowMapper& mapper,
                                     const onceward::CampaignDefinition& campaign, Progress& progress);
 

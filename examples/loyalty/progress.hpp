@@ -5,8 +5,8 @@
 
 namespace loyalty {
 
-/// A line on the standard error that is written over as work goes on; nothing at all where that is no terminal.
-/// For one thread.
+/// A line on the standard error that is written over as work goes on; nothing at all where that is no
+/// terminal. For one thread.
 class Progress {
  public:
   Progress();

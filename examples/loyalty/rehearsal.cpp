@@ -38,7 +38,8 @@ Result<Rehearsal> Rehearsal::make(const onceward::CampaignDefinition& campaign) 
   if (auto added = add_step_specs(stage->registry); !added) return fail(std::move(added).error());
   const auto compiled = onceward::Campaign::compile(campaign, stage->registry);
   if (!compiled) return fail(compiled.error());
-  if (auto published = stage->center.publish(*compiled); !published) return fail(std::move(published).error());
+  if (auto published = stage->center.publish(*compiled); !published)
+    return fail(std::move(published).error());
   return Rehearsal(std::move(stage));
 }
 

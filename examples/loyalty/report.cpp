@@ -46,7 +46,8 @@ Result<void> BatchReporter::report(const EventBatch& batch, Tally& tally) {
     if (bad == answers.size()) break;
     const auto& error = answers[bad].error();
     if (retry_advice(error.code) == RetryAdvice::give_up) {
-      return fail({error.code, fmt::format("{}:{}:1: {}", file_, batch.line(bad), error.message), error.native_code});
+      return fail(
+          {error.code, fmt::format("{}:{}:1: {}", file_, batch.line(bad), error.message), error.native_code});
     }
     if (tries == most_tries) {
       return fail({error.code,

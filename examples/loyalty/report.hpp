@@ -19,14 +19,15 @@ struct Tally {
   Tally& operator+=(const Tally& other) noexcept;
 };
 
-/// Reports batches to the task centre. Where the storage has a moment of weakness the whole batch is reported again
-/// after a pause: events are idempotent, and a user's events stay in order. Safe from any thread.
+/// Reports batches to the task centre. Where the storage has a moment of weakness the whole batch is reported
+/// again after a pause: events are idempotent, and a user's events stay in order. Safe from any thread.
 class BatchReporter {
  public:
   BatchReporter(onceward::TaskCenter& center, Attention& attention, std::string file)
       : center_(center), attention_(attention), file_(std::move(file)) {}
 
-  /// Errors: the first event that is refused, with its file and line; those of the storage after the last try.
+  /// Errors: the first event that is refused, with its file and line; those of the storage after the last
+  /// try.
   onceward::Result<void> report(const EventBatch& batch, Tally& tally);
 
  private:

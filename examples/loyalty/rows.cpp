@@ -45,12 +45,15 @@ onceward::Value attribute(std::string_view text) {
 }
 
 // What onceward::Event and TaskCenter take: 1900 to 2099.
-constexpr auto earliest = onceward::Timestamp(std::chrono::sys_days(std::chrono::year(1900) / 1 / 1).time_since_epoch());
-constexpr auto latest = onceward::Timestamp(std::chrono::sys_days(std::chrono::year(2100) / 1 / 1).time_since_epoch());
+using std::chrono::sys_days;
+using std::chrono::year;
+constexpr auto earliest = onceward::Timestamp(sys_days(year(1900) / 1 / 1).time_since_epoch());
+constexpr auto latest = onceward::Timestamp(sys_days(year(2100) / 1 / 1).time_since_epoch());
 
 }  // namespace
 
-Result<RowMapper> RowMapper::make(std::vector<std::string> header, std::string merchant, const std::string& file) {
+Result<RowMapper> RowMapper::make(std::vector<std::string> header, std::string merchant,
+                                  const std::string& file) {
   RowMapper mapper;
   std::string missing;
   for (std::size_t i = 0; i < needed.size(); ++i) {
@@ -78,8 +81,8 @@ Result<void> RowMapper::check(const CsvRow& row, const CsvReader& reader) const 
     if (size != 0 && size <= needed[i].most_bytes) continue;
     const auto& name = header_[columns_[i]];
     return fail(reader.error_at(columns_[i], size == 0 ? fmt::format("{} is empty", name)
-                                                       : fmt::format("{} has {} bytes; {} are allowed", name, size,
-                                                                     needed[i].most_bytes)));
+                                                       : fmt::format("{} has {} bytes; {} are allowed", name,
+                                                                     size, needed[i].most_bytes)));
   }
   const auto time = parse_rfc3339(row.fields[columns_[at]]);
   if (time && *time >= earliest && *time < latest) return {};

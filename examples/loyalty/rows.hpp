@@ -10,9 +10,9 @@
 namespace loyalty {
 
 /// Turns rows of one file into events: the id comes from the column "invoice" (else "id"), the user from
-/// "customer" (else "user"), the type from "type", the time from "at". Every column becomes an attribute of its
-/// name: an integer where it is all digits and fits 64 bits, else text.
-/// Immutable, so that one serves several threads.
+/// "customer" (else "user"), the type from "type", the time from "at". Every column becomes an attribute of
+/// its name: an integer where it is all digits and fits 64 bits, else text. Immutable, so that one serves
+/// several threads.
 class RowMapper {
  public:
   /// Errors: invalid_argument, naming every column that is missing.
@@ -24,7 +24,9 @@ class RowMapper {
   onceward::Result<void> check(const CsvRow& row, const CsvReader& reader) const;
   /// Writes the row into `event`, reusing what it holds. The row has passed check().
   void fill(const CsvRow& row, onceward::Event& event) const;
-  [[nodiscard]] std::string_view user_of(const CsvRow& row) const noexcept { return row.fields[columns_[user]]; }
+  [[nodiscard]] std::string_view user_of(const CsvRow& row) const noexcept {
+    return row.fields[columns_[user]];
+  }
   /// Writes into `shape` what tells rows of different kinds apart: the type, and which columns are integers.
   void shape(const CsvRow& row, std::string& shape) const;
 

@@ -40,7 +40,8 @@ Result<CampaignDefinition> read_campaign(const std::string& path, const Orders& 
 Result<void> check_files(const Options& options) {
   std::vector<std::pair<std::string, std::string>> written = {{"ledger", options.ledger}};
   if (options.business != ":memory:") written.emplace_back("business file", options.business);
-  if (auto file = storage_file(options.storage); !file.empty()) written.emplace_back("storage", std::move(file));
+  if (auto file = storage_file(options.storage); !file.empty())
+    written.emplace_back("storage", std::move(file));
   const std::array<std::pair<std::string_view, const std::string&>, 2> read = {
       {{"campaign", options.campaign}, {"events", options.events}}};
   for (std::size_t i = 0; i < written.size(); ++i) {
@@ -68,7 +69,8 @@ struct Stores {
   std::unique_ptr<onceward::Storage> storage{};
 };
 
-/// A store that is there is opened before one that has to be created, so that a bad one leaves nothing behind.
+/// A store that is there is opened before one that has to be created, so that a bad one leaves nothing
+/// behind.
 Result<Stores> open_stores(const Options& options, CrashPoints& points) {
   Stores stores;
   const auto open_business = [&]() -> Result<void> {
@@ -107,13 +109,12 @@ struct Work {
 };
 
 Result<Work> report_and_finish(const Options& options, const Orders& orders, const RowMapper& mapper,
-                               const Campaign& campaign, Stores& stores, CrashPoints& points, Attention& attention,
-                               Progress& progress) {
+                               const Campaign& campaign, Stores& stores, CrashPoints& points,
+                               Attention& attention, Progress& progress) {
   onceward::PlanCatalog catalog;
   onceward::Runner runner(*stores.storage, catalog, {.lease = options.lease});
-  runner.on_attention([&](const onceward::RunView& view) {
-    attention.note(view.key, to_string(view.state), view.reason);
-  });
+  runner.on_attention(
+      [&](const onceward::RunView& view) { attention.note(view.key, to_string(view.state), view.reason); });
   onceward::TaskCenter center(*stores.storage, catalog, runner, {.lease = options.lease});
   if (auto published = center.publish(campaign); !published) return fail(std::move(published).error());
   points.reached(CrashPoint::publish_after);
@@ -129,15 +130,17 @@ Outcome outcome_of(const Work& work, const Attention& attention, double seconds)
   const auto& [tally, finished] = work;
   Outcome outcome;
   outcome.summary = fmt::format(
-      "events={} duplicates={} grants={} out_of_stock={} taken_over={} events_per_second={:.0f} seconds={:.3f} "
+      "events={} duplicates={} grants={} out_of_stock={} taken_over={} events_per_second={:.0f} "
+      "seconds={:.3f} "
       "peak_rss_kib={}",
       tally.events, tally.duplicates, tally.grants, tally.out_of_stock, finished.taken,
       seconds > 0 ? static_cast<double>(tally.events) / seconds : 0, seconds, peak_rss_kib());
   outcome.attention = attention.lines();
   if (finished.unknown_plans != 0) {
-    outcome.attention.push_back(fmt::format("{} rewards belong to pipelines that this campaign does not have; run "
-                                            "the campaign that has them",
-                                            finished.unknown_plans));
+    outcome.attention.push_back(
+        fmt::format("{} rewards belong to pipelines that this campaign does not have; run "
+                    "the campaign that has them",
+                    finished.unknown_plans));
   }
   return outcome;
 }

@@ -24,8 +24,12 @@ StepOutcome issue(Business* business, const StepContext& step, std::string value
   if (business == nullptr) return Reject{"no-service", "this registry only checks campaigns"};
   auto grant = onceward::parse_run_key(step.run_key());
   if (!grant) return Reject{"no-grant", "the run is not the reward of a task"};
-  const Effect effect{std::string(step.token()),    step.arg<std::string>("user"), std::move(grant->task),
-                      std::move(grant->cycle),      grant->stage,                  std::string(step.step_id()),
+  const Effect effect{std::string(step.token()),
+                      step.arg<std::string>("user"),
+                      std::move(grant->task),
+                      std::move(grant->cycle),
+                      grant->stage,
+                      std::string(step.step_id()),
                       std::move(value)};
   const auto applied = business->apply(effect);
   if (applied) return Done{Map{{"value", effect.value}}};
@@ -60,7 +64,9 @@ class GrantCoupon final : public Step {
             .arguments = {{"user", Value::Kind::string}, {"code", Value::Kind::string}},
             .results = {{"value", Value::Kind::string}}};
   }
-  StepOutcome run(StepContext& step) override { return issue(business_, step, step.arg<std::string>("code")); }
+  StepOutcome run(StepContext& step) override {
+    return issue(business_, step, step.arg<std::string>("code"));
+  }
 
  private:
   Business* business_;

@@ -19,7 +19,8 @@ std::size_t skip_ascii(std::string_view text, std::size_t at) noexcept {
   return at;
 }
 
-/// The length of the sequence at the front of `text`, which begins with a byte above 0x7f; 0 where it is malformed.
+/// The length of the sequence at the front of `text`, which begins with a byte above 0x7f; 0 where it is
+/// malformed.
 std::size_t sequence(std::string_view text) noexcept {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned lead = byte(0);
