@@ -1,0 +1,207 @@
+#include "business.hpp"
+
+#include <SQLiteCpp/Database.h>
+#include <SQLiteCpp/Exception.h>
+#include <SQLiteCpp/Statement.h>
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace loyalty {
+namespace {
+
+using onceward::Error;
+using onceward::ErrorCode;
+using onceward::fail;
+using onceward::Result;
+
+constexpr int busy_ms = 5000;
+
+constexpr const char* creation =
+    "CREATE TABLE effect(token TEXT PRIMARY KEY NOT NULL, user TEXT NOT NULL, task TEXT NOT NULL,"
+    " cycle TEXT NOT NULL, stage INTEGER NOT NULL, step TEXT NOT NULL, value TEXT NOT NULL) WITHOUT ROWID";
+constexpr const char* insertion =
+    "INSERT INTO effect(token, user, task, cycle, stage, step, value) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT(token) DO NOTHING";
+constexpr const char* lookup =
+    "SELECT token, user, task, cycle, stage, step, value FROM effect WHERE token = ?";
+constexpr const char* listing =
+    "SELECT token, user, task, cycle, stage, step, value FROM effect ORDER BY user, task, cycle, stage, "
+    "step, token";
+
+Error to_error(const SQLite::Exception& exception, const std::string& file, std::string_view doing) {
+  const int code = exception.getErrorCode();
+  ErrorCode meaning = ErrorCode::unavailable;
+  if (code == SQLITE_BUSY || code == SQLITE_LOCKED) meaning = ErrorCode::timeout;
+  if (code == SQLITE_FULL || code == SQLITE_NOMEM) meaning = ErrorCode::exhausted;
+  if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) meaning = ErrorCode::corrupt;
+  return {meaning, fmt::format("business file {}, {}: {}", file, doing, exception.what()), code};
+}
+
+Effect effect_of(SQLite::Statement& row) {
+  return {row.getColumn(0).getString(), row.getColumn(1).getString(), row.getColumn(2).getString(),
+          row.getColumn(3).getString(), row.getColumn(4).getInt64(),  row.getColumn(5).getString(),
+          row.getColumn(6).getString()};
+}
+
+/// Resets a statement whatever happens in between, so that it never holds a transaction open.
+class Use {
+ public:
+  explicit Use(SQLite::Statement& statement) noexcept : statement_(statement) {}
+  ~Use() { statement_.tryReset(); }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  SQLite::Statement& statement_;
+};
+
+Result<void> prepare_tables(SQLite::Database& database, const std::string& path) {
+  if (database.tableExists("effect")) return {};
+  const auto tables = database.execAndGet("SELECT count(*) FROM sqlite_master").getInt64();
+  if (tables != 0) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("business file {} is a database of something else (it has no table \"effect\"); "
+                            "name another file",
+                            path));
+  }
+  database.exec("PRAGMA journal_mode = WAL");
+  database.exec(creation);
+  return {};
+}
+
+}  // namespace
+
+struct Business::State {
+  State(std::string path, CrashPoints& crash_points)
+      : file(std::move(path)),
+        points(crash_points),
+        database(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, busy_ms) {}
+
+  void prepare() {
+    database.exec("PRAGMA synchronous = FULL");
+    database.exec("PRAGMA temp_store = FILE");
+    database.exec("PRAGMA wal_autocheckpoint = 4000");
+    insert.emplace(database, insertion);
+    find.emplace(database, lookup);
+  }
+
+  Result<bool> insert_one(const Effect& effect);
+  /// Runs `work` in the shared transaction; its failures, and SQLite's, become the answer.
+  template <class Answer, class Work>
+  Result<Answer> in_transaction(const Work& work);
+
+  std::string file;
+  CrashPoints& points;
+  SQLite::Database database;
+  std::optional<SQLite::Statement> insert{};
+  std::optional<SQLite::Statement> find{};
+  std::mutex mutex{};
+  bool open = false;  ///< a transaction holds effects that are not durable yet
+  std::optional<Error> broken{};
+};
+
+Business::Business(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+Business::~Business() = default;
+
+Result<std::unique_ptr<Business>> Business::open(const std::string& path, CrashPoints& points) {
+  try {
+    auto state = std::make_unique<State>(path, points);
+    if (auto ready = prepare_tables(state->database, path); !ready) return fail(std::move(ready).error());
+    state->prepare();
+    return std::unique_ptr<Business>(new Business(std::move(state)));
+  } catch (const SQLite::Exception& exception) {
+    return fail(to_error(exception, path, "opening"));
+  }
+}
+
+Result<bool> Business::State::insert_one(const Effect& effect) {
+  const Use reset_insert(*insert);
+  insert->bindNoCopy(1, effect.token);
+  insert->bindNoCopy(2, effect.user);
+  insert->bindNoCopy(3, effect.task);
+  insert->bindNoCopy(4, effect.cycle);
+  insert->bind(5, effect.stage);
+  insert->bindNoCopy(6, effect.step);
+  insert->bindNoCopy(7, effect.value);
+  if (insert->exec() == 1) return true;
+  const Use reset_find(*find);
+  find->bindNoCopy(1, effect.token);
+  if (find->executeStep() && effect_of(*find) == effect) return false;
+  return fail(ErrorCode::conflict,
+              fmt::format("business file {}: the token {} came with another content", file, effect.token));
+}
+
+template <class Answer, class Work>
+Result<Answer> Business::State::in_transaction(const Work& work) {
+  const std::lock_guard lock(mutex);
+  if (broken) return fail(*broken);
+  try {
+    if (!open) database.exec("BEGIN IMMEDIATE");
+    open = true;
+    return work();
+  } catch (const SQLite::Exception& exception) {
+    const auto error = to_error(exception, file, "applying an effect");
+    // Some failures end the transaction, and earlier effects with it.
+    if (open && sqlite3_get_autocommit(database.getHandle()) != 0) broken = error;
+    return fail(error);
+  }
+}
+
+Result<bool> Business::apply(const Effect& effect) {
+  state_->points.reached(CrashPoint::business_before);
+  auto answer = state_->in_transaction<bool>([&] { return state_->insert_one(effect); });
+  state_->points.reached(CrashPoint::business_after);
+  return answer;
+}
+
+Result<std::size_t> Business::apply_many(std::span<const Effect> effects) {
+  return state_->in_transaction<std::size_t>([&]() -> Result<std::size_t> {
+    state_->database.exec("SAVEPOINT many");
+    std::size_t count = 0;
+    for (const auto& effect : effects) {
+      const auto applied = state_->insert_one(effect);
+      if (!applied) {
+        state_->database.exec("ROLLBACK TO many; RELEASE many");
+        return fail(applied.error());
+      }
+      count += *applied ? 1U : 0U;
+    }
+    state_->database.exec("RELEASE many");
+    return count;
+  });
+}
+
+Result<void> Business::flush() {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->broken) return fail(*state_->broken);
+  if (!state_->open) return {};
+  try {
+    state_->database.exec("COMMIT");
+    state_->open = false;
+    return {};
+  } catch (const SQLite::Exception& exception) {
+    state_->broken = to_error(exception, state_->file, "committing");
+    return fail(*state_->broken);
+  }
+}
+
+Result<void> Business::each_sorted(const std::function<Result<void>(const Effect&)>& visit) {
+  if (auto flushed = flush(); !flushed) return flushed;
+  const std::lock_guard lock(state_->mutex);
+  try {
+    SQLite::Statement rows(state_->database, listing);
+    while (rows.executeStep()) {
+      if (auto visited = visit(effect_of(rows)); !visited) return visited;
+    }
+    return {};
+  } catch (const SQLite::Exception& exception) {
+    return fail(to_error(exception, state_->file, "reading the effects"));
+  }
+}
+
+}  // namespace loyalty
