@@ -1,15 +1,17 @@
 #include <onceward/core/digest.hpp>
 #include <onceward/core/ids.hpp>
 
-#include <random>
+#include <unistd.h>
+
+#include <stdexcept>
 
 namespace onceward {
 
 std::string new_owner_id() {
-  std::random_device source;
   Sha256::Bytes bytes{};
-  for (std::size_t i = 0; i < 16; ++i) bytes[i] = static_cast<std::uint8_t>(source() & 0xff);
-  return to_hex(bytes, 32);
+  constexpr std::size_t random_bytes = 16;
+  if (getentropy(bytes.data(), random_bytes) != 0) throw std::runtime_error("the system has no random source");
+  return to_hex(bytes, 2 * random_bytes);
 }
 
 }  // namespace onceward

@@ -1,0 +1,133 @@
+#pragma once
+#include <onceward/expr/expression.hpp>
+#include <onceward/expr/reflect.hpp>
+#include <onceward/idempotency/guard.hpp>
+
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+namespace onceward {
+
+namespace guard_detail {
+
+template <class T>
+struct ResultOf {
+  using type = T;
+  static constexpr bool fallible = false;
+};
+template <class T>
+struct ResultOf<Result<T>> {
+  using type = T;
+  static constexpr bool fallible = true;
+};
+
+/// 32 hexadecimal digits of SHA-256 over the canonical JSON of a payload.
+[[nodiscard]] std::string fingerprint_of(const Value& payload);
+
+}  // namespace guard_detail
+
+/// A handler whose calls are guarded: made by idempotent(). Any number of threads may call one; the storage must
+/// outlive it. Copies share nothing but the storage.
+template <class Request, class Handler>
+class Idempotent {
+ public:
+  using Returned = std::remove_cvref_t<std::invoke_result_t<const Handler&, const Request&>>;
+  using Content = typename guard_detail::ResultOf<Returned>::type;
+
+  Idempotent(Storage& storage, KeyTemplate key, Policy policy, Handler handler)
+      : storage_(&storage), key_(std::move(key)), policy_(std::move(policy)), handler_(std::move(handler)) {}
+
+  /// Runs the handler, unless the request's key is taken: then it says so, or gives the stored result again.
+  /// An exception of the handler gives the key back and passes through. An error it returns is stored and given
+  /// again where repeating cannot help (retry_advice: give_up), else the key is given back.
+  /// Throws DuplicateCall where the policy says raise.
+  Outcome<Content> operator()(const Request& request, std::stop_token stop = {}) const {
+    // Key and fingerprint are computed once: a handler that changes what it was given cannot move its record.
+    const Value payload = to_value(request);
+    auto key = key_.render(payload);
+    if (!key) return Outcome<Content>(Verdict::storage_down).with_error(std::move(key).error());
+    auto guard = Guard::claim(*storage_, *key, policy_, guard_detail::fingerprint_of(payload), std::move(stop));
+    if (!guard) return Outcome<Content>(Verdict::storage_down).with_error(std::move(guard).error());
+    if (!guard->acquired()) return answer(*guard);
+    return run(*guard, request);
+  }
+
+ private:
+  Outcome<Content> answer(const Guard& guard) const {
+    if (policy_.on_duplicate == OnDuplicate::raise &&
+        (guard.verdict() == Verdict::replayed || guard.verdict() == Verdict::in_progress)) {
+      throw DuplicateCall(guard.verdict());
+    }
+    Outcome<Content> outcome(guard.verdict());
+    outcome.with_claim(guard.attempt(), guard.fence(), guard.retry_after()).with_error(guard.error());
+    if (guard.verdict() != Verdict::replayed || guard.error() || policy_.on_duplicate == OnDuplicate::code) return outcome;
+    typename Outcome<Content>::Content content{};
+    if constexpr (!std::is_void_v<Content>) {
+      if (auto read = from_value(guard.result(), content); !read) {
+        // It ran; that its result has another shape now is no reason to run it again.
+        return Outcome<Content>(Verdict::result_unavailable)
+            .with_claim(guard.attempt(), guard.fence())
+            .with_error(std::move(read).error());
+      }
+    }
+    return outcome.with_value(std::move(content));
+  }
+
+  Outcome<Content> run(Guard& guard, const Request& request) const {
+    Outcome<Content> outcome(Verdict::executed);
+    outcome.with_claim(guard.attempt(), guard.fence());
+    if constexpr (guard_detail::ResultOf<Returned>::fallible) {
+      Returned returned = handler_(request);
+      if (!returned) {
+        outcome.with_error(returned.error());
+        if (retry_advice(returned.error().code) != RetryAdvice::give_up) {
+          (void)guard.release();  // where that fails, the lease ends the claim
+          return outcome;
+        }
+        return finish(outcome, guard.complete_with_error(returned.error()));
+      }
+      if constexpr (std::is_void_v<Content>) {
+        return finish(outcome.with_value({}), guard.complete(Value()));
+      } else {
+        const Value stored = to_value(*returned);
+        return finish(outcome.with_value(*std::move(returned)), guard.complete(stored));
+      }
+    } else if constexpr (std::is_void_v<Returned>) {
+      handler_(request);
+      return finish(outcome.with_value({}), guard.complete(Value()));
+    } else {
+      Returned returned = handler_(request);
+      const Value stored = to_value(returned);
+      return finish(outcome.with_value(std::move(returned)), guard.complete(stored));
+    }
+  }
+
+  static Outcome<Content> finish(const Outcome<Content>& outcome, const Completion& completion) {
+    Outcome<Content> finished(completion.verdict);
+    finished.with_claim(outcome.attempt(), outcome.fence()).with_recorded(completion.recorded);
+    if (outcome.has_value()) finished.with_value(outcome.value());
+    return finished.with_error(completion.error ? completion.error : outcome.error());
+  }
+
+  Storage* storage_;
+  KeyTemplate key_;
+  Policy policy_;
+  Handler handler_;
+};
+
+/// Guards a handler: the annotation of this library, written once at start-up. `key` is a literal template over the
+/// request's fields; one that names no field does not compile. The handler takes `const Request&` and returns a value,
+/// nothing, or a Result.
+/// Throws std::invalid_argument for a template that does not parse or a policy that does not hold together.
+template <class Request, class Handler>
+[[nodiscard]] auto idempotent(Storage& storage, KeyLiteral<std::type_identity_t<Request>> key, Policy policy, Handler handler) {
+  auto parsed = KeyTemplate::parse(key.text());
+  if (!parsed) throw std::invalid_argument("key template \"" + std::string(key.text()) + "\": " + describe(parsed.error()));
+  if (auto checked = policy.check(); !checked) throw std::invalid_argument(describe(checked.error()));
+  return Idempotent<Request, Handler>(storage, *std::move(parsed), std::move(policy), std::move(handler));
+}
+
+}  // namespace onceward

@@ -1,0 +1,86 @@
+// The decision about a taken key, over every (state, event) pair.
+#include "../../../src/idempotency/machine.hpp"
+
+#include "support/catch.hpp"
+
+using namespace onceward;
+using namespace std::chrono_literals;
+using guard_detail::decide;
+using guard_detail::Decision;
+using guard_detail::KeyRecord;
+using Kind = Decision::Kind;
+
+namespace {
+
+KeyRecord record(KeyRecord::State state, int attempt = 1) {
+  return {state, "owner-a", attempt, 7, "print", Value(5), Error{ErrorCode::conflict, "no"}};
+}
+
+}  // namespace
+
+TEST_CASE("another payload is told apart before anything else [guard-40]") {
+  for (const auto state : {KeyRecord::State::claimed, KeyRecord::State::done, KeyRecord::State::failed, KeyRecord::State::released}) {
+    for (const Duration left : {Duration(1s), Duration(0), Duration(-1s)}) {
+      for (const auto* owner : {"owner-a", "owner-b"}) {
+        const auto decision = decide(record(state), left, {}, owner, "other print");
+        CHECK(decision.kind == Kind::answer);
+        CHECK(decision.verdict == Verdict::key_reused);
+      }
+    }
+  }
+}
+
+TEST_CASE("an ended key is replayed whoever asks and however late") {
+  for (const auto state : {KeyRecord::State::done, KeyRecord::State::failed}) {
+    for (const Duration left : {Duration(1s), Duration(-1s)}) {
+      for (const auto stale : {OnStale::takeover, OnStale::in_doubt}) {
+        const auto decision = decide(record(state), left, {.on_busy = OnBusy::wait, .on_stale = stale}, "owner-a", "print");
+        CHECK(decision.kind == Kind::answer);
+        CHECK(decision.verdict == Verdict::replayed);
+      }
+    }
+  }
+}
+
+TEST_CASE("a released key is taken until the attempts are used up") {
+  CHECK(decide(record(KeyRecord::State::released, 2), -1s, {.attempts_max = 3}, "b", "print").kind == Kind::take);
+  const auto used_up = decide(record(KeyRecord::State::released, 3), -1s, {.attempts_max = 3}, "b", "print");
+  CHECK(used_up.kind == Kind::answer);
+  CHECK(used_up.verdict == Verdict::attempts_exhausted);
+}
+
+TEST_CASE("a live claim is its owner's alone [guard-16] [guard-27] [guard-55]") {
+  const auto claimed = record(KeyRecord::State::claimed);
+  CHECK(decide(claimed, 1s, {}, "owner-a", "print").kind == Kind::resume);
+  const auto busy = decide(claimed, 3s, {}, "b", "print");
+  CHECK(busy.kind == Kind::answer);
+  CHECK(busy.verdict == Verdict::in_progress);
+  CHECK(busy.retry_after == 3s);
+  CHECK(decide(claimed, 3s, {.on_busy = OnBusy::wait}, "b", "print").kind == Kind::wait);
+}
+
+TEST_CASE("a stale claim is taken over or left in doubt, as the policy says [guard-34]") {
+  const auto claimed = record(KeyRecord::State::claimed);
+  for (const Duration left : {Duration(0), Duration(-1)}) {
+    CHECK(decide(claimed, left, {}, "b", "print").kind == Kind::take);
+    const auto doubt = decide(claimed, left, {.on_stale = OnStale::in_doubt}, "b", "print");
+    CHECK(doubt.kind == Kind::answer);
+    CHECK(doubt.verdict == Verdict::in_doubt);
+  }
+  CHECK(decide(record(KeyRecord::State::claimed, 9), 0s, {.attempts_max = 9}, "b", "print").verdict ==
+        Verdict::attempts_exhausted);
+}
+
+TEST_CASE("a key's record reads back as it was written, and damage is noticed") {
+  for (const auto state : {KeyRecord::State::claimed, KeyRecord::State::done, KeyRecord::State::failed, KeyRecord::State::released}) {
+    const auto written = encode(record(state));
+    const auto read = guard_detail::decode_key_record({"k", written});
+    REQUIRE(read.has_value());
+    CHECK(encode(*read) == written);
+    for (std::size_t cut = 0; cut < written.size(); ++cut) {
+      const auto damaged = guard_detail::decode_key_record({"k", written.substr(0, cut)});
+      REQUIRE_FALSE(damaged.has_value());
+      CHECK(damaged.error().code == ErrorCode::corrupt);
+    }
+  }
+}
