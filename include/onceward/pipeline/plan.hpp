@@ -39,6 +39,7 @@ struct StepDefinition {
   std::vector<std::pair<std::string, std::string>> arguments{};
   std::string when{};  ///< an expression; the step is skipped where it is false. Empty: always
   RetryPolicy retry{};
+  SourcePlace place{};
 
   friend bool operator==(const StepDefinition&, const StepDefinition&) = default;
 };
@@ -49,6 +50,7 @@ struct PipelineDefinition {
   std::string version = "1";
   std::vector<PipelineInput> inputs{};
   std::vector<StepDefinition> steps{};
+  SourcePlace place{};
 
   friend bool operator==(const PipelineDefinition&, const PipelineDefinition&) = default;
 };

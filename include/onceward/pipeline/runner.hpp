@@ -62,7 +62,6 @@ struct RunnerOptions {
   unsigned workers = 2;                       ///< threads of start(), 1..256
   Duration idle_poll = std::chrono::milliseconds(500);  ///< longest sleep of an idle worker
   Duration retention = std::chrono::hours(24 * 365);    ///< how long an ended run is kept
-  const Clock* clock = nullptr;
 };
 
 /// A run that its creator owns and has not driven yet: its record goes into a batch of the creator's.

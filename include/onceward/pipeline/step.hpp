@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -65,7 +66,7 @@ class StepContext {
  public:
   StepContext(std::string_view pipeline, std::string_view run, std::string_view step, std::string_view token,
               const Value& arguments, int attempt, std::stop_token stop = {}) noexcept
-      : pipeline_(pipeline), run_(run), step_(step), token_(token), arguments_(arguments), attempt_(attempt),
+      : pipeline_(pipeline), run_(run), step_(step), token_(token), arguments_(&arguments), attempt_(attempt),
         stop_(std::move(stop)) {}
 
   [[nodiscard]] std::string_view pipeline() const noexcept { return pipeline_; }
@@ -79,7 +80,7 @@ class StepContext {
   [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
 
   /// All arguments, a map checked against the spec.
-  [[nodiscard]] const Value& arguments() const noexcept { return arguments_; }
+  [[nodiscard]] const Value& arguments() const noexcept { return *arguments_; }
   /// One argument as bool, std::int64_t, int, double or std::string.
   /// Throws std::invalid_argument where it is not there, of another kind, or does not fit: the spec promised it.
   template <class T>
@@ -90,7 +91,7 @@ class StepContext {
 
  private:
   std::string_view pipeline_, run_, step_, token_;
-  const Value& arguments_;
+  const Value* arguments_;
   int attempt_;
   std::stop_token stop_;
 };
@@ -102,6 +103,9 @@ class Step {
   [[nodiscard]] virtual StepSpec spec() const = 0;
   /// Causes the effect named by step.token(). An exception counts as Unknown (idempotent) or Retry (pure).
   virtual StepOutcome run(StepContext& step) = 0;
+  /// Causes the effects of many runs that are driven side by side: `outcomes[i]` is that of `steps[i]`. Override it
+  /// where the downstream takes many in one call; each keeps its own token. The default calls run() for each.
+  virtual void run_many(std::span<StepContext> steps, std::span<StepOutcome> outcomes);
 
  protected:
   Step() = default;

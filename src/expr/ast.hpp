@@ -1,0 +1,49 @@
+#pragma once
+#include <onceward/expr/value.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace onceward::expr_detail {
+
+/// What a node of a parsed expression does with its children.
+enum class Form : std::uint8_t {
+  literal,      ///< value
+  name,         ///< text: a root name
+  member,       ///< children[0].text
+  index,        ///< children[0][children[1]]
+  call,         ///< text(children...)
+  method,       ///< children[0].text(children[1]...)
+  list,         ///< {children...}
+  negate, logical_not,
+  add, subtract, multiply, divide, modulo,
+  equal, not_equal, less, less_equal, greater, greater_equal,
+  in, not_in, between,
+  logical_and, logical_or,
+  elvis,        ///< children[0] ?: children[1]
+  ternary,      ///< children[0] ? children[1] : children[2]
+};
+
+struct Node {
+  Form form = Form::literal;
+  std::uint32_t offset = 0;  ///< byte in the text where an error of this node is shown
+  bool safe = false;         ///< member, index, method: null in, null out
+  std::string text{};
+  Value value{};
+  std::vector<std::unique_ptr<Node>> children{};
+};
+using NodePtr = std::unique_ptr<Node>;
+
+/// What a parse gave: the expression, and the byte after it.
+struct Parsed {
+  NodePtr root;
+  std::size_t end = 0;
+};
+
+/// Parses one expression of `text` from byte `begin` on; what follows it is the caller's to judge.
+/// Errors: syntax, limit_exceeded (depth), out_of_range (a literal); with the offset in `text`.
+Result<Parsed> parse_expression(std::string_view text, std::size_t begin);
+
+}  // namespace onceward::expr_detail

@@ -1,0 +1,314 @@
+#include "expr/program.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace onceward::expr_detail {
+namespace {
+
+using Kind = Value::Kind;
+
+Unexpected refuse(ErrorCode code, std::string message) { return fail(code, std::move(message)); }
+
+Result<Operand> member(const Operand& from, const std::string& name, bool safe) {
+  if (from.is(Kind::null)) {
+    if (safe) return from;
+    return refuse(ErrorCode::wrong_kind, fmt::format("null has no member \"{}\"; write ?.{} where it may be null", name, name));
+  }
+  if (!from.is(Kind::map)) {
+    const bool is_method = std::any_of(methods().begin(), methods().end(), [&](const Function& f) { return f.name == name; });
+    return refuse(ErrorCode::unknown_name,
+                  fmt::format("a {} has no member \"{}\"{}", to_string(from.kind), name,
+                              is_method ? fmt::format("; methods need parentheses: {}()", name) : ""));
+  }
+  if (const auto* found = from.map->find(name)) return Operand::of(*found);
+  return refuse(ErrorCode::unknown_name, fmt::format("there is no member \"{}\"", name));
+}
+
+Result<Operand> index(const Operand& from, const Operand& key, bool safe) {
+  if (from.is(Kind::null) && safe) return from;
+  if (from.is(Kind::map)) {
+    if (!key.is(Kind::string)) {
+      return refuse(ErrorCode::wrong_kind, fmt::format("a map is read by a string, not by a {}", to_string(key.kind)));
+    }
+    const auto* found = from.map->find(key.string);
+    return found == nullptr ? Operand() : Operand::of(*found);
+  }
+  if (!from.is(Kind::list)) {
+    return refuse(ErrorCode::wrong_kind, fmt::format("[] reads a list or a map, this is a {}{}", to_string(from.kind),
+                                                     from.is(Kind::string) ? "; write substring(i, i + 1)" : ""));
+  }
+  if (!key.is(Kind::integer)) {
+    return refuse(ErrorCode::wrong_kind, fmt::format("a list is read by an int, not by a {}", to_string(key.kind)));
+  }
+  if (key.integer < 0 || key.integer >= static_cast<std::int64_t>(from.list->size())) {
+    return refuse(ErrorCode::out_of_range, fmt::format("element {} of a list of {}", key.integer, from.list->size()));
+  }
+  return Operand::of((*from.list)[static_cast<std::size_t>(key.integer)]);
+}
+
+Unexpected no_fit(std::string_view what) {
+  return fail(ErrorCode::out_of_range, fmt::format("the result of {} does not fit 64 bits", what));
+}
+
+Result<Operand> integer_arithmetic(Form form, std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  switch (form) {
+    case Form::add:
+      if (__builtin_add_overflow(a, b, &result)) return no_fit("+");
+      return Operand::of(result);
+    case Form::subtract:
+      if (__builtin_sub_overflow(a, b, &result)) return no_fit("-");
+      return Operand::of(result);
+    case Form::multiply:
+      if (__builtin_mul_overflow(a, b, &result)) return no_fit("*");
+      return Operand::of(result);
+    default: break;
+  }
+  if (b == 0) return refuse(ErrorCode::out_of_range, "division by zero");
+  // INT64_MIN / -1 does not fit and traps; the remainder is 0.
+  if (b == -1) {
+    if (form == Form::modulo) return Operand::of(std::int64_t{0});
+    if (__builtin_sub_overflow(std::int64_t{0}, a, &result)) return no_fit("/");
+    return Operand::of(result);
+  }
+  return Operand::of(form == Form::divide ? a / b : a % b);
+}
+
+Result<Operand> real_arithmetic(Form form, double a, double b) {
+  double result = 0;
+  switch (form) {
+    case Form::add: result = a + b; break;
+    case Form::subtract: result = a - b; break;
+    case Form::multiply: result = a * b; break;
+    case Form::divide: result = a / b; break;
+    default: result = std::fmod(a, b);
+  }
+  if (!std::isfinite(result)) return refuse(ErrorCode::out_of_range, "the result is no finite number");
+  return Operand::of(result);
+}
+
+double to_real(const Operand& operand) noexcept {
+  return operand.is(Kind::integer) ? static_cast<double>(operand.integer) : operand.real;
+}
+
+Result<Operand> arithmetic(Form form, const Operand& a, const Operand& b, LateArena& arena) {
+  if (a.is(Kind::integer) && b.is(Kind::integer)) return integer_arithmetic(form, a.integer, b.integer);
+  if (a.is_number() && b.is_number()) return real_arithmetic(form, to_real(a), to_real(b));
+  if (form == Form::add && (a.is(Kind::string) || b.is(Kind::string))) {
+    std::string text;
+    if (auto appended = append_text(a, text); !appended) return fail(std::move(appended).error());
+    if (auto appended = append_text(b, text); !appended) return fail(std::move(appended).error());
+    return arena.get().text(std::move(text));
+  }
+  return refuse(ErrorCode::wrong_kind,
+                fmt::format("there is no arithmetic between a {} and a {}", to_string(a.kind), to_string(b.kind)));
+}
+
+Result<bool> is_in(const Operand& wanted, const Operand& where) {
+  if (where.is(Kind::map)) {
+    if (wanted.is(Kind::string)) return where.map->find(wanted.string) != nullptr;
+    return fail(ErrorCode::wrong_kind, fmt::format("a map's names are strings, not a {}", to_string(wanted.kind)));
+  }
+  if (!where.is(Kind::list)) {
+    return fail(ErrorCode::wrong_kind, fmt::format("in needs a list or a map, this is a {}", to_string(where.kind)));
+  }
+  for (const auto& element : *where.list) {
+    auto same = equals(wanted, Operand::of(element));
+    if (!same || *same) return same;
+  }
+  return false;
+}
+
+Result<bool> is_between(const Operand& value, const Operand& bounds) {
+  if (!bounds.is(Kind::list) || bounds.list->size() != 2) {
+    return fail(ErrorCode::wrong_kind, "between needs a list of two bounds, such as {1, 10}");
+  }
+  const auto low = compare(value, Operand::of((*bounds.list)[0]));
+  if (!low) return fail(low.error());
+  const auto high = compare(value, Operand::of((*bounds.list)[1]));
+  if (!high) return fail(high.error());
+  return *low >= 0 && *high <= 0;
+}
+
+Result<Operand> to_operand(Result<bool> result, bool inverted = false) {
+  if (!result) return fail(std::move(result).error());
+  return Operand::of(*result != inverted);
+}
+
+Result<Operand> binary(Form form, const Operand& a, const Operand& b, LateArena& arena) {
+  switch (form) {
+    case Form::equal: return to_operand(equals(a, b));
+    case Form::not_equal: return to_operand(equals(a, b), true);
+    case Form::in: return to_operand(is_in(a, b));
+    case Form::not_in: return to_operand(is_in(a, b), true);
+    case Form::between: return to_operand(is_between(a, b));
+    case Form::less:
+    case Form::less_equal:
+    case Form::greater:
+    case Form::greater_equal: {
+      const auto order = compare(a, b);
+      if (!order) return fail(order.error());
+      if (form == Form::less) return Operand::of(*order < 0);
+      if (form == Form::less_equal) return Operand::of(*order <= 0);
+      return Operand::of(form == Form::greater ? *order > 0 : *order >= 0);
+    }
+    default: return arithmetic(form, a, b, arena);
+  }
+}
+
+Result<Operand> negate(const Operand& operand) {
+  if (operand.is(Kind::real)) return Operand::of(-operand.real);
+  if (!operand.is(Kind::integer)) {
+    return refuse(ErrorCode::wrong_kind, fmt::format("- needs a number, this is a {}", to_string(operand.kind)));
+  }
+  return integer_arithmetic(Form::subtract, 0, operand.integer);
+}
+
+Unexpected no_bool(const Operand& operand) {
+  return fail(ErrorCode::wrong_kind, fmt::format("true or false is needed here, this is a {}", to_string(operand.kind)));
+}
+
+/// One evaluation: a stack of operands that refer to the names and the program.
+class Machine {
+ public:
+  Machine(const Program& program, const Value& names) noexcept : program_(program), names_(names.map()) {}
+
+  /// The result; valid as long as the machine, the names and the program.
+  Result<Operand> run() {
+    const auto& code = program_.instructions;
+    for (std::size_t at = 0; at < code.size();) {
+      const auto& instruction = code[at++];
+      auto next = step(instruction, at);
+      if (!next) {
+        auto error = std::move(next).error();
+        if (error.offset == Error::no_offset) error.offset = instruction.offset;
+        return fail(std::move(error));
+      }
+    }
+    return stack()[0];
+  }
+
+ private:
+  std::array<Operand, stack_size>& stack() noexcept { return slots_.operands; }
+  Operand& top() noexcept { return stack()[size_ - 1]; }
+  Result<void> push(const Operand& operand) {
+    if (size_ == stack_size) return fail(ErrorCode::limit_exceeded, "the expression needs too many values at once");
+    stack()[size_++] = operand;
+    return {};
+  }
+  /// Puts a result in the place of the `count` topmost operands.
+  Result<void> give(std::size_t count, Result<Operand> result) {
+    if (!result) return fail(std::move(result).error());
+    size_ -= count - 1;
+    top() = *result;
+    return {};
+  }
+
+  Result<void> step(const Instruction& i, std::size_t& at) {
+    switch (i.code) {
+      case Code::constant: return push(Operand::of(program_.constants[i.a]));
+      case Code::root: {
+        const auto* found = names_ == nullptr ? nullptr : names_->find(program_.texts[i.a]);
+        if (found == nullptr) return fail(ErrorCode::unknown_name, fmt::format("there is no \"{}\"", program_.texts[i.a]));
+        return push(Operand::of(*found));
+      }
+      case Code::member: return give(1, member(top(), program_.texts[i.a], i.b != 0));
+      case Code::index: return give(2, index(stack()[size_ - 2], top(), i.b != 0));
+      case Code::call: return apply(functions()[i.a], i.b);
+      case Code::method: return apply(methods()[i.a], i.b);
+      case Code::list: return make_list(i.a);
+      case Code::negate: return give(1, negate(top()));
+      case Code::binary: return give(2, binary(static_cast<Form>(i.a), stack()[size_ - 2], top(), arena_));
+      case Code::jump: at = i.a; return {};
+      case Code::jump_if_null:
+        if (top().is(Kind::null)) at = i.a;
+        return {};
+      case Code::elvis_jump:
+        if (top().is(Kind::null) || (top().is(Kind::string) && top().string.empty())) {
+          --size_;
+        } else {
+          at = i.a;
+        }
+        return {};
+      default: return boolean_step(i, at);
+    }
+  }
+
+  Result<void> boolean_step(const Instruction& i, std::size_t& at) {
+    if (!top().is(Kind::boolean)) return no_bool(top());
+    const bool value = top().boolean;
+    switch (i.code) {
+      case Code::logical_not: top() = Operand::of(!value); return {};
+      case Code::else_jump:
+        --size_;
+        if (!value) at = i.a;
+        return {};
+      case Code::and_jump:
+      case Code::or_jump:
+        if (value == (i.code == Code::or_jump)) {
+          at = i.a;
+        } else {
+          --size_;
+        }
+        return {};
+      default: return {};
+    }
+  }
+
+  Result<void> apply(const Function& function, std::size_t count) {
+    return give(count, function.apply(std::span(stack()).subspan(size_ - count, count), arena_));
+  }
+
+  Result<void> make_list(std::size_t count) {
+    List list;
+    list.reserve(count);
+    for (std::size_t i = size_ - count; i < size_; ++i) list.push_back(stack()[i].to_value());
+    size_ -= count;
+    return push(arena_.get().list(std::move(list)));
+  }
+
+  const Program& program_;
+  const Map* names_;
+  /// Left as it is until a value is pushed: clearing all of it would cost more than most evaluations.
+  union Slots {
+    Slots() noexcept {}
+    std::array<Operand, stack_size> operands;
+  } slots_;
+  std::size_t size_ = 0;
+  LateArena arena_;
+};
+
+}  // namespace
+
+Result<Value> evaluate(const Program& program, const Value& names) {
+  Machine machine(program, names);
+  auto result = machine.run();
+  if (!result) return fail(std::move(result).error());
+  return result->to_value();
+}
+
+Result<void> evaluate_text(const Program& program, const Value& names, std::string& out) {
+  Machine machine(program, names);
+  auto result = machine.run();
+  if (!result) return fail(std::move(result).error());
+  return append_text(*result, out).transform_error([&](Error error) {
+    error.offset = program.instructions.back().offset;
+    return error;
+  });
+}
+
+Result<bool> evaluate_bool(const Program& program, const Value& names) {
+  Machine machine(program, names);
+  auto result = machine.run();
+  if (!result) return fail(std::move(result).error());
+  if (result->is(Kind::boolean)) return result->boolean;
+  auto error = no_bool(*result).error();
+  error.offset = program.instructions.back().offset;
+  return fail(std::move(error));
+}
+
+}  // namespace onceward::expr_detail

@@ -1,0 +1,170 @@
+#include <onceward/expr/expression.hpp>
+
+#include "expr/program.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace onceward {
+namespace expr_detail {
+
+/// A template taken apart: programs with the text before each, and the text after the last.
+struct TemplateParts {
+  struct Placeholder {
+    std::string before;
+    Program program;
+  };
+  std::string text;
+  std::vector<Placeholder> placeholders;
+  std::string after;
+  std::vector<std::string> paths;
+
+  template <class Append>
+  Result<std::string> render(const Value& names, const Append& append) const {
+    std::string out;
+    for (const auto& [before, program] : placeholders) {
+      out += before;
+      if (auto appended = append(program, names, out); !appended) return fail(std::move(appended).error());
+    }
+    out += after;
+    return out;
+  }
+};
+
+namespace {
+
+Result<void> check_size(std::string_view text) {
+  if (text.size() <= limits::expression_bytes) return {};
+  return fail(ErrorCode::limit_exceeded,
+              fmt::format("the text has {} bytes, at most {} are allowed", text.size(), limits::expression_bytes));
+}
+
+/// What to write instead, for what people bring along from elsewhere.
+std::string_view hint_at(std::string_view rest) noexcept {
+  if (rest.starts_with("@")) return "; beans are not in the language";
+  if (rest.starts_with("=") && !rest.starts_with("==")) return "; there is no assignment: == compares";
+  if (rest.starts_with("->") || rest.starts_with("::")) return "; members are read with '.'";
+  if (rest.starts_with("&") || rest.starts_with("|")) return "; write && and ||";
+  if (rest.starts_with(":")) return "; map literals are not in the language";
+  if (rest.starts_with("<>")) return "; write !=";
+  if (rest.starts_with("?.")) return "; a member's name belongs after ?.";
+  return "";
+}
+
+Unexpected not_ended(std::string_view text, std::size_t at) {
+  const auto rest = text.substr(at);
+  if (rest.empty()) return fail(ErrorCode::syntax, "the text ends too early", 0, at);
+  return fail(ErrorCode::syntax,
+              fmt::format("\"{}\" was not expected here{}", rest.substr(0, 1), hint_at(rest)), 0, at);
+}
+
+std::size_t skip_space(std::string_view text, std::size_t at) {
+  while (at < text.size() && std::string_view(" \t\r\n\v\f").find(text[at]) != std::string_view::npos) ++at;
+  return at;
+}
+
+}  // namespace
+}  // namespace expr_detail
+
+using expr_detail::Program;
+using expr_detail::TemplateParts;
+
+Expression::Expression(std::shared_ptr<const Program> program) noexcept : program_(std::move(program)) {}
+
+Result<Expression> Expression::parse(std::string_view text) {
+  if (auto checked = expr_detail::check_size(text); !checked) return fail(std::move(checked).error());
+  auto parsed = expr_detail::parse_expression(text, 0);
+  if (!parsed) return fail(std::move(parsed).error());
+  const auto end = expr_detail::skip_space(text, parsed->end);
+  if (end != text.size()) return expr_detail::not_ended(text, end);
+  auto program = expr_detail::compile(*parsed->root, text);
+  if (!program) return fail(std::move(program).error());
+  return Expression(std::make_shared<const Program>(*std::move(program)));
+}
+
+Result<Value> Expression::evaluate(const Value& names) const { return expr_detail::evaluate(*program_, names); }
+Result<bool> Expression::test(const Value& names) const { return expr_detail::evaluate_bool(*program_, names); }
+const std::string& Expression::text() const noexcept { return program_->text; }
+std::span<const std::string> Expression::paths() const noexcept { return program_->paths; }
+bool Expression::is_constant() const noexcept { return program_->paths.empty(); }
+
+Template::Template(std::shared_ptr<const TemplateParts> parts) noexcept : parts_(std::move(parts)) {}
+
+Result<Template> Template::parse(std::string_view text) {
+  if (auto checked = expr_detail::check_size(text); !checked) return fail(std::move(checked).error());
+  auto parts = std::make_shared<TemplateParts>();
+  parts->text = text;
+  std::size_t at = 0;
+  for (auto open = text.find("#{"); open != std::string_view::npos; open = text.find("#{", at)) {
+    auto parsed = expr_detail::parse_expression(text, open + 2);
+    if (!parsed) return fail(std::move(parsed).error());
+    const auto close = expr_detail::skip_space(text, parsed->end);
+    if (close == text.size() || text[close] != '}') {
+      if (close == text.size()) return fail(ErrorCode::syntax, "the placeholder is not closed by '}'", 0, open);
+      return expr_detail::not_ended(text, close);
+    }
+    auto program = expr_detail::compile(*parsed->root, text);
+    if (!program) return fail(std::move(program).error());
+    for (const auto& path : program->paths) {
+      if (std::find(parts->paths.begin(), parts->paths.end(), path) == parts->paths.end()) parts->paths.push_back(path);
+    }
+    parts->placeholders.push_back({std::string(text.substr(at, open - at)), *std::move(program)});
+    at = close + 1;
+  }
+  parts->after = text.substr(at);
+  return Template(std::move(parts));
+}
+
+Result<std::string> Template::render(const Value& names) const {
+  return parts_->render(names, expr_detail::evaluate_text);
+}
+const std::string& Template::text() const noexcept { return parts_->text; }
+std::span<const std::string> Template::paths() const noexcept { return parts_->paths; }
+
+Result<KeyTemplate> KeyTemplate::parse(std::string_view text) {
+  if (text.empty()) return fail(ErrorCode::invalid_argument, "the key template is empty; write \"grant:#{user.id}\"");
+  auto parsed = Template::parse(text);
+  if (!parsed) return fail(std::move(parsed).error());
+  std::size_t literal = parsed->parts_->after.size();
+  for (const auto& placeholder : parsed->parts_->placeholders) literal += placeholder.before.size();
+  if (literal > limits::key_bytes) {
+    return fail(ErrorCode::limit_exceeded,
+                fmt::format("the key's fixed text has {} bytes, a key may have {}", literal, limits::key_bytes));
+  }
+  return KeyTemplate(*std::move(parsed));
+}
+
+Result<std::string> KeyTemplate::render(const Value& names) const {
+  std::string part;
+  auto key = template_.parts_->render(names, [&](const Program& program, const Value& values, std::string& out) {
+    part.clear();
+    auto appended = expr_detail::evaluate_text(program, values, part);
+    if (appended) append_key_part(out, part);
+    return appended;
+  });
+  if (!key) return key;
+  if (key->empty()) return fail(ErrorCode::invalid_argument, fmt::format("the key of \"{}\" is empty", text()));
+  if (key->size() > limits::key_bytes) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("the key of \"{}\" has {} bytes, at most {} are allowed; use sha256() for long parts", text(),
+                            key->size(), limits::key_bytes));
+  }
+  return key;
+}
+
+void append_key_part(std::string& out, std::string_view value) {
+  static constexpr std::string_view digits = "0123456789ABCDEF";
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '%' || c == ':' || byte < 0x21) {
+      out += '%';
+      out += digits[byte >> 4];
+      out += digits[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+}
+
+}  // namespace onceward

@@ -1,0 +1,145 @@
+#include <onceward/expr/value.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+namespace onceward {
+namespace {
+
+struct ByName {
+  bool operator()(const Map::Entry& entry, std::string_view name) const noexcept { return entry.first < name; }
+};
+
+void append_escaped(std::string& out, std::string_view text) {
+  static constexpr std::string_view digits = "0123456789abcdef";
+  out += '"';
+  std::size_t plain = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20) continue;
+    out.append(text, plain, i - plain);
+    plain = i + 1;
+    switch (c) {
+      case '"': out += "\\\""; break;
+      case '\\': out += "\\\\"; break;
+      case '\n': out += "\\n"; break;
+      case '\t': out += "\\t"; break;
+      case '\r': out += "\\r"; break;
+      default:
+        out += "\\u00";
+        out += digits[static_cast<unsigned char>(c) >> 4];
+        out += digits[static_cast<unsigned char>(c) & 15];
+    }
+  }
+  out.append(text, plain, text.size() - plain);
+  out += '"';
+}
+
+void append_number(std::string& out, std::int64_t number) {
+  std::array<char, 24> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  out.append(digits.data(), end);
+}
+
+void append_number(std::string& out, double number) {
+  if (!std::isfinite(number)) {
+    out += "null";
+    return;
+  }
+  std::array<char, 32> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  const std::string_view text(digits.data(), static_cast<std::size_t>(end - digits.data()));
+  out += text;
+  if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
+}
+
+}  // namespace
+
+Map::Map() noexcept = default;
+Map::Map(const Map&) = default;
+Map::Map(Map&&) noexcept = default;
+Map& Map::operator=(const Map&) = default;
+Map& Map::operator=(Map&&) noexcept = default;
+Map::~Map() = default;
+
+Map::Map(std::initializer_list<Entry> entries) {
+  entries_.reserve(entries.size());
+  for (const auto& [name, value] : entries) set(name, value);
+}
+
+void Map::set(std::string name, Value value) {
+  const auto place = std::lower_bound(entries_.begin(), entries_.end(), std::string_view(name), ByName());
+  if (place != entries_.end() && place->first == name) {
+    place->second = std::move(value);
+  } else {
+    entries_.emplace(place, std::move(name), std::move(value));
+  }
+}
+
+const Value* Map::find(std::string_view name) const noexcept {
+  const auto place = std::lower_bound(entries_.begin(), entries_.end(), name, ByName());
+  return place != entries_.end() && place->first == name ? &place->second : nullptr;
+}
+
+std::size_t Map::size() const noexcept { return entries_.size(); }
+bool Map::empty() const noexcept { return entries_.empty(); }
+const Map::Entry* Map::begin() const noexcept { return entries_.data(); }
+const Map::Entry* Map::end() const noexcept { return entries_.data() + entries_.size(); }
+void Map::reserve(std::size_t count) { entries_.reserve(count); }
+bool operator==(const Map& a, const Map& b) noexcept { return a.entries_ == b.entries_; }
+
+const Value* Value::find(std::string_view name) const noexcept {
+  const auto* members = map();
+  return members == nullptr ? nullptr : members->find(name);
+}
+
+std::string Value::to_json() const {
+  std::string text;
+  append_json(text);
+  return text;
+}
+
+void Value::append_json(std::string& out) const {
+  switch (kind()) {
+    case Kind::null: out += "null"; return;
+    case Kind::boolean: out += *boolean() ? "true" : "false"; return;
+    case Kind::integer: return append_number(out, *integer());
+    case Kind::real: return append_number(out, *real());
+    case Kind::string: return append_escaped(out, *string());
+    case Kind::list:
+      out += '[';
+      for (std::size_t i = 0; i < list()->size(); ++i) {
+        if (i > 0) out += ',';
+        (*list())[i].append_json(out);
+      }
+      out += ']';
+      return;
+    case Kind::map:
+      out += '{';
+      for (const auto& [name, value] : *map()) {
+        if (&name != &map()->begin()->first) out += ',';
+        append_escaped(out, name);
+        out += ':';
+        value.append_json(out);
+      }
+      out += '}';
+      return;
+  }
+}
+
+std::string_view to_string(Value::Kind kind) noexcept {
+  switch (kind) {
+    case Value::Kind::null: return "null";
+    case Value::Kind::boolean: return "bool";
+    case Value::Kind::integer: return "int";
+    case Value::Kind::real: return "double";
+    case Value::Kind::string: return "string";
+    case Value::Kind::list: return "list";
+    case Value::Kind::map: return "map";
+  }
+  return "unknown";
+}
+
+}  // namespace onceward

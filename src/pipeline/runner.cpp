@@ -1,0 +1,242 @@
+#include <onceward/core/digest.hpp>
+#include <onceward/core/ids.hpp>
+#include <onceward/pipeline/runner.hpp>
+
+#include "pipeline/driver.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace onceward {
+
+using pipeline_detail::Driver;
+using pipeline_detail::Held;
+using pipeline_detail::Move;
+
+namespace {
+
+constexpr std::size_t token_digits = 32;
+
+}  // namespace
+
+struct Runner::State {
+  State(Storage& in, const PlanCatalog& of, RunnerOptions chosen)
+      : storage(in), catalog(of), options(std::move(chosen)), driver(in, options, new_owner_id()) {}
+
+  Storage& storage;
+  const PlanCatalog& catalog;
+  RunnerOptions options;
+  Driver driver;
+
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::function<void(const RunView&)> on_attention;
+  std::vector<std::jthread> workers;
+
+  void tell(const RunView& view) {
+    std::function<void(const RunView&)> callback;
+    {
+      const std::lock_guard lock(mutex);
+      callback = on_attention;
+    }
+    if (callback && view.state == RunState::needs_attention) callback(view);
+  }
+  Result<void> drive(std::vector<Held*> runs, const std::stop_token& stop);
+  void work_until(const std::stop_token& stop, Runner& runner);
+};
+
+std::string_view to_string(RunState state) noexcept {
+  switch (state) {
+    case RunState::running: return "running";
+    case RunState::succeeded: return "succeeded";
+    case RunState::failed: return "failed";
+    case RunState::needs_attention: return "needs_attention";
+  }
+  return "unknown";
+}
+
+std::string run_record_key(std::string_view pipeline, std::string_view key) {
+  std::string record_key(pipeline_detail::run_prefix);
+  record_key.append(pipeline).append("/").append(key);
+  return record_key;
+}
+
+std::string step_token(std::string_view name_space, std::string_view pipeline, std::string_view partition,
+                       std::string_view run_key, std::string_view step_id) {
+  Sha256 hash;
+  for (const auto part : {name_space, pipeline, partition, run_key, step_id, std::string_view("do")}) hash.update_part(part);
+  return to_hex(hash.finish(), token_digits);
+}
+
+Runner::Runner(Storage& storage, const PlanCatalog& catalog, RunnerOptions options)
+    : state_(std::make_unique<State>(storage, catalog, std::move(options))) {}
+
+Runner::~Runner() { stop_workers(); }
+
+Result<void> Runner::State::drive(std::vector<Held*> runs, const std::stop_token& stop) {
+  for (std::size_t first = 0; first < runs.size(); first += options.span) {
+    const auto some = std::span(runs).subspan(first, std::min(options.span, runs.size() - first));
+    auto driven = driver.drive(some, stop);
+    if (!driven) return driven;
+    for (const auto* held : some) tell(held->view());
+  }
+  return {};
+}
+
+Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std::string key, const Value& input) const {
+  auto complete = pipeline_detail::complete_input(plan.compiled(), input);
+  if (!complete) return fail(std::move(complete).error());
+  auto record_key = run_record_key(plan.definition().id, key);
+  if (key.empty() || record_key.size() > limits::key_bytes) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("the run key of pipeline \"{}\" has {} bytes; it needs 1 to {}", plan.definition().id, key.size(),
+                            limits::key_bytes - (record_key.size() - key.size())));
+  }
+  auto held = std::make_shared<Held>(Held{plan, pipeline_detail::begin_run(plan.compiled(), plan.sha256(), *std::move(complete)),
+                                          partition, key, std::move(record_key)});
+  held->run.owner = state_->driver.owner();
+  held->next = {held->run.state == RunState::running ? Move::Kind::call : Move::Kind::ended};
+  auto insert = Operation::insert(held->record_key, encode(held->run), state_->driver.timing_of(held->next));
+  return PreparedRun{std::move(partition), std::move(key), std::move(insert), std::move(held)};
+}
+
+Result<std::vector<RunView>> Runner::drive(std::span<PreparedRun> runs, std::span<const Revision> revisions) {
+  std::vector<Held*> held;
+  held.reserve(runs.size());
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    held.push_back(static_cast<Held*>(runs[i].state.get()));
+    held.back()->revision = revisions[i];
+  }
+  if (auto driven = state_->drive(held, {}); !driven) return fail(std::move(driven).error());
+  std::vector<RunView> views;
+  views.reserve(held.size());
+  for (const auto* run : held) views.push_back(run->view());
+  return views;
+}
+
+Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std::string_view key, const Value& input) {
+  auto prepared = prepare(plan, std::string(partition), std::string(key), input);
+  if (!prepared) return fail(std::move(prepared).error());
+  auto& held = *static_cast<Held*>(prepared->state.get());
+  auto written = commit_one(state_->storage, {prepared->partition, {prepared->insert}});
+  std::optional<Record> found;
+  if (written) {
+    held.revision = written->revision;
+    found = std::move(written->found);
+  } else if (retry_advice(written.error().code) == RetryAdvice::read_back) {
+    auto stored = read_one(state_->storage, partition, held.record_key);
+    if (!stored || !*stored) return fail(std::move(written).error());
+    // Its answer was lost, not the write: what stands there with this owner and content is this start's.
+    held.revision = (*stored)->revision;
+    if ((*stored)->value != prepared->insert.value) found = *std::move(stored);
+  } else {
+    return fail(std::move(written).error());
+  }
+  if (!found) {
+    if (auto driven = state_->drive({&held}, {}); !driven) return fail(std::move(driven).error());
+    return held.view();
+  }
+  auto other = pipeline_detail::decode_run(*found);
+  if (!other) return fail(std::move(other).error());
+  if (other->input != held.run.input) {
+    return fail(ErrorCode::conflict,
+                fmt::format("the run \"{}\" of pipeline \"{}\" was started with another input; nothing was done", key,
+                            plan.definition().id));
+  }
+  return view_of(*other, std::string(partition), std::string(key), found->due);
+}
+
+Result<std::optional<RunView>> Runner::find(std::string_view pipeline, std::string_view partition, std::string_view key) {
+  auto record = read_one(state_->storage, partition, run_record_key(pipeline, key));
+  if (!record) return fail(std::move(record).error());
+  if (!*record) return std::optional<RunView>();
+  auto run = pipeline_detail::decode_run(**record);
+  if (!run) return fail(std::move(run).error());
+  return std::optional(view_of(*run, std::string(partition), std::string(key), (*record)->due));
+}
+
+Result<WorkReport> Runner::work(std::size_t limit) {
+  // Other rooms keep due records too; a whole page is read, so that they hide no run.
+  const auto due = state_->storage.due({}, limits::page_records);
+  if (!due) return fail(due.error());
+  WorkReport report;
+  const auto look_again_at = [&](Timestamp time) {
+    const Duration wait = std::max(Duration::zero(), Duration(time - due->now));
+    report.next_in = std::min(report.next_in.value_or(wait), wait);
+  };
+  if (due->next) look_again_at(*due->next);
+  std::vector<std::unique_ptr<Held>> taken;
+  for (const auto& [partition, record] : due->entries) {
+    if (!record.key.starts_with(pipeline_detail::run_prefix)) continue;
+    if (taken.size() == limit) {
+      look_again_at(due->now);
+      break;
+    }
+    auto run = pipeline_detail::decode_run(record);
+    if (!run) return fail(std::move(run).error());
+    auto plan = state_->catalog.find(run->pipeline, run->version, run->plan);
+    if (!plan) {
+      ++report.unknown_plans;
+      continue;
+    }
+    auto key = record.key.substr(run_record_key(run->pipeline, "").size());
+    taken.push_back(std::make_unique<Held>(Held{*std::move(plan), *std::move(run), partition, std::move(key), record.key,
+                                                record.revision}));
+    taken.back()->next = take_over(taken.back()->run, taken.back()->plan.compiled());
+  }
+  std::vector<Held*> held;
+  for (const auto& run : taken) held.push_back(run.get());
+  for (std::size_t first = 0; first < held.size(); first += state_->options.span) {
+    const auto some = std::span(held).subspan(first, std::min(state_->options.span, held.size() - first));
+    // The takeover is a write that expects the revision seen: of two workers one wins.
+    if (auto won = state_->driver.record(some); !won) return fail(std::move(won).error());
+  }
+  std::erase_if(held, [](const Held* run) { return run->lost.has_value(); });
+  report.taken = held.size();
+  if (auto driven = state_->drive(held, {}); !driven) return fail(std::move(driven).error());
+  for (const auto* run : held) {
+    if (run->run.state != RunState::running) ++report.ended;
+    if (run->due) look_again_at(*run->due);
+  }
+  return report;
+}
+
+void Runner::on_attention(std::function<void(const RunView&)> callback) {
+  const std::lock_guard lock(state_->mutex);
+  state_->on_attention = std::move(callback);
+}
+
+void Runner::State::work_until(const std::stop_token& stop, Runner& runner) {
+  while (!stop.stop_requested()) {
+    const auto report = runner.work(options.span);
+    // A storage that is down is asked again after the usual sleep; nothing is lost meanwhile.
+    Duration pause = options.idle_poll;
+    if (report && report->next_in) pause = std::min(pause, *report->next_in);
+    if (report && report->taken > 0) pause = Duration::zero();
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stop, pause, [] { return false; });
+  }
+}
+
+void Runner::start_workers() {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->workers.empty()) return;
+  for (unsigned i = 0; i < state_->options.workers; ++i) {
+    state_->workers.emplace_back([this](const std::stop_token& stop) { state_->work_until(stop, *this); });
+  }
+}
+
+void Runner::stop_workers() {
+  std::vector<std::jthread> workers;
+  {
+    const std::lock_guard lock(state_->mutex);
+    workers.swap(state_->workers);
+  }
+  for (auto& worker : workers) worker.request_stop();
+}
+
+}  // namespace onceward

@@ -1,0 +1,239 @@
+#include "pipeline/xml_reader.hpp"
+
+#include "pipeline/suggest.hpp"
+
+#include <date/date.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+namespace onceward::pipeline_detail {
+namespace {
+
+template <class Number>
+std::optional<Number> to_number(std::string_view text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::optional<Duration> to_duration(std::string_view text) {
+  static constexpr std::pair<std::string_view, std::int64_t> units[] = {
+      {"us", 1}, {"ms", 1'000}, {"s", 1'000'000}, {"m", 60'000'000}, {"h", 3'600'000'000}, {"d", 86'400'000'000}};
+  const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = to_number<std::int64_t>(text.substr(0, digits));
+  if (!number) return std::nullopt;
+  for (const auto& [unit, micros] : units) {
+    if (text.substr(digits) == unit && *number <= limits::duration_us / micros) return Duration(*number * micros);
+  }
+  return std::nullopt;
+}
+
+std::optional<Timestamp> to_timestamp(const std::string& text) {
+  for (const char* form : {"%FT%TZ", "%FT%T%Ez"}) {
+    std::istringstream in(text);
+    Timestamp time;
+    in >> date::parse(form, time);
+    if (!in.fail() && in.peek() == std::char_traits<char>::eof()) return time;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+XmlReader::XmlReader(std::string_view text) : text_(text) {
+  lines_.push_back(0);
+  for (std::size_t i = 0; i < std::min(text.size(), limits::xml_bytes); ++i) {
+    if (text[i] == '\n') lines_.push_back(i + 1);
+  }
+}
+
+SourcePlace XmlReader::place_of(std::size_t offset) const {
+  const auto after = std::upper_bound(lines_.begin(), lines_.end(), offset);
+  return {static_cast<int>(after - lines_.begin()), static_cast<int>(offset - *std::prev(after)) + 1};
+}
+
+SourcePlace XmlReader::place(pugi::xml_node node) const {
+  const auto offset = node.offset_debug();
+  return offset < 0 ? SourcePlace{} : place_of(static_cast<std::size_t>(offset) - 1);  // the '<' before the name
+}
+
+SourcePlace XmlReader::place(pugi::xml_node node, const char* attribute) const {
+  const auto offset = node.offset_debug();
+  if (offset < 0) return {};
+  // The parser keeps no place of an attribute: its name is looked for in the start tag, outside quotes.
+  const std::string_view wanted = attribute;
+  auto at = static_cast<std::size_t>(offset);
+  for (char quote = 0; at < text_.size() && (quote != 0 || text_[at] != '>'); ++at) {
+    if (quote != 0) {
+      if (text_[at] == quote) quote = 0;
+    } else if (text_[at] == '"' || text_[at] == '\'') {
+      quote = text_[at];
+    } else if (text_.substr(at).starts_with(wanted) && std::string_view(" \t\r\n").find(text_[at - 1]) != std::string_view::npos &&
+               std::string_view("= \t\r\n").find(text_[std::min(at + wanted.size(), text_.size() - 1)]) != std::string_view::npos) {
+      return place_of(at);
+    }
+  }
+  return place(node);
+}
+
+void XmlReader::report(const SourcePlace& place, std::string code, std::string message, std::string hint) {
+  if (diagnostics_.size() >= limits::diagnostics) return;
+  diagnostics_.push_back({std::move(code), std::move(message), std::move(hint), place.line, place.column});
+}
+
+/// Size, declarations and depth are checked on the text itself, before the parser builds anything.
+bool XmlReader::check_text() {
+  if (text_.size() > limits::xml_bytes) {
+    report({}, "too-large", fmt::format("the text has {} bytes, at most {} are allowed", text_.size(), limits::xml_bytes));
+    return false;
+  }
+  std::size_t depth = 0;
+  for (std::size_t at = text_.find('<'); at != std::string_view::npos; at = text_.find('<', at + 1)) {
+    const auto rest = text_.substr(at);
+    if (rest.starts_with("<!--") || rest.starts_with("<![CDATA[")) {
+      const auto end = text_.find(rest[2] == '-' ? "-->" : "]]>", at);
+      if (end == std::string_view::npos) return true;  // the parser says what is wrong
+      at = end;
+    } else if (rest.starts_with("<!")) {
+      report(place_of(at), "declaration", "DOCTYPE and entity declarations are not allowed", "remove it");
+      return false;
+    } else if (rest.starts_with("</")) {
+      depth -= depth > 0 ? 1 : 0;
+    } else if (!rest.starts_with("<?")) {
+      char quote = 0;
+      std::size_t end = at;
+      for (; end < text_.size() && (quote != 0 || text_[end] != '>'); ++end) {
+        if (quote != 0) {
+          if (text_[end] == quote) quote = 0;
+        } else if (text_[end] == '"' || text_[end] == '\'') {
+          quote = text_[end];
+        }
+      }
+      if (end < text_.size() && text_[end - 1] != '/' && ++depth > limits::xml_depth) {
+        report(place_of(at), "too-deep", fmt::format("elements are nested deeper than {}", limits::xml_depth));
+        return false;
+      }
+      at = std::min(end, text_.size() - 1);
+    }
+  }
+  return true;
+}
+
+pugi::xml_node XmlReader::root(std::string_view name) {
+  if (!check_text()) return {};
+  const auto parsed = document_.load_buffer(text_.data(), text_.size(), pugi::parse_default | pugi::parse_ws_pcdata_single,
+                                            pugi::encoding_utf8);
+  if (!parsed) {
+    const auto offset = std::min(static_cast<std::size_t>(std::max<std::ptrdiff_t>(parsed.offset, 0)), text_.size());
+    report(place_of(offset), "malformed", fmt::format("this is no well-formed XML: {}", parsed.description()),
+           "see the element before this place");
+    return {};
+  }
+  const auto root = document_.document_element();
+  if (root.name() != name) {
+    report(place(root), "wrong-root", fmt::format("the root element is <{}>", root.name()), fmt::format("it must be <{}>", name));
+    return {};
+  }
+  const std::string space = root.attribute("xmlns").value();
+  if (!space.empty() && space != "urn:onceward:1") {
+    report(place(root, "xmlns"), "wrong-namespace", fmt::format("the namespace is \"{}\"", space), "it must be urn:onceward:1");
+  }
+  return root;
+}
+
+void XmlReader::allow(pugi::xml_node node, std::span<const std::string_view> attributes,
+                      std::span<const std::string_view> children) {
+  std::vector<std::string_view> seen;
+  for (const auto attribute : node.attributes()) {
+    const std::string_view name = attribute.name();
+    if (std::find(seen.begin(), seen.end(), name) != seen.end()) {
+      report(place(node), "duplicate-attribute", fmt::format("<{}> has \"{}\" twice", node.name(), name));
+    }
+    seen.push_back(name);
+    if (name == "xmlns" && node == document_.document_element()) continue;
+    if (std::find(attributes.begin(), attributes.end(), name) == attributes.end()) {
+      report(place(node, attribute.name()), "unknown-attribute", fmt::format("<{}> has no attribute \"{}\"", node.name(), name),
+             did_you_mean(name, attributes));
+    }
+  }
+  for (const auto child : node.children()) {
+    if (child.type() == pugi::node_element) {
+      const std::string_view name = child.name();
+      if (std::find(children.begin(), children.end(), name) == children.end()) {
+        report(place(child), "unknown-element", fmt::format("<{}> has no element <{}>", node.name(), name),
+               did_you_mean(name, children));
+      }
+    } else if ((child.type() == pugi::node_pcdata || child.type() == pugi::node_cdata) &&
+               std::string_view(child.value()).find_first_not_of(" \t\r\n") != std::string_view::npos) {
+      report(place(node), "stray-text", fmt::format("there is text within <{}>", node.name()), "values belong in attributes");
+    }
+  }
+}
+
+std::string XmlReader::required(pugi::xml_node node, const char* name) {
+  const auto attribute = node.attribute(name);
+  if (!attribute || *attribute.value() == '\0') {
+    report(place(node), "missing-attribute", fmt::format("<{}> needs \"{}\"", node.name(), name));
+  }
+  return attribute.value();
+}
+
+std::string XmlReader::optional(pugi::xml_node node, const char* name, std::string_view otherwise) {
+  const auto attribute = node.attribute(name);
+  return attribute ? attribute.value() : std::string(otherwise);
+}
+
+void XmlReader::bad_value(pugi::xml_node node, const char* name, std::string_view wanted) {
+  report(place(node, name), "bad-value",
+         fmt::format("{}=\"{}\" of <{}>", name, node.attribute(name).value(), node.name()), fmt::format("write {}", wanted));
+}
+
+std::int64_t XmlReader::integer(pugi::xml_node node, const char* name, std::int64_t otherwise, bool needed) {
+  if (needed && required(node, name).empty()) return otherwise;
+  if (!node.attribute(name)) return otherwise;
+  const auto number = to_number<std::int64_t>(node.attribute(name).value());
+  if (!number) bad_value(node, name, "a whole number");
+  return number.value_or(otherwise);
+}
+
+double XmlReader::real(pugi::xml_node node, const char* name, double otherwise) {
+  if (!node.attribute(name)) return otherwise;
+  const auto number = to_number<double>(node.attribute(name).value());
+  if (!number) bad_value(node, name, "a number");
+  return number.value_or(otherwise);
+}
+
+bool XmlReader::boolean(pugi::xml_node node, const char* name, bool otherwise) {
+  static constexpr std::string_view words[] = {"false", "true"};
+  return word(node, name, words, otherwise ? 1 : 0) == 1;
+}
+
+Duration XmlReader::duration(pugi::xml_node node, const char* name, Duration otherwise) {
+  if (!node.attribute(name)) return otherwise;
+  const auto duration = to_duration(node.attribute(name).value());
+  if (!duration) bad_value(node, name, "a duration: 200ms, 5s, 3m, 2h or 1d");
+  return duration.value_or(otherwise);
+}
+
+std::optional<Timestamp> XmlReader::timestamp(pugi::xml_node node, const char* name) {
+  if (!node.attribute(name)) return std::nullopt;
+  const auto time = to_timestamp(node.attribute(name).value());
+  if (!time) bad_value(node, name, "a time: 2011-01-01T00:00:00Z");
+  return time;
+}
+
+std::size_t XmlReader::word(pugi::xml_node node, const char* name, std::span<const std::string_view> words,
+                            std::size_t otherwise) {
+  const auto attribute = node.attribute(name);
+  if (!attribute) return otherwise;
+  const auto found = std::find(words.begin(), words.end(), std::string_view(attribute.value()));
+  if (found != words.end()) return static_cast<std::size_t>(found - words.begin());
+  bad_value(node, name, fmt::format("one of {}", fmt::join(words, ", ")));
+  return otherwise;
+}
+
+}  // namespace onceward::pipeline_detail

@@ -1,0 +1,96 @@
+#include <onceward/task/definition.hpp>
+
+#include "pipeline/xml_reader.hpp"
+
+#include <array>
+
+namespace onceward {
+namespace {
+
+using pipeline_detail::XmlReader;
+
+constexpr std::array<std::string_view, 4> period_words = {"once", "day", "week", "month"};
+constexpr auto streak_words = std::span(period_words).subspan(1);
+
+EventRule read_rule(XmlReader& reader, pugi::xml_node node) {
+  static constexpr std::string_view attributes[] = {"event", "when", "add", "distinct", "streak"};
+  reader.allow(node, attributes, {});
+  EventRule rule{reader.required(node, "event"), reader.optional(node, "when"), reader.optional(node, "add"),
+                 reader.optional(node, "distinct")};
+  if (node.attribute("streak")) rule.streak = static_cast<Period>(reader.word(node, "streak", streak_words, 0) + 1);
+  rule.place = reader.place(node);
+  return rule;
+}
+
+StageDefinition read_stage(XmlReader& reader, pugi::xml_node node) {
+  static constexpr std::string_view attributes[] = {"target", "pipeline"};
+  static constexpr std::string_view children[] = {"arg"};
+  static constexpr std::string_view argument_attributes[] = {"name", "value"};
+  reader.allow(node, attributes, children);
+  StageDefinition stage{reader.integer(node, "target", 1, true), reader.required(node, "pipeline")};
+  for (const auto argument : node.children("arg")) {
+    reader.allow(argument, argument_attributes, {});
+    auto name = reader.required(argument, "name");
+    stage.arguments.emplace_back(std::move(name), reader.required(argument, "value"));
+  }
+  stage.place = reader.place(node);
+  return stage;
+}
+
+QuotaDefinition read_quota(XmlReader& reader, pugi::xml_node node) {
+  static constexpr std::string_view attributes[] = {"limit", "per"};
+  reader.allow(node, attributes, {});
+  return {reader.integer(node, "limit", 1, true), static_cast<Period>(reader.word(node, "per", period_words, 0))};
+}
+
+/// Attributes of the whole design of which this version does one thing: another value must not pass unnoticed.
+void expect_only(XmlReader& reader, pugi::xml_node node, const char* name, std::string_view value) {
+  const std::string_view words[] = {value};
+  reader.word(node, name, words, 0);
+}
+
+TaskDefinition read_task(XmlReader& reader, pugi::xml_node node) {
+  static constexpr std::string_view attributes[] = {"id",   "version", "title",   "period",   "starts",
+                                                    "ends", "claim",   "collect", "on-refund"};
+  static constexpr std::string_view children[] = {"on", "stage", "quota"};
+  reader.allow(node, attributes, children);
+  expect_only(reader, node, "claim", "auto");
+  expect_only(reader, node, "collect", "auto");
+  expect_only(reader, node, "on-refund", "keep");
+  TaskDefinition task{reader.required(node, "id"), reader.optional(node, "version", "1"), reader.optional(node, "title"),
+                      static_cast<Period>(reader.word(node, "period", period_words, 0)), reader.timestamp(node, "starts"),
+                      reader.timestamp(node, "ends")};
+  for (const auto rule : node.children("on")) task.rules.push_back(read_rule(reader, rule));
+  for (const auto stage : node.children("stage")) task.stages.push_back(read_stage(reader, stage));
+  for (const auto quota : node.children("quota")) {
+    if (task.quota) reader.report(reader.place(quota), "duplicate-element", "a second <quota>", "keep one");
+    task.quota = read_quota(reader, quota);
+  }
+  task.place = reader.place(node);
+  return task;
+}
+
+}  // namespace
+
+Result<CampaignDefinition> parse_campaign_xml(std::string_view text, std::string_view file,
+                                              std::vector<Diagnostic>* diagnostics) {
+  static constexpr std::string_view attributes[] = {"merchant", "timezone"};
+  static constexpr std::string_view children[] = {"task", "pipeline"};
+  XmlReader reader(text);
+  CampaignDefinition campaign;
+  if (const auto root = reader.root("campaign")) {
+    reader.allow(root, attributes, children);
+    campaign.merchant = reader.required(root, "merchant");
+    campaign.timezone = reader.optional(root, "timezone", "UTC");
+    for (const auto task : root.children("task")) campaign.tasks.push_back(read_task(reader, task));
+    for (const auto pipeline : root.children("pipeline")) {
+      campaign.pipelines.push_back(pipeline_detail::read_pipeline(reader, pipeline));
+    }
+  }
+  if (reader.diagnostics().empty()) return campaign;
+  auto message = describe(reader.diagnostics(), file);
+  if (diagnostics != nullptr) *diagnostics = std::move(reader.diagnostics());
+  return fail(ErrorCode::invalid_argument, std::move(message));
+}
+
+}  // namespace onceward
