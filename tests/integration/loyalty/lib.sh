@@ -4,16 +4,15 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/loyalty-test-XXXXXX")
 trap 'rm -rf "$work"' EXIT
-failures=0
 
+# Counted in a file, since a check may run in a subshell.
 fail() {
-  echo "FAILED: $*" >&2
-  failures=$((failures + 1))
+  echo "FAILED: $*" | tee -a "$work/failures" >&2
 }
 
 finish() {
-  if [ "$failures" -ne 0 ]; then
-    echo "$failures checks failed" >&2
+  if [ -s "$work/failures" ]; then
+    echo "$(wc -l <"$work/failures") checks failed" >&2
     exit 1
   fi
   echo "all checks passed"
