@@ -1,6 +1,6 @@
 #include "rows.hpp"
 
-#include "rfc3339.hpp"
+#include <onceward/core/timestamp.hpp>
 
 #include <fmt/format.h>
 
@@ -84,7 +84,7 @@ Result<void> RowMapper::check(const CsvRow& row, const CsvReader& reader) const 
                                                        : fmt::format("{} has {} bytes; {} are allowed", name,
                                                                      size, needed[i].most_bytes)));
   }
-  const auto time = parse_rfc3339(row.fields[columns_[at]]);
+  const auto time = onceward::parse_timestamp(row.fields[columns_[at]]);
   if (time && *time >= earliest && *time < latest) return {};
   return fail(reader.error_at(columns_[at],
                               fmt::format("\"{}\" is no time such as 2010-12-01T08:26:00Z, from 1900 to 2099",
@@ -99,7 +99,7 @@ void RowMapper::fill(const CsvRow& row, onceward::Event& event) const {
   event.id = row.fields[columns_[id]];
   event.user = row.fields[columns_[user]];
   event.type = row.fields[columns_[type]];
-  event.at = parse_rfc3339(row.fields[columns_[at]]).value_or(onceward::Timestamp{});
+  event.at = onceward::parse_timestamp(row.fields[columns_[at]]).value_or(onceward::Timestamp{});
   for (std::size_t i = 0; i < header_.size(); ++i) event.attributes.set(header_[i], attribute(row.fields[i]));
 }
 

@@ -1,13 +1,13 @@
 #include "pipeline/xml_reader.hpp"
 
+#include <onceward/core/timestamp.hpp>
+
 #include "pipeline/suggest.hpp"
 
-#include <date/date.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
-#include <sstream>
 
 namespace onceward::pipeline_detail {
 namespace {
@@ -28,16 +28,6 @@ std::optional<Duration> to_duration(std::string_view text) {
   if (!number) return std::nullopt;
   for (const auto& [unit, micros] : units) {
     if (text.substr(digits) == unit && *number <= limits::duration_us / micros) return Duration(*number * micros);
-  }
-  return std::nullopt;
-}
-
-std::optional<Timestamp> to_timestamp(const std::string& text) {
-  for (const char* form : {"%FT%TZ", "%FT%T%Ez"}) {
-    std::istringstream in(text);
-    Timestamp time;
-    in >> date::parse(form, time);
-    if (!in.fail() && in.peek() == std::char_traits<char>::eof()) return time;
   }
   return std::nullopt;
 }
@@ -221,7 +211,7 @@ Duration XmlReader::duration(pugi::xml_node node, const char* name, Duration oth
 
 std::optional<Timestamp> XmlReader::timestamp(pugi::xml_node node, const char* name) {
   if (!node.attribute(name)) return std::nullopt;
-  const auto time = to_timestamp(node.attribute(name).value());
+  const auto time = parse_timestamp(node.attribute(name).value());
   if (!time) bad_value(node, name, "a time: 2011-01-01T00:00:00Z");
   return time;
 }

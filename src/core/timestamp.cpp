@@ -1,8 +1,8 @@
-#include "rfc3339.hpp"
+#include <onceward/core/timestamp.hpp>
 
 #include <cstdint>
 
-namespace loyalty {
+namespace onceward {
 namespace {
 
 /// Takes fixed numbers of digits and single characters off the front; remembers whether all were there.
@@ -70,7 +70,7 @@ std::chrono::minutes offset(Cursor& cursor) noexcept {
 
 }  // namespace
 
-std::optional<onceward::Timestamp> parse_rfc3339(std::string_view text) noexcept {
+std::optional<Timestamp> parse_timestamp(std::string_view text) noexcept {
   namespace chrono = std::chrono;
   Cursor cursor(text);
   const int year = cursor.digits(4);
@@ -89,9 +89,9 @@ std::optional<onceward::Timestamp> parse_rfc3339(std::string_view text) noexcept
   const chrono::year_month_day date(chrono::year(year), chrono::month(static_cast<unsigned>(month)),
                                     chrono::day(static_cast<unsigned>(day)));
   if (!cursor.finished() || !date.ok() || hour > 23 || minute > 59 || second > 59) return std::nullopt;
-  return onceward::Timestamp(chrono::sys_days(date).time_since_epoch() + chrono::hours(hour) +
+  return Timestamp(chrono::sys_days(date).time_since_epoch() + chrono::hours(hour) +
                              chrono::minutes(minute) + chrono::seconds(second) - east +
                              chrono::microseconds(microseconds));
 }
 
-}  // namespace loyalty
+}  // namespace onceward
