@@ -2,8 +2,10 @@
 #include "ledger.hpp"
 #include "support/catch.hpp"
 
-#include <onceward/storage/memory.hpp>
+#include <SQLiteCpp/Database.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -59,7 +61,6 @@ TEST_CASE("a token takes effect once, also after the file was closed") {
     auto business = Business::open(folder.file("b.db"), points).value();
     CHECK(business->apply(effect("t1")).value());
     CHECK_FALSE(business->apply(effect("t1")).value());
-    REQUIRE(business->flush());
   }
   auto business = Business::open(folder.file("b.db"), points).value();
   CHECK_FALSE(business->apply(effect("t1")).value());
@@ -78,41 +79,38 @@ TEST_CASE("a token that comes with another content is refused") {
   CHECK(all(*business) == std::vector<Effect>{effect("t1")});
 }
 
-TEST_CASE("effects that were not flushed are gone when the process dies, flushed ones are there") {
-  const Folder folder;
-  CrashPoints points({});
-  {
-    auto business = Business::open(folder.file("b.db"), points).value();
-    REQUIRE(business->apply(effect("flushed")));
-    REQUIRE(business->flush());
-    REQUIRE(business->apply(effect("lost")));
-  }
-  auto business = Business::open(folder.file("b.db"), points).value();
-  CHECK(all(*business) == std::vector<Effect>{effect("flushed")});
-}
-
-TEST_CASE("the task centre's next write makes the effects durable first") {
-  const Folder folder;
-  CrashPoints points({});
-  auto memory = onceward::open_memory({}).value();
-  {
-    auto business = Business::open(folder.file("b.db"), points).value();
-    loyalty::FlushFirstStorage storage(*memory, *business);
-    REQUIRE(business->apply(effect("t1")));
-    REQUIRE(commit_one(storage, {"p", {onceward::Operation::insert("k", "v")}}));
-  }
-  auto business = Business::open(folder.file("b.db"), points).value();
-  CHECK(all(*business) == std::vector<Effect>{effect("t1")});
-}
-
-TEST_CASE("many effects are applied all or not at all") {
+TEST_CASE("of many effects one with another content fails alone") {
   CrashPoints points({});
   auto business = Business::open(":memory:", points).value();
-  CHECK(business->apply_many(std::vector{effect("a"), effect("b"), effect("a")}).value() == 2);
   auto bad = effect("a");
   bad.user = "another";
-  CHECK_FALSE(business->apply_many(std::vector{effect("c"), bad}));
-  CHECK(all(*business).size() == 2);
+  const auto answers =
+      business->apply_many(std::vector{effect("a"), effect("b"), effect("a"), bad, effect("c")});
+  REQUIRE(answers.size() == 5);
+  CHECK(answers[0].value());
+  CHECK(answers[1].value());
+  CHECK_FALSE(answers[2].value());
+  REQUIRE_FALSE(answers[3]);
+  CHECK(answers[3].error().code == onceward::ErrorCode::conflict);
+  CHECK(answers[4].value());
+  CHECK(business->apply_many({}).empty());
+}
+
+TEST_CASE("where the file cannot be written none of many effects takes place") {
+  const Folder folder;
+  CrashPoints points({});
+  auto business = Business::open(folder.file("b.db"), points).value();
+  REQUIRE(business->apply(effect("before")));
+  SQLite::Database other(folder.file("b.db"), SQLite::OPEN_READWRITE);
+  other.exec(
+      "CREATE TRIGGER full AFTER INSERT ON effect WHEN NEW.token = 'third' BEGIN SELECT RAISE(ROLLBACK, "
+      "'full'); END");
+  const auto answers = business->apply_many(std::vector{effect("first"), effect("second"), effect("third")});
+  REQUIRE(answers.size() == 3);
+  for (const auto& answer : answers) CHECK_FALSE(answer);
+  other.exec("DROP TRIGGER full");
+  CHECK(all(*business) == std::vector<Effect>{effect("before")});
+  CHECK(business->apply(effect("first")).value());
 }
 
 TEST_CASE("one token from many threads takes effect once") {
@@ -128,7 +126,6 @@ TEST_CASE("one token from many threads takes effect once") {
         const auto applied = business->apply(effect("t" + std::to_string(i)));
         if (!applied) ++errors;
         if (applied && *applied) ++first;
-        if (i % 16 == 0 && !business->flush()) ++errors;
       }
     });
   }

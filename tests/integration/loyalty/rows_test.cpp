@@ -1,11 +1,12 @@
 #include "rows.hpp"
-#include "rfc3339.hpp"
 #include "support/catch.hpp"
+
+#include <onceward/core/timestamp.hpp>
 
 using loyalty::CsvReader;
 using loyalty::CsvRow;
-using loyalty::parse_rfc3339;
 using loyalty::RowMapper;
+using onceward::parse_timestamp;
 
 namespace {
 
@@ -32,7 +33,7 @@ std::string verdict(const std::string& header, const std::string& row) {
 }
 
 std::int64_t microseconds(std::string_view text) {
-  const auto time = parse_rfc3339(text);
+  const auto time = parse_timestamp(text);
   REQUIRE(time);
   return time->time_since_epoch().count();
 }
@@ -61,7 +62,7 @@ TEST_CASE("what is no time is not taken for one") {
         "2010-12-01T08:26:00+24:00", "2010-12-01T08:26:00+01", "2010-12-01T08:26:00Zx",
         "+010-12-01T08:26:00Z", "2010-12-00T08:26:00Z"}) {
     INFO(text);
-    CHECK_FALSE(parse_rfc3339(text));
+    CHECK_FALSE(parse_timestamp(text));
   }
 }
 
