@@ -91,9 +91,8 @@ struct Business::State {
   }
 
   Result<bool> insert_one(const Effect& effect);
-  /// Runs `work` in the shared transaction; its failures, and SQLite's, become the answer.
-  template <class Answer, class Work>
-  Result<Answer> in_transaction(const Work& work);
+  /// Throws what SQLite throws; the transaction is undone then.
+  std::vector<Result<bool>> insert_all(std::span<const Effect> effects);
 
   std::string file;
   CrashPoints& points;
@@ -101,8 +100,6 @@ struct Business::State {
   std::optional<SQLite::Statement> insert{};
   std::optional<SQLite::Statement> find{};
   std::mutex mutex{};
-  bool open = false;  ///< a transaction holds effects that are not durable yet
-  std::optional<Error> broken{};
 };
 
 Business::Business(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
@@ -136,62 +133,36 @@ Result<bool> Business::State::insert_one(const Effect& effect) {
               fmt::format("business file {}: the token {} came with another content", file, effect.token));
 }
 
-template <class Answer, class Work>
-Result<Answer> Business::State::in_transaction(const Work& work) {
-  const std::lock_guard lock(mutex);
-  if (broken) return fail(*broken);
+std::vector<Result<bool>> Business::State::insert_all(std::span<const Effect> effects) {
+  std::vector<Result<bool>> answers;
+  answers.reserve(effects.size());
+  database.exec("BEGIN IMMEDIATE");
   try {
-    if (!open) database.exec("BEGIN IMMEDIATE");
-    open = true;
-    return work();
-  } catch (const SQLite::Exception& exception) {
-    const auto error = to_error(exception, file, "applying an effect");
-    // Some failures end the transaction, and earlier effects with it.
-    if (open && sqlite3_get_autocommit(database.getHandle()) != 0) broken = error;
-    return fail(error);
+    for (const auto& effect : effects) answers.push_back(insert_one(effect));
+    database.exec("COMMIT");
+  } catch (const SQLite::Exception&) {
+    database.tryExec("ROLLBACK");
+    throw;
   }
+  return answers;
 }
 
-Result<bool> Business::apply(const Effect& effect) {
-  state_->points.reached(CrashPoint::business_before);
-  auto answer = state_->in_transaction<bool>([&] { return state_->insert_one(effect); });
-  state_->points.reached(CrashPoint::business_after);
-  return answer;
-}
+Result<bool> Business::apply(const Effect& effect) { return std::move(apply_many({&effect, 1}).front()); }
 
-Result<std::size_t> Business::apply_many(std::span<const Effect> effects) {
-  return state_->in_transaction<std::size_t>([&]() -> Result<std::size_t> {
-    state_->database.exec("SAVEPOINT many");
-    std::size_t count = 0;
-    for (const auto& effect : effects) {
-      const auto applied = state_->insert_one(effect);
-      if (!applied) {
-        state_->database.exec("ROLLBACK TO many; RELEASE many");
-        return fail(applied.error());
-      }
-      count += *applied ? 1U : 0U;
-    }
-    state_->database.exec("RELEASE many");
-    return count;
-  });
-}
-
-Result<void> Business::flush() {
+std::vector<Result<bool>> Business::apply_many(std::span<const Effect> effects) {
   const std::lock_guard lock(state_->mutex);
-  if (state_->broken) return fail(*state_->broken);
-  if (!state_->open) return {};
   try {
-    state_->database.exec("COMMIT");
-    state_->open = false;
-    return {};
+    state_->points.reached(CrashPoint::business_before);
+    auto answers = state_->insert_all(effects);
+    state_->points.reached(CrashPoint::business_after);
+    return answers;
   } catch (const SQLite::Exception& exception) {
-    state_->broken = to_error(exception, state_->file, "committing");
-    return fail(*state_->broken);
+    const auto error = to_error(exception, state_->file, "applying effects");
+    return std::vector<Result<bool>>(effects.size(), fail(error));
   }
 }
 
 Result<void> Business::each_sorted(const std::function<Result<void>(const Effect&)>& visit) {
-  if (auto flushed = flush(); !flushed) return flushed;
   const std::lock_guard lock(state_->mutex);
   try {
     SQLite::Statement rows(state_->database, listing);

@@ -61,12 +61,12 @@ Result<void> check_files(const Options& options) {
   return {};
 }
 
-/// The two stores, each with what stands before it.
+/// The two stores; `storage` is the one to use.
 struct Stores {
   std::unique_ptr<Business> business{};
   std::unique_ptr<onceward::Storage> opened{};
   std::unique_ptr<onceward::Storage> crashing{};
-  std::unique_ptr<onceward::Storage> storage{};
+  onceward::Storage* storage = nullptr;
 };
 
 /// A store that is there is opened before one that has to be created, so that a bad one leaves nothing
@@ -89,12 +89,11 @@ Result<Stores> open_stores(const Options& options, CrashPoints& points) {
   if (!known) {
     if (auto opened = open_business(); !opened) return fail(std::move(opened).error());
   }
-  onceward::Storage* inner = stores.opened.get();
+  stores.storage = stores.opened.get();
   if (options.crash.point) {
-    stores.crashing = std::make_unique<CrashingStorage>(*inner, points);
-    inner = stores.crashing.get();
+    stores.crashing = std::make_unique<CrashingStorage>(*stores.opened, points);
+    stores.storage = stores.crashing.get();
   }
-  stores.storage = std::make_unique<FlushFirstStorage>(*inner, *stores.business);
   return stores;
 }
 

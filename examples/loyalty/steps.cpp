@@ -3,7 +3,9 @@
 #include <onceward/task/event.hpp>
 
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace loyalty {
 namespace {
@@ -19,62 +21,75 @@ using onceward::StepOutcome;
 using onceward::StepSpec;
 using onceward::Value;
 
-/// Sends one effect downstream, named by the step's token and its grant; `value` is what the ledger shows.
-StepOutcome issue(Business* business, const StepContext& step, std::string value) {
-  if (business == nullptr) return Reject{"no-service", "this registry only checks campaigns"};
-  auto grant = onceward::parse_run_key(step.run_key());
-  if (!grant) return Reject{"no-grant", "the run is not the reward of a task"};
-  const Effect effect{std::string(step.token()),
-                      step.arg<std::string>("user"),
-                      std::move(grant->task),
-                      std::move(grant->cycle),
-                      grant->stage,
-                      std::string(step.step_id()),
-                      std::move(value)};
-  const auto applied = business->apply(effect);
-  if (applied) return Done{Map{{"value", effect.value}}};
-  const auto& error = applied.error();
-  if (onceward::retry_advice(error.code) == onceward::RetryAdvice::give_up) {
-    return Reject{std::string(onceward::to_string(error.code)), error.message};
+using ValueOf = std::string (*)(const StepContext& step);
+
+/// A step that has one service act on a grant: its effect is named by the step's token and the grant of the
+/// run, and `value_of` makes the value the ledger shows of the arguments.
+class IssueStep final : public Step {
+ public:
+  IssueStep(Business* business, StepSpec spec, ValueOf value_of)
+      : business_(business), spec_(std::move(spec)), value_of_(value_of) {}
+
+  [[nodiscard]] StepSpec spec() const override { return spec_; }
+
+  StepOutcome run(StepContext& step) override {
+    StepOutcome outcome;
+    run_many({&step, 1}, {&outcome, 1});
+    return outcome;
   }
-  return Retry{error.message, {}};
+
+  void run_many(std::span<StepContext> steps, std::span<StepOutcome> outcomes) override {
+    std::vector<Effect> effects;
+    std::vector<std::size_t> places;
+    effects.reserve(steps.size());
+    places.reserve(steps.size());
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      auto grant = onceward::parse_run_key(steps[i].run_key());
+      if (!grant) {
+        outcomes[i] = Reject{"no-grant", "the run is not the reward of a task"};
+        continue;
+      }
+      effects.push_back({std::string(steps[i].token()), steps[i].arg<std::string>("user"),
+                         std::move(grant->task), std::move(grant->cycle), grant->stage,
+                         std::string(steps[i].step_id()), value_of_(steps[i])});
+      places.push_back(i);
+    }
+    if (business_ == nullptr) {
+      for (const auto place : places)
+        outcomes[place] = Reject{"no-service", "this step only checks campaigns"};
+      return;
+    }
+    const auto answers = business_->apply_many(effects);
+    for (std::size_t i = 0; i < answers.size(); ++i) outcomes[places[i]] = outcome_of(answers[i], effects[i]);
+  }
+
+ private:
+  static StepOutcome outcome_of(const Result<bool>& answer, const Effect& effect) {
+    if (answer) return Done{Map{{"value", effect.value}}};
+    const auto& error = answer.error();
+    if (error.code == onceward::ErrorCode::conflict) return Reject{"token-conflict", error.message};
+    return Retry{error.message, {}};
+  }
+
+  Business* business_;
+  StepSpec spec_;
+  ValueOf value_of_;
+};
+
+StepSpec spec_of(std::string name, std::string argument, Value::Kind kind) {
+  return {.name = std::move(name),
+          .arguments = {{"user", Value::Kind::string}, {std::move(argument), kind}},
+          .results = {{"value", Value::Kind::string}}};
 }
 
-class GrantPoints final : public Step {
- public:
-  explicit GrantPoints(Business* business) noexcept : business_(business) {}
-  [[nodiscard]] StepSpec spec() const override {
-    return {.name = "grant-points@1",
-            .arguments = {{"user", Value::Kind::string}, {"amount", Value::Kind::integer}},
-            .results = {{"value", Value::Kind::string}}};
-  }
-  StepOutcome run(StepContext& step) override {
-    return issue(business_, step, std::to_string(step.arg<std::int64_t>("amount")));
-  }
-
- private:
-  Business* business_;
-};
-
-class GrantCoupon final : public Step {
- public:
-  explicit GrantCoupon(Business* business) noexcept : business_(business) {}
-  [[nodiscard]] StepSpec spec() const override {
-    return {.name = "grant-coupon@1",
-            .arguments = {{"user", Value::Kind::string}, {"code", Value::Kind::string}},
-            .results = {{"value", Value::Kind::string}}};
-  }
-  StepOutcome run(StepContext& step) override {
-    return issue(business_, step, step.arg<std::string>("code"));
-  }
-
- private:
-  Business* business_;
-};
-
 Result<void> add_both(onceward::StepRegistry& registry, Business* business) {
-  if (auto added = registry.add(std::make_unique<GrantPoints>(business)); !added) return added;
-  return registry.add(std::make_unique<GrantCoupon>(business));
+  auto points = std::make_unique<IssueStep>(
+      business, spec_of("grant-points@1", "amount", Value::Kind::integer),
+      [](const StepContext& step) { return std::to_string(step.arg<std::int64_t>("amount")); });
+  if (auto added = registry.add(std::move(points)); !added) return added;
+  return registry.add(
+      std::make_unique<IssueStep>(business, spec_of("grant-coupon@1", "code", Value::Kind::string),
+                                  [](const StepContext& step) { return step.arg<std::string>("code"); }));
 }
 
 }  // namespace
