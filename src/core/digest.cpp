@@ -4,6 +4,11 @@
 #include <bit>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 namespace onceward {
 namespace {
 
@@ -22,6 +27,45 @@ std::uint32_t big_endian(const std::uint8_t* bytes) noexcept {
   return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
 }
 
+#if defined(__x86_64__)
+/// Whether the processor has the SHA extensions (CPUID leaf 7, EBX bit 29).
+bool has_sha_instructions() noexcept {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b >> 29 & 1) != 0;
+}
+
+/// One block by the processor's own instructions: four rounds at a time (Intel SDM, SHA256RNDS2 and SHA256MSG1/2).
+__attribute__((target("sha,sse4.1"))) void block_by_instructions(std::uint32_t* state, const std::uint8_t* bytes) noexcept {
+  const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  const auto* constants = reinterpret_cast<const __m128i*>(round_constants.data());
+  // The instructions want the state as (a, b, e, f) and (c, d, g, h).
+  const __m128i low = _mm_shuffle_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(state)), 0xb1);
+  const __m128i high = _mm_shuffle_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(state + 4)), 0x1b);
+  __m128i abef = _mm_alignr_epi8(low, high, 8);
+  __m128i cdgh = _mm_blend_epi16(high, low, 0xf0);
+  const __m128i abef_before = abef;
+  const __m128i cdgh_before = cdgh;
+  __m128i w[4];
+  for (int i = 0; i < 4; ++i) {
+    w[i] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes) + i), swap);
+  }
+  for (int i = 0; i < 16; ++i) {
+    const __m128i sum = _mm_add_epi32(w[i % 4], _mm_loadu_si128(constants + i));
+    cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
+    abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
+    if (i >= 12) continue;  // the words of the last rounds are there already
+    const __m128i later = _mm_alignr_epi8(w[(i + 3) % 4], w[(i + 2) % 4], 4);
+    w[i % 4] = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w[i % 4], w[(i + 1) % 4]), later), w[(i + 3) % 4]);
+  }
+  abef = _mm_add_epi32(abef, abef_before);
+  cdgh = _mm_add_epi32(cdgh, cdgh_before);
+  const __m128i feba = _mm_shuffle_epi32(abef, 0x1b);
+  const __m128i dchg = _mm_shuffle_epi32(cdgh, 0xb1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(state), _mm_blend_epi16(feba, dchg, 0xf0));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(state + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+#endif
+
 }  // namespace
 
 void Sha256::reset() noexcept {
@@ -30,6 +74,10 @@ void Sha256::reset() noexcept {
 }
 
 void Sha256::block(const std::uint8_t* bytes) noexcept {
+#if defined(__x86_64__)
+  static const bool by_instructions = has_sha_instructions();
+  if (by_instructions) return block_by_instructions(state_.data(), bytes);
+#endif
   std::array<std::uint32_t, 64> w;
   for (std::size_t i = 0; i < 16; ++i) w[i] = big_endian(bytes + 4 * i);
   for (std::size_t i = 16; i < 64; ++i) {

@@ -74,7 +74,7 @@ class Compiler {
     Program part;
     Compiler compiler(part);
     if (!compiler.emit_plain(node)) return false;
-    auto value = evaluate(part, Value(Map()));
+    auto value = evaluate(part, std::span<const Binding>());
     if (!value) return false;
     emit_constant(node, *std::move(value));
     return true;

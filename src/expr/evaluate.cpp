@@ -175,7 +175,7 @@ Unexpected no_bool(const Operand& operand) {
 /// One evaluation: a stack of operands that refer to the names and the program.
 class Machine {
  public:
-  Machine(const Program& program, const Value& names) noexcept : program_(program), names_(names.map()) {}
+  Machine(const Program& program, const Names& names) noexcept : program_(program), names_(names) {}
 
   /// The result; valid as long as the machine, the names and the program.
   Result<Operand> run() {
@@ -212,9 +212,9 @@ class Machine {
     switch (i.code) {
       case Code::constant: return push(Operand::of(program_.constants[i.a]));
       case Code::root: {
-        const auto* found = names_ == nullptr ? nullptr : names_->find(program_.texts[i.a]);
-        if (found == nullptr) return fail(ErrorCode::unknown_name, fmt::format("there is no \"{}\"", program_.texts[i.a]));
-        return push(Operand::of(*found));
+        const auto found = names_.find(program_.texts[i.a]);
+        if (!found) return fail(ErrorCode::unknown_name, fmt::format("there is no \"{}\"", program_.texts[i.a]));
+        return push(*found);
       }
       case Code::member: return give(1, member(top(), program_.texts[i.a], i.b != 0));
       case Code::index: return give(2, index(stack()[size_ - 2], top(), i.b != 0));
@@ -272,7 +272,7 @@ class Machine {
   }
 
   const Program& program_;
-  const Map* names_;
+  const Names& names_;
   /// Left as it is until a value is pushed: clearing all of it would cost more than most evaluations.
   union Slots {
     Slots() noexcept {}
@@ -284,14 +284,25 @@ class Machine {
 
 }  // namespace
 
-Result<Value> evaluate(const Program& program, const Value& names) {
+std::optional<Operand> Names::find(std::string_view name) const noexcept {
+  if (map_ != nullptr) {
+    const auto* found = map_->find(name);
+    return found == nullptr ? std::nullopt : std::optional(Operand::of(*found));
+  }
+  for (const auto& binding : bindings_) {
+    if (binding.name == name) return binding.map == nullptr ? Operand::of(binding.text) : Operand::of(*binding.map);
+  }
+  return std::nullopt;
+}
+
+Result<Value> evaluate(const Program& program, const Names& names) {
   Machine machine(program, names);
   auto result = machine.run();
   if (!result) return fail(std::move(result).error());
   return result->to_value();
 }
 
-Result<void> evaluate_text(const Program& program, const Value& names, std::string& out) {
+Result<void> evaluate_text(const Program& program, const Names& names, std::string& out) {
   Machine machine(program, names);
   auto result = machine.run();
   if (!result) return fail(std::move(result).error());
@@ -301,7 +312,7 @@ Result<void> evaluate_text(const Program& program, const Value& names, std::stri
   });
 }
 
-Result<bool> evaluate_bool(const Program& program, const Value& names) {
+Result<bool> evaluate_bool(const Program& program, const Names& names) {
   Machine machine(program, names);
   auto result = machine.run();
   if (!result) return fail(std::move(result).error());

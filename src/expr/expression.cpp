@@ -85,6 +85,8 @@ Result<Expression> Expression::parse(std::string_view text) {
 
 Result<Value> Expression::evaluate(const Value& names) const { return expr_detail::evaluate(*program_, names); }
 Result<bool> Expression::test(const Value& names) const { return expr_detail::evaluate_bool(*program_, names); }
+Result<Value> Expression::evaluate(std::span<const Binding> names) const { return expr_detail::evaluate(*program_, names); }
+Result<bool> Expression::test(std::span<const Binding> names) const { return expr_detail::evaluate_bool(*program_, names); }
 const std::string& Expression::text() const noexcept { return program_->text; }
 std::span<const std::string> Expression::paths() const noexcept { return program_->paths; }
 bool Expression::is_constant() const noexcept { return program_->paths.empty(); }

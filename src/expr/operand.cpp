@@ -48,12 +48,7 @@ Operand Operand::of(const Value& value) noexcept {
       operand.list = value.list();
       return operand;
     }
-    case Kind::map: {
-      Operand operand;
-      operand.kind = Kind::map;
-      operand.map = value.map();
-      return operand;
-    }
+    case Kind::map: return of(*value.map());
   }
   return {};
 }

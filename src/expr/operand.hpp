@@ -44,6 +44,12 @@ struct Operand {
     operand.string = value;
     return operand;
   }
+  static Operand of(const Map& value) noexcept {
+    Operand operand;
+    operand.kind = Value::Kind::map;
+    operand.map = &value;
+    return operand;
+  }
   /// Refers to `value`, which must outlive the operand.
   static Operand of(const Value& value) noexcept;
 

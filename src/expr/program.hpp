@@ -1,7 +1,10 @@
 #pragma once
+#include <onceward/expr/expression.hpp>
+
 #include "expr/ast.hpp"
 #include "expr/functions.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,10 +53,21 @@ class Program {
 /// Errors: unknown_name (functions, methods), limit_exceeded, invalid_argument (a wrong number of arguments).
 Result<Program> compile(const Node& root, std::string_view text);
 
-/// Runs a program on the names of a map.
-Result<Value> evaluate(const Program& program, const Value& names);
+/// What a program's root names stand for: the members of a map, or a few bindings.
+class Names {
+ public:
+  Names(const Value& names) noexcept : map_(names.map()) {}
+  Names(std::span<const Binding> bindings) noexcept : bindings_(bindings) {}
+  [[nodiscard]] std::optional<Operand> find(std::string_view name) const noexcept;
+
+ private:
+  const Map* map_ = nullptr;
+  std::span<const Binding> bindings_{};
+};
+
+Result<Value> evaluate(const Program& program, const Names& names);
 /// As evaluate, appending the text form of the result: what templates need.
-Result<void> evaluate_text(const Program& program, const Value& names, std::string& out);
-Result<bool> evaluate_bool(const Program& program, const Value& names);
+Result<void> evaluate_text(const Program& program, const Names& names, std::string& out);
+Result<bool> evaluate_bool(const Program& program, const Names& names);
 
 }  // namespace onceward::expr_detail

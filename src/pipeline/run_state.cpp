@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <iterator>
 
 namespace onceward::pipeline_detail {
 namespace {
@@ -86,8 +85,9 @@ std::string encode(const Run& run) {
   member("plan", run.plan);
   member("state", state_names[static_cast<std::size_t>(run.state)]);
   member("owner", run.owner);
-  fmt::format_to(std::back_inserter(out), R"(,"attempt":{},"waiting":{},"deaths":{},"reason":)", run.attempt, run.waiting,
-                 run.deaths);
+  out.append(",\"attempt\":").append(std::to_string(run.attempt));
+  out.append(run.waiting ? ",\"waiting\":true" : ",\"waiting\":false");
+  out.append(",\"deaths\":").append(std::to_string(run.deaths)).append(",\"reason\":");
   Value(run.reason).append_json(out);
   out += ",\"input\":";
   run.input.append_json(out);

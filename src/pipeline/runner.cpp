@@ -67,8 +67,14 @@ std::string run_record_key(std::string_view pipeline, std::string_view key) {
 
 std::string step_token(std::string_view name_space, std::string_view pipeline, std::string_view partition,
                        std::string_view run_key, std::string_view step_id) {
+  // Each part is preceded by its length, so that no two lists of parts make one text.
+  std::string text;
+  text.reserve(192);
+  for (const auto part : {name_space, pipeline, partition, run_key, step_id, std::string_view("do")}) {
+    text.append(std::to_string(part.size())).append(":").append(part);
+  }
   Sha256 hash;
-  for (const auto part : {name_space, pipeline, partition, run_key, step_id, std::string_view("do")}) hash.update_part(part);
+  hash.update(text);
   return to_hex(hash.finish(), token_digits);
 }
 

@@ -61,7 +61,7 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place, std::shared_
                        event_key(event.id), fingerprint_of(event), {}};
   const auto concerned = pending.merchant->by_event.find(event.type);
   if (concerned == pending.merchant->by_event.end()) return pending;
-  const Value names(Map{{"event", event.attributes}});
+  const Binding names[] = {{"event", &event.attributes}};
   const CompiledCampaign* campaign = nullptr;
   std::optional<Cycles> cycles;
   for (const auto& entry : concerned->second) {

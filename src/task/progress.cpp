@@ -45,7 +45,7 @@ void count(Instance& instance, const CompiledTask& task, const Value& value) {
 }  // namespace
 
 Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std::size_t rule, const Zone& zone,
-                                                   const Value& names, Timestamp at) {
+                                                   std::span<const Binding> names, Timestamp at) {
   const auto& compiled = task.rules[rule];
   if (compiled.when) {
     auto counts = compiled.when->test(names);

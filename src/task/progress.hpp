@@ -18,7 +18,7 @@ struct Contributed {
 /// Errors: those of the expressions, with the rule's place in the message; wrong_kind for an amount that is no
 /// integer or a distinct value that has no text form.
 Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std::size_t rule, const Zone& zone,
-                                                   const Value& names, Timestamp at);
+                                                   std::span<const Binding> names, Timestamp at);
 
 /// Applies a contribution and gives the numbers (from 1) of the stages it made the instance reach. Pure.
 /// Errors: out_of_range where the sum leaves 64 bits; the instance is unchanged then.

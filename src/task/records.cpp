@@ -7,13 +7,17 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <iterator>
 
 namespace onceward::task_detail {
 namespace {
 
 constexpr std::size_t fingerprint_digits = 32;
 constexpr std::array<std::string_view, 3> unit_states = {"waiting", "granted", "out_of_stock"};
+
+void append_number(std::string& out, std::int64_t number) {
+  std::array<char, 24> digits;
+  out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
+}
 
 Unexpected corrupt(const Record& record) {
   return fail(ErrorCode::corrupt,
@@ -64,7 +68,10 @@ const std::int64_t* integer_at(const List& list, std::size_t place) {
 }  // namespace
 
 std::string user_partition(std::string_view merchant, std::string_view user) {
-  return fmt::format("{}/user/{}", merchant, user);
+  std::string partition;
+  partition.reserve(merchant.size() + user.size() + 6);
+  partition.append(merchant).append("/user/").append(user);
+  return partition;
 }
 std::string quota_partition(std::string_view merchant, std::string_view task) {
   return fmt::format("{}/quota/{}", merchant, task);
@@ -81,8 +88,10 @@ std::string instance_key(std::string_view task, std::string_view cycle) {
 std::string encode(const Instance& instance) {
   std::string text;
   text.reserve(64);
-  fmt::format_to(std::back_inserter(text), R"({{"version":"{}","progress":{},"reached":{})", instance.version,
-                 instance.progress, instance.reached);
+  text.append("{\"version\":\"").append(instance.version).append("\",\"progress\":");
+  append_number(text, instance.progress);
+  text.append(",\"reached\":");
+  append_number(text, instance.reached);
   if (!instance.counted.empty()) {
     text += ",\"counted\":";
     Value(instance.counted).append_json(text);
@@ -125,8 +134,9 @@ std::string encode(const EventRecord& event) {
   text += "],\"grants\":[";
   for (const auto& grant : event.grants) {
     if (text.back() != '[') text += ',';
-    fmt::format_to(std::back_inserter(text), R"(["{}","{}",{},"{}",{}])", grant.task, grant.cycle, grant.stage,
-                   grant.pipeline, grant.quota);
+    text.append("[\"").append(grant.task).append("\",\"").append(grant.cycle).append("\",");
+    append_number(text, grant.stage);
+    text.append(",\"").append(grant.pipeline).append(grant.quota ? "\",true]" : "\",false]");
   }
   text += "]}";
   return text;
@@ -194,16 +204,19 @@ Result<UnitRecord> decode_unit(const Record& record) {
 }
 
 std::string fingerprint_of(const Event& event) {
-  Sha256 hash;
-  hash.update_part(event.type);
-  hash.update_part(std::to_string(event.at.time_since_epoch().count()));
-  std::string attributes;
+  // Every part ends in a zero byte, which JSON escapes, after a name that says its length.
+  std::string text;
+  text.reserve(256);
+  text.append(event.type).push_back('\0');
+  append_number(text, event.at.time_since_epoch().count());
   for (const auto& [name, value] : event.attributes) {
-    attributes.append(name).push_back('\0');
-    value.append_json(attributes);
-    attributes.push_back('\0');
+    text.push_back('\0');
+    append_number(text, static_cast<std::int64_t>(name.size()));
+    text.append(":").append(name);
+    value.append_json(text);
   }
-  hash.update_part(attributes);
+  Sha256 hash;
+  hash.update(text);
   return to_hex(hash.finish(), fingerprint_digits);
 }
 

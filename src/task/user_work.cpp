@@ -18,7 +18,7 @@ bool same_instance(const IndexEntry& a, const IndexEntry& b) noexcept {
 /// The run's input: the stage's arguments, and those of user, merchant, task, cycle and stage that the pipeline
 /// asks for and the stage does not give.
 Result<Value> input_of(const Event& event, const CompiledStage& stage, const GrantKey& grant) {
-  const Value names(Map{{"event", event.attributes}, {"user", event.user}});
+  const Binding names[] = {{"event", &event.attributes}, {"user", nullptr, event.user}};
   Map input;
   for (const auto& wanted : stage.plan.definition().inputs) {
     if (wanted.name == "user") input.set("user", grant.user);

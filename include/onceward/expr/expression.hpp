@@ -13,6 +13,13 @@ class Program;          // the flat compiled form, shared and immutable
 struct TemplateParts;
 }  // namespace expr_detail
 
+/// A name and what it stands for, without a copy: a map, or a text where `map` is null. Both must outlive the call.
+struct Binding {
+  std::string_view name;
+  const Map* map = nullptr;
+  std::string_view text{};
+};
+
 /// A compiled expression: SpEL's useful part (docs/expressions.md has the grammar and the rules).
 /// Immutable after parse and cheap to copy; any number of threads may evaluate one.
 class Expression {
@@ -29,6 +36,10 @@ class Expression {
 
   /// As evaluate, for an expression that must be true or false. Errors: wrong_kind for anything else.
   [[nodiscard]] Result<bool> test(const Value& names) const;
+
+  /// The same on a handful of names that are bound for this call, for hot paths that have no map of them.
+  [[nodiscard]] Result<Value> evaluate(std::span<const Binding> names) const;
+  [[nodiscard]] Result<bool> test(std::span<const Binding> names) const;
 
   [[nodiscard]] const std::string& text() const noexcept;
   /// Every dotted path the expression reads, as written ("event.amount"), each once, in order of appearance.

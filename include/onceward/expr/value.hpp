@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -54,7 +55,10 @@ class Value {
 
   Value() noexcept = default;
   Value(std::nullptr_t) noexcept {}
-  Value(bool value) noexcept : data_(value) {}
+  /// A template, so that no pointer turns into a boolean by itself.
+  template <class Bool>
+    requires std::is_same_v<Bool, bool>
+  Value(Bool value) noexcept : data_(value) {}
   Value(std::int64_t value) noexcept : data_(value) {}
   Value(int value) noexcept : data_(std::int64_t{value}) {}
   Value(double value) noexcept : data_(value) {}
