@@ -44,17 +44,21 @@ int main(int argc, char** argv) {
   }
 
   Ledger ledger;
-  auto grant = onceward::idempotent<GrantRequest>(       // the annotation: once, at start-up
-      **storage, "grant:#{merchant}:#{user}:#{task}",    // a wrong field name does not compile
-      {.operation = "points.grant", .lease = 30s, .retention = 720h, .on_duplicate = onceward::OnDuplicate::replay},
+  auto grant = onceward::idempotent<GrantRequest>(     // the annotation: once, at start-up
+      **storage, "grant:#{merchant}:#{user}:#{task}",  // a wrong field name does not compile
+      {.operation = "points.grant",
+       .lease = 30s,
+       .retention = 720h,
+       .on_duplicate = onceward::OnDuplicate::replay},
       [&](const GrantRequest& request) { return ledger.grant(request); });
 
   const GrantRequest request{"gifts-uk", 42, "first-order", 50};
   for (int call = 1; call <= 3; ++call) {
     const auto outcome = grant(request);
     const std::string verdict(to_string(outcome.verdict()));
-    std::printf("call %d: %-9s %s, balance %lld (attempt %d)\n", call, verdict.c_str(), outcome.value().grant_id.c_str(),
-                static_cast<long long>(outcome.value().balance), outcome.attempt());
+    std::printf("call %d: %-9s %s, balance %lld (attempt %d)\n", call, verdict.c_str(),
+                outcome.value().grant_id.c_str(), static_cast<long long>(outcome.value().balance),
+                outcome.attempt());
   }
 
   // The RAII form, for code that is no lambda.

@@ -14,17 +14,18 @@ class Compiler {
   Result<void> compile(const Node& node) {
     if (auto done = emit_node(node); !done) return done;
     if (program_.instructions.size() > limits::expression_instructions) {
-      return fail(ErrorCode::limit_exceeded,
-                  fmt::format("the expression needs more than {} instructions", limits::expression_instructions), 0,
-                  node.offset);
+      return fail(
+          ErrorCode::limit_exceeded,
+          fmt::format("the expression needs more than {} instructions", limits::expression_instructions), 0,
+          node.offset);
     }
     return {};
   }
 
   /// Whether no name is read below.
   static bool is_constant(const Node& node) {
-    return node.form != Form::name &&
-           std::all_of(node.children.begin(), node.children.end(), [](const NodePtr& child) { return is_constant(*child); });
+    return node.form != Form::name && std::all_of(node.children.begin(), node.children.end(),
+                                                  [](const NodePtr& child) { return is_constant(*child); });
   }
 
   /// "a.b.c" where the node is such a path; empty otherwise.
@@ -48,7 +49,8 @@ class Compiler {
 
  private:
   void emit(Code code, const Node& node, std::size_t a = 0, std::size_t b = 0) {
-    program_.instructions.push_back({code, static_cast<std::uint8_t>(b), static_cast<std::uint16_t>(a), node.offset});
+    program_.instructions.push_back(
+        {code, static_cast<std::uint8_t>(b), static_cast<std::uint16_t>(a), node.offset});
   }
   std::size_t emit_jump(Code code, const Node& node) {
     emit(code, node);
@@ -92,12 +94,14 @@ class Compiler {
   static Result<void> check(const Node& node) {
     if (node.form == Form::list && node.children.size() > limits::list_elements) {
       return fail(ErrorCode::limit_exceeded,
-                  fmt::format("a list of {} elements; at most {} are allowed", node.children.size(), limits::list_elements),
+                  fmt::format("a list of {} elements; at most {} are allowed", node.children.size(),
+                              limits::list_elements),
                   0, node.offset);
     }
     if (node.form != Form::call && node.form != Form::method) return {};
     const auto table = node.form == Form::call ? functions() : methods();
-    const auto found = std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; });
+    const auto found =
+        std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; });
     const bool method = node.form == Form::method;
     if (found == table.end()) return unknown(node, method);
     if (node.children.size() < found->least || node.children.size() > found->most) {
@@ -125,7 +129,8 @@ class Compiler {
       }
     }
     return fail(ErrorCode::unknown_name,
-                fmt::format("there is no {} {}(){}", method ? "method" : "function", node.text, hint), 0, node.offset);
+                fmt::format("there is no {} {}(){}", method ? "method" : "function", node.text, hint), 0,
+                node.offset);
   }
 
   Result<void> emit_children(const Node& node) {
@@ -138,7 +143,8 @@ class Compiler {
   template <class Table>
   std::size_t place(const Table& table, const Node& node) {
     return static_cast<std::size_t>(
-        std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; }) - table.begin());
+        std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; }) -
+        table.begin());
   }
 
   Result<void> emit_plain(const Node& node) {

@@ -21,14 +21,18 @@ class Builder {
   std::size_t depth = 0;
   Iterator deepest = nullptr;  ///< where the nesting grew too deep
 
-  [[nodiscard]] std::uint32_t offset(Iterator at) const noexcept { return static_cast<std::uint32_t>(at - text_.data()); }
+  [[nodiscard]] std::uint32_t offset(Iterator at) const noexcept {
+    return static_cast<std::uint32_t>(at - text_.data());
+  }
 
   void push(NodePtr node) { nodes_.push_back(std::move(node)); }
   void leaf(Form form, Iterator at, std::string text, Value value = {}) {
     push(std::make_unique<Node>(Node{form, offset(at), false, std::move(text), std::move(value), {}}));
   }
   /// Notes an operator whose operands are still to come.
-  void mark(Form form, Iterator at, bool safe = false) { mark_.push_back({form, offset(at), safe, nodes_.size(), {}}); }
+  void mark(Form form, Iterator at, bool safe = false) {
+    mark_.push_back({form, offset(at), safe, nodes_.size(), {}});
+  }
   void mark_text(std::string text) { mark_.back().text = std::move(text); }
   /// Joins the operator marked last with `before` operands from before its mark and all after it.
   void join(std::size_t before) {
@@ -74,7 +78,8 @@ struct Deeper : x3::unary_parser<Subject, Deeper<Subject>> {
   constexpr explicit Deeper(const Subject& inner) : base_type(inner) {}
 
   template <class Context, class RContext, class Attribute>
-  bool parse(Iterator& first, const Iterator& last, const Context& context, RContext& rcontext, Attribute& attr) const {
+  bool parse(Iterator& first, const Iterator& last, const Context& context, RContext& rcontext,
+             Attribute& attr) const {
     auto& build = builder(context);
     if (build.depth >= limits::expression_depth) {
       throw Refused{{ErrorCode::limit_exceeded,
@@ -116,7 +121,8 @@ constexpr auto push_integer = [](auto& context) {
   if (text.back() == 'l' || text.back() == 'L') text.pop_back();
   const bool hex = text.size() > 2 && (text[1] == 'x' || text[1] == 'X');
   std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data() + (hex ? 2 : 0), text.data() + text.size(), value, hex ? 16 : 10);
+  const auto [end, error] =
+      std::from_chars(text.data() + (hex ? 2 : 0), text.data() + text.size(), value, hex ? 16 : 10);
   if (error != std::errc()) {
     throw Refused{{ErrorCode::out_of_range, fmt::format("the integer {} does not fit 64 bits", text), 0,
                    builder(context).offset(begin_of(context))}};
@@ -152,8 +158,8 @@ constexpr auto push_name = [](auto& context) {
   std::string name = text_of(context);
   if (name.front() == '#') name.erase(0, 1);
   if (name == "this" || name == "root") {
-    throw Refused{{ErrorCode::syntax, fmt::format("#{} is not in the language; name the value itself", name), 0,
-                   builder(context).offset(begin_of(context))}};
+    throw Refused{{ErrorCode::syntax, fmt::format("#{} is not in the language; name the value itself", name),
+                   0, builder(context).offset(begin_of(context))}};
   }
   builder(context).leaf(Form::name, begin_of(context), std::move(name));
 };
@@ -188,8 +194,10 @@ const auto hex = x3::raw[x3::lexeme['0' >> x3::char_("xX") >> +x3::char_("0-9a-f
                                     !(word_char | '.')]];
 const auto digits = +x3::char_("0-9");
 const auto exponent = x3::char_("eE") >> -x3::char_("+-") >> digits;
-const auto real = x3::raw[x3::lexeme[digits >> ((x3::lit('.') >> digits >> -exponent) | exponent) >> !(word_char | '.')]];
-const auto integer = x3::raw[x3::lexeme[digits >> -x3::char_("lL") >> !(word_char | (x3::lit('.') >> word_char))]];
+const auto real =
+    x3::raw[x3::lexeme[digits >> ((x3::lit('.') >> digits >> -exponent) | exponent) >> !(word_char | '.')]];
+const auto integer =
+    x3::raw[x3::lexeme[digits >> -x3::char_("lL") >> !(word_char | (x3::lit('.') >> word_char))]];
 const auto quoted = x3::raw[x3::lexeme[('\'' >> *((x3::char_ - '\'') | "''") >> '\'') |
                                        ('"' >> *((x3::char_ - '"') | "\"\"") >> '"')]];
 const auto constant = x3::raw[x3::lexeme[(x3::lit("true") | "false" | "null") >> !(word_char | '(')]];
@@ -221,31 +229,35 @@ const auto product_def = unary >> *(((op("*")[mark_as<Form::multiply>]) | (op("/
                                      (op("%")[mark_as<Form::modulo>]) | (word("div")[mark_as<Form::divide>]) |
                                      (word("mod")[mark_as<Form::modulo>])) > unary[join<1>]);
 
-const auto sum_def = product >> *((op("+")[mark_as<Form::add>] | op("-", ">")[mark_as<Form::subtract>]) > product[join<1>]);
+const auto sum_def = product >> *((op("+")[mark_as<Form::add>] | op("-", ">")[mark_as<Form::subtract>]) >
+                                  product[join<1>]);
 
 const auto relation_operator =
-    op("==")[mark_as<Form::equal>] | op("!=")[mark_as<Form::not_equal>] | op("<=")[mark_as<Form::less_equal>] |
-    op(">=")[mark_as<Form::greater_equal>] | op("<", "<>")[mark_as<Form::less>] | op(">", ">")[mark_as<Form::greater>] |
-    word("eq")[mark_as<Form::equal>] | word("ne")[mark_as<Form::not_equal>] | word("le")[mark_as<Form::less_equal>] |
-    word("ge")[mark_as<Form::greater_equal>] | word("lt")[mark_as<Form::less>] | word("gt")[mark_as<Form::greater>] |
-    word("in")[mark_as<Form::in>] | word("between")[mark_as<Form::between>] |
-    x3::raw[x3::lexeme[x3::no_case["not"] >> +x3::space >> x3::no_case["in"] >> !word_char]][mark_as<Form::not_in>];
+    op("==")[mark_as<Form::equal>] | op("!=")[mark_as<Form::not_equal>] |
+    op("<=")[mark_as<Form::less_equal>] | op(">=")[mark_as<Form::greater_equal>] |
+    op("<", "<>")[mark_as<Form::less>] | op(">", ">")[mark_as<Form::greater>] |
+    word("eq")[mark_as<Form::equal>] | word("ne")[mark_as<Form::not_equal>] |
+    word("le")[mark_as<Form::less_equal>] | word("ge")[mark_as<Form::greater_equal>] |
+    word("lt")[mark_as<Form::less>] | word("gt")[mark_as<Form::greater>] | word("in")[mark_as<Form::in>] |
+    word("between")[mark_as<Form::between>] |
+    x3::raw[x3::lexeme[x3::no_case["not"] >> +x3::space >> x3::no_case["in"] >> !word_char]]
+           [mark_as<Form::not_in>];
 
 const auto relation_def = sum >> -(relation_operator > sum[join<1>]);
 
-const auto conjunction_def =
-    relation >> *((op("&&")[mark_as<Form::logical_and>] | word("and")[mark_as<Form::logical_and>]) > relation[join<1>]);
+const auto conjunction_def = relation >> *((op("&&")[mark_as<Form::logical_and>] |
+                                            word("and")[mark_as<Form::logical_and>]) > relation[join<1>]);
 
-const auto disjunction_def = conjunction >> *((op("||")[mark_as<Form::logical_or>] | word("or")[mark_as<Form::logical_or>]) >
-                                              conjunction[join<1>]);
+const auto disjunction_def = conjunction >> *((op("||")[mark_as<Form::logical_or>] |
+                                               word("or")[mark_as<Form::logical_or>]) > conjunction[join<1>]);
 
 // "?." and "?:" are tokens of their own; "? :" is a ternary without its first branch.
-const auto expression_def =
-    disjunction >> -((op("?:")[mark_as<Form::elvis>] > deeper[expression][join<1>]) |
-                     (op("?", ".")[mark_as<Form::ternary>] > deeper[expression] > x3::lit(':') > deeper[expression][join<1>]));
+const auto expression_def = disjunction >> -((op("?:")[mark_as<Form::elvis>] > deeper[expression][join<1>]) |
+                                             (op("?", ".")[mark_as<Form::ternary>] > deeper[expression] >
+                                              x3::lit(':') > deeper[expression][join<1>]));
 
-BOOST_SPIRIT_DEFINE(expression, disjunction, conjunction, relation, sum, product, unary, postfix, primary, arguments,
-                    member_name)
+BOOST_SPIRIT_DEFINE(expression, disjunction, conjunction, relation, sum, product, unary, postfix, primary,
+                    arguments, member_name)
 
 }  // namespace
 
@@ -259,7 +271,8 @@ Result<Parsed> parse_expression(std::string_view text, std::size_t begin) {
       return fail(ErrorCode::syntax, "an expression was expected here", 0, build.offset(first));
     }
   } catch (const x3::expectation_failure<Iterator>& failure) {
-    return fail(ErrorCode::syntax, fmt::format("{} was expected here", failure.which()), 0, build.offset(failure.where()));
+    return fail(ErrorCode::syntax, fmt::format("{} was expected here", failure.which()), 0,
+                build.offset(failure.where()));
   } catch (Refused& refused) {
     return fail(std::move(refused.error));
   }

@@ -26,9 +26,8 @@ bool is_id(std::string_view id) noexcept {
 
 bool is_name(std::string_view name) noexcept {
   const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-  return !name.empty() && name.size() <= 64 && letter(name.front()) && std::all_of(name.begin(), name.end(), [&](char c) {
-    return letter(c) || (c >= '0' && c <= '9');
-  });
+  return !name.empty() && name.size() <= 64 && letter(name.front()) &&
+         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
 }
 
 /// Gathers every mistake of a definition while it is compiled.
@@ -60,7 +59,8 @@ class Compiler {
       report(definition.place, "bad-id", fmt::format("the pipeline \"{}\" is no id", definition.id), id_hint);
     }
     if (!is_id(definition.version)) {
-      report(definition.place, "bad-id", fmt::format("the version \"{}\" is no id", definition.version), id_hint);
+      report(definition.place, "bad-id", fmt::format("the version \"{}\" is no id", definition.version),
+             id_hint);
     }
     if (definition.steps.empty() || definition.steps.size() > most_steps) {
       report(definition.place, "bad-steps",
@@ -77,14 +77,16 @@ class Compiler {
                "use letters, digits and '_'; \"steps\" is taken");
       }
       if (find_input(input.name) != &input) {
-        report(definition.place, "duplicate-input", fmt::format("the input \"{}\" is there twice", input.name));
+        report(definition.place, "duplicate-input",
+               fmt::format("the input \"{}\" is there twice", input.name));
       }
     }
   }
 
   [[nodiscard]] const PipelineInput* find_input(std::string_view name) const {
     const auto& inputs = plan_->definition.inputs;
-    const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const PipelineInput& input) { return input.name == name; });
+    const auto found = std::find_if(inputs.begin(), inputs.end(),
+                                    [&](const PipelineInput& input) { return input.name == name; });
     return found == inputs.end() ? nullptr : &*found;
   }
   [[nodiscard]] const CompiledStep* find_step(std::string_view id) const {
@@ -94,9 +96,11 @@ class Compiler {
   }
 
   void compile_step(const StepDefinition& step) {
-    if (!is_id(step.id)) report(step.place, "bad-id", fmt::format("the step \"{}\" is no id", step.id), id_hint);
+    if (!is_id(step.id))
+      report(step.place, "bad-id", fmt::format("the step \"{}\" is no id", step.id), id_hint);
     if (find_step(step.id) != nullptr) {
-      report(step.place, "duplicate-step", fmt::format("the step \"{}\" is there twice", step.id), "give it another id");
+      report(step.place, "duplicate-step", fmt::format("the step \"{}\" is there twice", step.id),
+             "give it another id");
     }
     check_retry(step);
     CompiledStep compiled{&step, registry_.find(step.uses), {}, {}};
@@ -115,10 +119,12 @@ class Compiler {
     plan_->steps.push_back(std::move(compiled));
   }
 
-  void compile_argument(const StepDefinition& step, const std::string& name, const std::string& text, CompiledStep& compiled) {
+  void compile_argument(const StepDefinition& step, const std::string& name, const std::string& text,
+                        CompiledStep& compiled) {
     const bool twice = std::any_of(compiled.arguments.begin(), compiled.arguments.end(),
                                    [&](const auto& argument) { return argument.first == name; });
-    if (twice) report(step.place, "duplicate-argument", fmt::format("step \"{}\" gives \"{}\" twice", step.id, name));
+    if (twice)
+      report(step.place, "duplicate-argument", fmt::format("step \"{}\" gives \"{}\" twice", step.id, name));
     auto parsed = expression(step, name, text);
     if (!parsed) return;
     if (compiled.entry != nullptr) check_kind(step, name, *parsed, *compiled.entry);
@@ -129,14 +135,16 @@ class Compiler {
   void check_kind(const StepDefinition& step, const std::string& name, const Expression& expression,
                   const StepRegistry::Entry& entry) {
     const auto& fields = entry.spec.arguments;
-    const auto field = std::find_if(fields.begin(), fields.end(), [&](const StepField& f) { return f.name == name; });
+    const auto field =
+        std::find_if(fields.begin(), fields.end(), [&](const StepField& f) { return f.name == name; });
     if (field == fields.end()) return;
     std::optional<Value::Kind> kind;
     if (const auto* input = find_input(expression.text())) kind = input->kind;
     if (expression.is_constant()) {
       const auto value = expression.evaluate(Map());
       if (!value) {
-        report(step.place, "bad-expression", fmt::format("{} \"{}\": {}", name, expression.text(), describe(value.error())));
+        report(step.place, "bad-expression",
+               fmt::format("{} \"{}\": {}", name, expression.text(), describe(value.error())));
         return;
       }
       kind = value->kind();
@@ -144,8 +152,8 @@ class Compiler {
     }
     if (kind && *kind != field->kind) {
       report(step.place, "wrong-kind",
-             fmt::format("step \"{}\": \"{}\" is {}, {} wants {}", step.id, name, to_string(*kind), entry.spec.name,
-                         to_string(field->kind)));
+             fmt::format("step \"{}\": \"{}\" is {}, {} wants {}", step.id, name, to_string(*kind),
+                         entry.spec.name, to_string(field->kind)));
     }
   }
 
@@ -154,15 +162,16 @@ class Compiler {
     for (const auto& field : entry.spec.arguments) known.push_back(field.name);
     for (const auto& [name, text] : step.arguments) {
       if (std::find(known.begin(), known.end(), name) == known.end()) {
-        report(step.place, "unknown-argument", fmt::format("{} has no argument \"{}\"", entry.spec.name, name),
-               did_you_mean(name, known));
+        report(step.place, "unknown-argument",
+               fmt::format("{} has no argument \"{}\"", entry.spec.name, name), did_you_mean(name, known));
       }
     }
     for (const auto& field : entry.spec.arguments) {
       const bool given = std::any_of(step.arguments.begin(), step.arguments.end(),
                                      [&](const auto& argument) { return argument.first == field.name; });
       if (field.required && !given) {
-        report(step.place, "missing-argument", fmt::format("step \"{}\" does not give \"{}\" to {}", step.id, field.name, entry.spec.name),
+        report(step.place, "missing-argument",
+               fmt::format("step \"{}\" does not give \"{}\" to {}", step.id, field.name, entry.spec.name),
                fmt::format("add <arg name=\"{}\" value=\"...\"/>", field.name));
       }
     }
@@ -170,19 +179,23 @@ class Compiler {
 
   void check_retry(const StepDefinition& step) {
     const auto& retry = step.retry;
-    const bool fine = retry.attempts >= 1 && retry.attempts <= most_attempts && retry.first > Duration::zero() &&
-                      retry.cap >= retry.first && retry.cap.count() <= limits::duration_us && retry.factor >= 1 &&
+    const bool fine = retry.attempts >= 1 && retry.attempts <= most_attempts &&
+                      retry.first > Duration::zero() && retry.cap >= retry.first &&
+                      retry.cap.count() <= limits::duration_us && retry.factor >= 1 &&
                       retry.factor <= most_factor;
     if (!fine) {
       report(step.place, "bad-retry", fmt::format("the retry of step \"{}\" is out of bounds", step.id),
-             fmt::format("attempts 1 to {}, first > 0, cap >= first, factor 1 to {}", most_attempts, most_factor));
+             fmt::format("attempts 1 to {}, first > 0, cap >= first, factor 1 to {}", most_attempts,
+                         most_factor));
     }
   }
 
-  std::optional<Expression> expression(const StepDefinition& step, std::string_view what, const std::string& text) {
+  std::optional<Expression> expression(const StepDefinition& step, std::string_view what,
+                                       const std::string& text) {
     auto parsed = Expression::parse(text);
     if (!parsed) {
-      report(step.place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())));
+      report(step.place, "bad-expression",
+             fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())));
       return std::nullopt;
     }
     for (const auto& path : parsed->paths()) {
@@ -206,7 +219,8 @@ class Compiler {
 /// All that makes a definition what it is, in one order, whatever text it came from.
 std::string canonical(const PipelineDefinition& definition) {
   List inputs;
-  for (const auto& input : definition.inputs) inputs.push_back(List{input.name, to_string(input.kind), input.required});
+  for (const auto& input : definition.inputs)
+    inputs.push_back(List{input.name, to_string(input.kind), input.required});
   List steps;
   for (const auto& step : definition.steps) {
     Map arguments;
@@ -261,7 +275,11 @@ PipelineBuilder& PipelineBuilder::retry(RetryPolicy policy) {
   definition_.steps.back().retry = policy;
   return *this;
 }
-Result<Plan> PipelineBuilder::compile(const StepRegistry& registry) const { return Plan::compile(definition_, registry); }
-PipelineBuilder pipeline(std::string id, std::string version) { return PipelineBuilder(std::move(id), std::move(version)); }
+Result<Plan> PipelineBuilder::compile(const StepRegistry& registry) const {
+  return Plan::compile(definition_, registry);
+}
+PipelineBuilder pipeline(std::string id, std::string version) {
+  return PipelineBuilder(std::move(id), std::move(version));
+}
 
 }  // namespace onceward

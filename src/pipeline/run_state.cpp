@@ -35,7 +35,8 @@ Move advance(Run& run, const CompiledPlan& plan) {
     const auto& step = plan.steps[run.steps.size()];
     if (!step.when) return {Move::Kind::call};
     const auto holds = step.when->test(names_of(run));
-    if (!holds) return give_up(run, fmt::format("step \"{}\", when: {}", step.definition->id, describe(holds.error())));
+    if (!holds)
+      return give_up(run, fmt::format("step \"{}\", when: {}", step.definition->id, describe(holds.error())));
     if (*holds) return {Move::Kind::call};
     run.steps.push_back({step.definition->id, true, {}});
   }
@@ -44,7 +45,8 @@ Move advance(Run& run, const CompiledPlan& plan) {
   return {Move::Kind::ended};
 }
 
-Move try_again(Run& run, const RetryPolicy& policy, std::string reason, const std::optional<Duration>& after, double chance) {
+Move try_again(Run& run, const RetryPolicy& policy, std::string reason, const std::optional<Duration>& after,
+               double chance) {
   run.reason = bounded(std::move(reason));
   if (run.attempt >= policy.attempts) {
     return give_up(run, fmt::format("retry_exhausted after {} attempts: {}", run.attempt, run.reason));
@@ -68,8 +70,9 @@ const std::int64_t* number(const Value& value, std::string_view name) {
 constexpr std::array<std::string_view, 4> state_names = {"running", "succeeded", "failed", "needs_attention"};
 
 Unexpected corrupt(const Record& record) {
-  return fail(ErrorCode::corrupt,
-              fmt::format("the run \"{}\" is not what this version writes; look at it before going on", record.key));
+  return fail(
+      ErrorCode::corrupt,
+      fmt::format("the run \"{}\" is not what this version writes; look at it before going on", record.key));
 }
 
 }  // namespace
@@ -127,8 +130,17 @@ Result<Run> decode_run(const Record& record) {
   }
   const auto place = std::find(state_names.begin(), state_names.end(), *state);
   if (place == state_names.end()) return corrupt(record);
-  Run run{*pipeline, *version, *plan, static_cast<RunState>(place - state_names.begin()), *reason, *input, {},
-          static_cast<int>(*attempt), *waiting->boolean(), static_cast<int>(*deaths), *owner};
+  Run run{*pipeline,
+          *version,
+          *plan,
+          static_cast<RunState>(place - state_names.begin()),
+          *reason,
+          *input,
+          {},
+          static_cast<int>(*attempt),
+          *waiting->boolean(),
+          static_cast<int>(*deaths),
+          *owner};
   for (const auto& item : *steps->list()) {
     const auto* id = text(item, "id");
     const auto* result = item.find("result");
@@ -158,13 +170,15 @@ Result<Value> complete_input(const CompiledPlan& plan, const Value& input) {
       if (wanted.required) return refuse(wanted.name, "is missing");
       complete.set(wanted.name, {});
     } else if (given->kind() != wanted.kind) {
-      return refuse(wanted.name, fmt::format("is {}, it must be {}", to_string(given->kind()), to_string(wanted.kind)));
+      return refuse(wanted.name,
+                    fmt::format("is {}, it must be {}", to_string(given->kind()), to_string(wanted.kind)));
     }
   }
   if (complete.size() == plan.definition.inputs.size()) return Value(std::move(complete));
   for (const auto& [name, value] : complete) {
-    const bool known = std::any_of(plan.definition.inputs.begin(), plan.definition.inputs.end(),
-                                   [&, &wanted = name](const PipelineInput& candidate) { return candidate.name == wanted; });
+    const bool known =
+        std::any_of(plan.definition.inputs.begin(), plan.definition.inputs.end(),
+                    [&, &wanted = name](const PipelineInput& candidate) { return candidate.name == wanted; });
     if (!known) return refuse(name, "is not one the pipeline has");
   }
   return Value(std::move(complete));
@@ -189,15 +203,17 @@ Result<Value> arguments_of(const Run& run, const CompiledPlan& plan) {
     auto value = expression.evaluate(names);
     if (!value) {
       auto error = std::move(value).error();
-      error.message = fmt::format("step \"{}\", argument \"{}\": {}", step.definition->id, name, error.message);
+      error.message =
+          fmt::format("step \"{}\", argument \"{}\": {}", step.definition->id, name, error.message);
       return fail(std::move(error));
     }
-    const auto field = std::find_if(step.entry->spec.arguments.begin(), step.entry->spec.arguments.end(),
-                                    [&, &wanted = name](const StepField& candidate) { return candidate.name == wanted; });
+    const auto field =
+        std::find_if(step.entry->spec.arguments.begin(), step.entry->spec.arguments.end(),
+                     [&, &wanted = name](const StepField& candidate) { return candidate.name == wanted; });
     if (value->is_null() ? field->required : value->kind() != field->kind) {
-      return fail(ErrorCode::wrong_kind, fmt::format("step \"{}\", argument \"{}\" is {}, {} wants {}", step.definition->id,
-                                                     name, to_string(value->kind()), step.entry->spec.name,
-                                                     to_string(field->kind)));
+      return fail(ErrorCode::wrong_kind,
+                  fmt::format("step \"{}\", argument \"{}\" is {}, {} wants {}", step.definition->id, name,
+                              to_string(value->kind()), step.entry->spec.name, to_string(field->kind)));
     }
     arguments.set(name, *std::move(value));
   }
@@ -241,8 +257,9 @@ Move take_over(Run& run, const CompiledPlan& plan) {
   }
   ++run.deaths;
   if (run.deaths >= most_deaths) {
-    return give_up(run, fmt::format("worker_died {} times at step \"{}\"; see whether the step kills its process",
-                                    run.deaths, plan.steps[run.steps.size()].definition->id));
+    return give_up(run,
+                   fmt::format("worker_died {} times at step \"{}\"; see whether the step kills its process",
+                               run.deaths, plan.steps[run.steps.size()].definition->id));
   }
   ++run.attempt;
   return {Move::Kind::call};

@@ -21,7 +21,8 @@ std::optional<std::int64_t> as(const Value& value, const std::int64_t*) {
 }
 std::optional<int> as(const Value& value, const int*) {
   const auto* number = value.integer();
-  if (number == nullptr || *number < std::numeric_limits<int>::min() || *number > std::numeric_limits<int>::max()) {
+  if (number == nullptr || *number < std::numeric_limits<int>::min() ||
+      *number > std::numeric_limits<int>::max()) {
     return std::nullopt;
   }
   return static_cast<int>(*number);
@@ -35,7 +36,8 @@ std::optional<std::string> as(const Value& value, const std::string*) {
 
 bool is_step_name(std::string_view name) noexcept {
   const auto at = name.find('@');
-  if (at == std::string_view::npos || at == 0 || at + 1 == name.size() || name.size() > most_name_bytes) return false;
+  if (at == std::string_view::npos || at == 0 || at + 1 == name.size() || name.size() > most_name_bytes)
+    return false;
   const auto word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
   const auto digit = [](char c) { return c >= '0' && c <= '9'; };
   return std::all_of(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(at), word) &&
@@ -49,8 +51,9 @@ T StepContext::arg(std::string_view name) const {
   const auto* value = arguments_->find(name);
   const auto content = value == nullptr ? std::nullopt : as(*value, static_cast<const T*>(nullptr));
   if (content) return *content;
-  throw std::invalid_argument(fmt::format("step \"{}\": the argument \"{}\" is {}, not what the step asks for", step_, name,
-                                          value == nullptr ? "missing" : to_string(value->kind())));
+  throw std::invalid_argument(
+      fmt::format("step \"{}\": the argument \"{}\" is {}, not what the step asks for", step_, name,
+                  value == nullptr ? "missing" : to_string(value->kind())));
 }
 
 template <class T>
@@ -85,11 +88,14 @@ void Step::run_many(std::span<StepContext> steps, std::span<StepOutcome> outcome
 Result<void> StepRegistry::add(std::unique_ptr<Step> step) {
   StepSpec spec = step->spec();
   if (!is_step_name(spec.name)) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("\"{}\" is no step name; write lower-case words, '@' and a version: grant-points@1", spec.name));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("\"{}\" is no step name; write lower-case words, '@' and a version: grant-points@1",
+                    spec.name));
   }
   if (spec.arguments.size() > most_fields || spec.results.size() > most_fields) {
-    return fail(ErrorCode::invalid_argument, fmt::format("step \"{}\" has more than {} fields", spec.name, most_fields));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("step \"{}\" has more than {} fields", spec.name, most_fields));
   }
   if (find(spec.name) != nullptr) {
     return fail(ErrorCode::conflict, fmt::format("there is a step \"{}\" already", spec.name));
@@ -99,7 +105,8 @@ Result<void> StepRegistry::add(std::unique_ptr<Step> step) {
 }
 
 const StepRegistry::Entry* StepRegistry::find(std::string_view name) const noexcept {
-  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry->spec.name == name; });
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const auto& entry) { return entry->spec.name == name; });
   return found == entries_.end() ? nullptr : found->get();
 }
 
