@@ -22,12 +22,6 @@ class Compiler {
     return {};
   }
 
-  /// Whether no name is read below.
-  static bool is_constant(const Node& node) {
-    return node.form != Form::name && std::all_of(node.children.begin(), node.children.end(),
-                                                  [](const NodePtr& child) { return is_constant(*child); });
-  }
-
   /// "a.b.c" where the node is such a path; empty otherwise.
   static std::string path_of(const Node& node) {
     if (node.form == Form::name) return node.text;
@@ -70,24 +64,44 @@ class Compiler {
     emit(Code::constant, node, program_.constants.size() - 1);
   }
 
-  /// Computes a constant part now. One that fails stays as it is: it may never be reached.
-  bool fold(const Node& node) {
-    if (node.form == Form::literal || !is_constant(node)) return false;
+  static bool jumps(Code code) noexcept {
+    return code == Code::jump_if_null || code == Code::and_jump || code == Code::or_jump ||
+           code == Code::elvis_jump || code == Code::else_jump || code == Code::jump;
+  }
+
+  /// Computes what was emitted from `start` on, where it reads no name. What fails stays as it is: it may
+  /// never be reached. Parts are folded from the leaves up, each once, so that compiling stays quadratic at
+  /// worst.
+  void fold(const Node& node, std::size_t start, std::size_t first_constant) {
+    auto& code = program_.instructions;
+    const auto begin = code.begin() + static_cast<std::ptrdiff_t>(start);
+    if (node.form == Form::literal || code.size() > limits::expression_instructions ||
+        std::any_of(begin, code.end(), [](const Instruction& i) { return i.code == Code::root; })) {
+      return;
+    }
     Program part;
-    Compiler compiler(part);
-    if (!compiler.emit_plain(node)) return false;
-    auto value = evaluate(part, std::span<const Binding>());
-    if (!value) return false;
+    part.instructions.assign(begin, code.end());
+    for (auto& i : part.instructions) i.a = static_cast<std::uint16_t>(jumps(i.code) ? i.a - start : i.a);
+    part.constants.swap(program_.constants);
+    part.texts.swap(program_.texts);
+    auto value = evaluate(part, Value(Map()));
+    part.constants.swap(program_.constants);
+    part.texts.swap(program_.texts);
+    if (!value) return;
+    code.erase(begin, code.end());
+    program_.constants.resize(first_constant);
     emit_constant(node, *std::move(value));
-    return true;
   }
 
   Result<void> emit_node(const Node& node) {
     // Checked on the way down, so that a long chain stops growing at the limit.
     if (program_.instructions.size() > limits::expression_instructions) return {};
     if (auto known = check(node); !known) return known;
-    if (fold(node)) return {};
-    return emit_plain(node);
+    const auto start = program_.instructions.size();
+    const auto first_constant = program_.constants.size();
+    if (auto done = emit_plain(node); !done) return done;
+    fold(node, start, first_constant);
+    return {};
   }
 
   /// What must be refused even where it would never be reached or is constant.

@@ -108,6 +108,10 @@ Result<Operand> arithmetic(Form form, const Operand& a, const Operand& b, LateAr
     std::string text;
     if (auto appended = append_text(a, text); !appended) return fail(std::move(appended).error());
     if (auto appended = append_text(b, text); !appended) return fail(std::move(appended).error());
+    if (text.size() > limits::value_bytes) {
+      return refuse(ErrorCode::limit_exceeded,
+                    fmt::format("the text grows beyond {} bytes", limits::value_bytes));
+    }
     return arena.get().text(std::move(text));
   }
   return refuse(ErrorCode::wrong_kind, fmt::format("there is no arithmetic between a {} and a {}",

@@ -26,6 +26,10 @@ struct TemplateParts {
     for (const auto& [before, program] : placeholders) {
       out += before;
       if (auto appended = append(program, names, out); !appended) return fail(std::move(appended).error());
+      if (out.size() > limits::value_bytes) {
+        return fail(ErrorCode::limit_exceeded,
+                    fmt::format("the text grows beyond {} bytes", limits::value_bytes));
+      }
     }
     out += after;
     return out;

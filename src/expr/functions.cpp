@@ -1,9 +1,11 @@
 #include "expr/functions.hpp"
 
 #include <onceward/core/digest.hpp>
+#include <onceward/core/timestamp.hpp>
 
 #include "expr/text.hpp"
 
+#include <date/tz.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -168,6 +170,45 @@ Result<Operand> join(Arguments a, LateArena& arena) {
 
 Result<Operand> sha256(Arguments a, LateArena& arena) { return change_text(a[0], arena, sha256_hex); }
 
+/// A time as events and structs carry it: microseconds since 1970, or RFC 3339 text.
+Result<Timestamp> time_of(const Operand& operand) {
+  constexpr std::int64_t year_10000_us = 253402300800000000;
+  if (operand.is(Kind::integer)) {
+    if (operand.integer >= 0 && operand.integer < year_10000_us) return Timestamp(Duration(operand.integer));
+    return fail(ErrorCode::out_of_range, "date() knows the years 1970 to 9999, in microseconds since 1970");
+  }
+  const auto source = text(operand);
+  if (!source) return wrong_kind("time (int or string)", operand);
+  if (const auto time = parse_timestamp(*source)) return *time;
+  return fail(ErrorCode::out_of_range,
+              fmt::format("date('{}'): the text is no time such as 2010-12-01T08:26:00Z", *source));
+}
+
+/// How far the zone's wall clock is ahead of UTC then.
+Result<std::chrono::seconds> offset_of(std::string_view zone, Timestamp time) {
+  try {
+    return date::locate_zone(std::string(zone))->get_info(date::floor<std::chrono::seconds>(time)).offset;
+  } catch (const std::exception&) {
+    return fail(ErrorCode::out_of_range,
+                fmt::format("there is no time zone \"{}\"; names look like Europe/London", zone));
+  }
+}
+
+Result<Operand> date_of(Arguments a, LateArena& arena) {
+  auto time = time_of(a[0]);
+  if (!time) return fail(time.error());
+  if (a.size() > 1) {
+    const auto zone = text(a[1]);
+    if (!zone) return fail(zone.error());
+    const auto offset = offset_of(*zone, *time);
+    if (!offset) return fail(offset.error());
+    *time += *offset;
+  }
+  const date::year_month_day day(date::floor<date::days>(*time));
+  return arena.get().text(fmt::format("{:04}-{:02}-{:02}", static_cast<int>(day.year()),
+                                      static_cast<unsigned>(day.month()), static_cast<unsigned>(day.day())));
+}
+
 Result<Operand> length(Arguments a, LateArena&) {
   const auto source = text(a[0]);
   if (!source) return fail(source.error());
@@ -325,6 +366,7 @@ constexpr std::array function_table = {
     Function{"fixed", 2, 2, fixed},
     Function{"join", 2, 2, join},
     Function{"sha256", 1, 1, sha256},
+    Function{"date", 1, 2, date_of},
 };
 constexpr std::array method_table = {
     Function{"length", 1, 1, length},

@@ -4,6 +4,7 @@
 #include <boost/json/src.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -26,18 +27,16 @@ class Builder {
 
   bool on_document_begin(error_code&) { return true; }
   bool on_document_end(error_code&) { return true; }
-  bool on_object_begin(error_code&) { return open(Map()); }
-  bool on_object_end(std::size_t, error_code&) { return close(); }
-  bool on_array_begin(error_code&) { return open(List()); }
-  bool on_array_end(std::size_t, error_code&) { return close(); }
+  bool on_object_begin(error_code&) { return open(true); }
+  bool on_object_end(std::size_t, error_code& error) { return close_object(error); }
+  bool on_array_begin(error_code&) { return open(false); }
+  bool on_array_end(std::size_t, error_code&) { return close_array(); }
   bool on_key_part(string_view part, std::size_t, error_code&) { return append(part); }
-  bool on_key(string_view part, std::size_t, error_code& error) {
+  bool on_key(string_view part, std::size_t, error_code&) {
     append(part);
-    keys_.push_back(std::move(text_));
+    open_.back().members.emplace_back().first = std::move(text_);
     text_.clear();
-    if (open_.back().map()->find(keys_.back()) == nullptr) return true;
-    return refuse(ErrorCode::invalid_argument, fmt::format("the member \"{}\" is there twice", keys_.back()),
-                  error);
+    return true;
   }
   bool on_string_part(string_view part, std::size_t, error_code&) { return append(part); }
   bool on_string(string_view part, std::size_t, error_code&) {
@@ -82,30 +81,47 @@ class Builder {
     return false;
   }
 
-  bool open(Value container) {
-    open_.push_back(std::move(container));
+  bool open(bool is_object) {
+    open_.push_back({is_object, {}, {}});
     return true;
   }
-  bool close() {
-    Value done = std::move(open_.back());
+  bool close_array() {
+    List done = std::move(open_.back().elements);
     open_.pop_back();
-    return put(std::move(done));
+    return put(Value(std::move(done)));
   }
-  bool put(Value value) {
+  bool close_object(error_code& error) {
+    auto members = std::move(open_.back().members);
+    open_.pop_back();
+    const auto before = [](const Map::Entry& x, const Map::Entry& y) { return x.first < y.first; };
+    const auto same = [](const Map::Entry& x, const Map::Entry& y) { return x.first == y.first; };
+    std::sort(members.begin(), members.end(), before);
+    const auto twin = std::adjacent_find(members.begin(), members.end(), same);
+    if (twin == members.end()) return put(Value(Map::from_entries(std::move(members))));
+    return refuse(ErrorCode::invalid_argument, fmt::format("the member \"{}\" is there twice", twin->first),
+                  error);
+  }
+  // Not inlined: GCC 12 would take the unused alternatives of a moved variant for read ones
+  // (-Wmaybe-uninitialized).
+  [[gnu::noinline]] bool put(Value value) {
     if (open_.empty()) {
       result = std::move(value);
-    } else if (auto* list = open_.back().list()) {
-      list->push_back(std::move(value));
+    } else if (open_.back().is_object) {
+      open_.back().members.back().second = std::move(value);
     } else {
-      open_.back().map()->set(std::move(keys_.back()), std::move(value));
-      keys_.pop_back();
+      open_.back().elements.push_back(std::move(value));
     }
     return true;
   }
 
+  /// A list or an object that is not closed yet.
+  struct Container {
+    bool is_object;
+    List elements;
+    std::vector<Map::Entry> members;
+  };
   std::string text_;
-  std::vector<std::string> keys_;
-  std::vector<Value> open_;
+  std::vector<Container> open_;
 };
 
 }  // namespace

@@ -29,6 +29,15 @@ int compare_numbers(const Operand& a, const Operand& b) noexcept {
   return a.is(Kind::integer) ? compare_mixed(a.integer, b.real) : -compare_mixed(b.integer, a.real);
 }
 
+bool is_nan(const Operand& operand) noexcept { return operand.is(Kind::real) && std::isnan(operand.real); }
+
+/// Exact. Errors: out_of_range for a double that is no number (a struct may hold one), which equals nothing.
+Result<int> order_numbers(const Operand& a, const Operand& b) {
+  if (is_nan(a) || is_nan(b))
+    return fail(ErrorCode::out_of_range, "a double that is no number cannot be compared");
+  return compare_numbers(a, b);
+}
+
 Unexpected mixed(std::string_view what, const Operand& a, const Operand& b) {
   return fail(ErrorCode::wrong_kind,
               fmt::format("{} a {} and a {}", what, to_string(a.kind), to_string(b.kind)));
@@ -69,7 +78,8 @@ Value Operand::to_value() const {
 
 Result<bool> equals(const Operand& a, const Operand& b) {
   if (a.is(Kind::null) || b.is(Kind::null)) return a.kind == b.kind;
-  if (a.is_number() && b.is_number()) return compare_numbers(a, b) == 0;
+  if (a.is_number() && b.is_number())
+    return order_numbers(a, b).transform([](int order) { return order == 0; });
   if (a.kind != b.kind || a.is(Kind::map)) return mixed("== cannot compare", a, b);
   if (a.is(Kind::string)) return a.string == b.string;
   if (a.is(Kind::boolean)) return a.boolean == b.boolean;
@@ -82,7 +92,7 @@ Result<bool> equals(const Operand& a, const Operand& b) {
 }
 
 Result<int> compare(const Operand& a, const Operand& b) {
-  if (a.is_number() && b.is_number()) return compare_numbers(a, b);
+  if (a.is_number() && b.is_number()) return order_numbers(a, b);
   if (a.is(Kind::string) && b.is(Kind::string)) {
     const int order = a.string.compare(b.string);
     return order < 0 ? -1 : order > 0;

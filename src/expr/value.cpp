@@ -71,6 +71,21 @@ Map::Map(std::initializer_list<Entry> entries) {
   for (const auto& [name, value] : entries) set(name, value);
 }
 
+Map Map::from_entries(std::vector<Entry> entries) {
+  const auto before = [](const Entry& a, const Entry& b) { return a.first < b.first; };
+  std::stable_sort(entries.begin(), entries.end(), before);
+  Map map;
+  map.entries_.reserve(entries.size());
+  for (auto& entry : entries) {
+    if (!map.entries_.empty() && map.entries_.back().first == entry.first) {
+      map.entries_.back() = std::move(entry);
+    } else {
+      map.entries_.push_back(std::move(entry));
+    }
+  }
+  return map;
+}
+
 void Map::set(std::string name, Value value) {
   const auto place = std::lower_bound(entries_.begin(), entries_.end(), std::string_view(name), ByName());
   if (place != entries_.end() && place->first == name) {
