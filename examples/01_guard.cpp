@@ -53,8 +53,9 @@ int main(int argc, char** argv) {
   for (int call = 1; call <= 3; ++call) {
     const auto outcome = grant(request);
     const std::string verdict(to_string(outcome.verdict()));
-    std::printf("call %d: %-9s %s, balance %lld (attempt %d)\n", call, verdict.c_str(), outcome.value().grant_id.c_str(),
-                static_cast<long long>(outcome.value().balance), outcome.attempt());
+    std::printf("call %d: %-9s %s, balance %lld (attempt %d)\n", call, verdict.c_str(),
+                outcome.value().grant_id.c_str(), static_cast<long long>(outcome.value().balance),
+                outcome.attempt());
   }
 
   // The RAII form, for code that is no lambda.

@@ -43,7 +43,8 @@ void write_order(std::uint64_t number, const Options& options, Random& random) {
   const bool refund = random.below(100) < 15;
   const auto lines = 1 + random.below(25);
   const auto items = lines * (1 + random.below(20));
-  const auto pence = (refund ? 200 : 500) + random.below(refund ? 6'000 : 60'000) + (random.below(50) == 0 ? 120'000 : 0);
+  const auto pence =
+      (refund ? 200 : 500) + random.below(refund ? 6'000 : 60'000) + (random.below(50) == 0 ? 120'000 : 0);
   using namespace std::chrono;
   constexpr std::uint64_t seconds_of_year = 365ULL * 86'400;
   const auto since = seconds(number * seconds_of_year / options.events);

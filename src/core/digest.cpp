@@ -35,7 +35,8 @@ bool has_sha_instructions() noexcept {
 }
 
 /// One block by the processor's own instructions: four rounds at a time (Intel SDM, SHA256RNDS2 and SHA256MSG1/2).
-__attribute__((target("sha,sse4.1"))) void block_by_instructions(std::uint32_t* state, const std::uint8_t* bytes) noexcept {
+__attribute__((target("sha,sse4.1"))) void block_by_instructions(std::uint32_t* state,
+                                                                 const std::uint8_t* bytes) noexcept {
   const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
   const auto* constants = reinterpret_cast<const __m128i*>(round_constants.data());
   // The instructions want the state as (a, b, e, f) and (c, d, g, h).
@@ -55,7 +56,8 @@ __attribute__((target("sha,sse4.1"))) void block_by_instructions(std::uint32_t* 
     abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
     if (i >= 12) continue;  // the words of the last rounds are there already
     const __m128i later = _mm_alignr_epi8(w[(i + 3) % 4], w[(i + 2) % 4], 4);
-    w[i % 4] = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w[i % 4], w[(i + 1) % 4]), later), w[(i + 3) % 4]);
+    w[i % 4] = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w[i % 4], w[(i + 1) % 4]), later),
+                                    w[(i + 3) % 4]);
   }
   abef = _mm_add_epi32(abef, abef_before);
   cdgh = _mm_add_epi32(cdgh, cdgh_before);

@@ -23,8 +23,8 @@ class Compiler {
 
   /// Whether no name is read below.
   static bool is_constant(const Node& node) {
-    return node.form != Form::name &&
-           std::all_of(node.children.begin(), node.children.end(), [](const NodePtr& child) { return is_constant(*child); });
+    return node.form != Form::name && std::all_of(node.children.begin(), node.children.end(),
+                                                  [](const NodePtr& child) { return is_constant(*child); });
   }
 
   /// "a.b.c" where the node is such a path; empty otherwise.
@@ -92,7 +92,8 @@ class Compiler {
   static Result<void> check(const Node& node) {
     if (node.form == Form::list && node.children.size() > limits::list_elements) {
       return fail(ErrorCode::limit_exceeded,
-                  fmt::format("a list of {} elements; at most {} are allowed", node.children.size(), limits::list_elements),
+                  fmt::format("a list of {} elements; at most {} are allowed", node.children.size(),
+                              limits::list_elements),
                   0, node.offset);
     }
     if (node.form != Form::call && node.form != Form::method) return {};
@@ -138,7 +139,8 @@ class Compiler {
   template <class Table>
   std::size_t place(const Table& table, const Node& node) {
     return static_cast<std::size_t>(
-        std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; }) - table.begin());
+        std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; }) -
+        table.begin());
   }
 
   Result<void> emit_plain(const Node& node) {

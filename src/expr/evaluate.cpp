@@ -16,10 +16,12 @@ Unexpected refuse(ErrorCode code, std::string message) { return fail(code, std::
 Result<Operand> member(const Operand& from, const std::string& name, bool safe) {
   if (from.is(Kind::null)) {
     if (safe) return from;
-    return refuse(ErrorCode::wrong_kind, fmt::format("null has no member \"{}\"; write ?.{} where it may be null", name, name));
+    return refuse(ErrorCode::wrong_kind,
+                  fmt::format("null has no member \"{}\"; write ?.{} where it may be null", name, name));
   }
   if (!from.is(Kind::map)) {
-    const bool is_method = std::any_of(methods().begin(), methods().end(), [&](const Function& f) { return f.name == name; });
+    const bool is_method =
+        std::any_of(methods().begin(), methods().end(), [&](const Function& f) { return f.name == name; });
     return refuse(ErrorCode::unknown_name,
                   fmt::format("a {} has no member \"{}\"{}", to_string(from.kind), name,
                               is_method ? fmt::format("; methods need parentheses: {}()", name) : ""));
@@ -169,7 +171,8 @@ Result<Operand> negate(const Operand& operand) {
 }
 
 Unexpected no_bool(const Operand& operand) {
-  return fail(ErrorCode::wrong_kind, fmt::format("true or false is needed here, this is a {}", to_string(operand.kind)));
+  return fail(ErrorCode::wrong_kind,
+              fmt::format("true or false is needed here, this is a {}", to_string(operand.kind)));
 }
 
 /// One evaluation: a stack of operands that refer to the names and the program.

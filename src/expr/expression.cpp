@@ -85,8 +85,12 @@ Result<Expression> Expression::parse(std::string_view text) {
 
 Result<Value> Expression::evaluate(const Value& names) const { return expr_detail::evaluate(*program_, names); }
 Result<bool> Expression::test(const Value& names) const { return expr_detail::evaluate_bool(*program_, names); }
-Result<Value> Expression::evaluate(std::span<const Binding> names) const { return expr_detail::evaluate(*program_, names); }
-Result<bool> Expression::test(std::span<const Binding> names) const { return expr_detail::evaluate_bool(*program_, names); }
+Result<Value> Expression::evaluate(std::span<const Binding> names) const {
+  return expr_detail::evaluate(*program_, names);
+}
+Result<bool> Expression::test(std::span<const Binding> names) const {
+  return expr_detail::evaluate_bool(*program_, names);
+}
 const std::string& Expression::text() const noexcept { return program_->text; }
 std::span<const std::string> Expression::paths() const noexcept { return program_->paths; }
 bool Expression::is_constant() const noexcept { return program_->paths.empty(); }
@@ -148,9 +152,10 @@ Result<std::string> KeyTemplate::render(const Value& names) const {
   if (!key) return key;
   if (key->empty()) return fail(ErrorCode::invalid_argument, fmt::format("the key of \"{}\" is empty", text()));
   if (key->size() > limits::key_bytes) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("the key of \"{}\" has {} bytes, at most {} are allowed; use sha256() for long parts", text(),
-                            key->size(), limits::key_bytes));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("the key of \"{}\" has {} bytes, at most {} are allowed; use sha256() for long parts",
+                    text(), key->size(), limits::key_bytes));
   }
   return key;
 }

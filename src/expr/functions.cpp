@@ -117,7 +117,8 @@ Result<Operand> to_real(Arguments a, LateArena&) {
   double value = 0;
   const char* end = source->data() + source->size();
   const auto parsed = std::from_chars(source->data(), end, value);
-  if (parsed.ec == std::errc() && parsed.ptr == end && !source->empty() && std::isfinite(value)) return Operand::of(value);
+  if (parsed.ec == std::errc() && parsed.ptr == end && !source->empty() && std::isfinite(value))
+    return Operand::of(value);
   return fail(ErrorCode::out_of_range, fmt::format("double('{}'): the text is no number", *source));
 }
 
@@ -135,7 +136,8 @@ Result<Operand> fixed(Arguments a, LateArena& arena) {
   const auto decimals = integer(a[1]);
   if (!decimals) return fail(decimals.error());
   if (*decimals < 0 || *decimals > most_decimals) {
-    return fail(ErrorCode::out_of_range, fmt::format("fixed() with {} decimals; 0 to {} are allowed", *decimals, most_decimals));
+    return fail(ErrorCode::out_of_range,
+                fmt::format("fixed() with {} decimals; 0 to {} are allowed", *decimals, most_decimals));
   }
   if (!std::isfinite(*value)) return fail(ErrorCode::out_of_range, "fixed() of no finite number");
   if (a[0].is(Kind::integer)) {
@@ -156,7 +158,8 @@ Result<Operand> join(Arguments a, LateArena& arena) {
   std::string joined;
   for (std::size_t i = 0; i < a[0].list->size(); ++i) {
     if (i > 0) joined += *separator;
-    if (auto appended = append_text(Operand::of((*a[0].list)[i]), joined); !appended) return fail(std::move(appended).error());
+    if (auto appended = append_text(Operand::of((*a[0].list)[i]), joined); !appended)
+      return fail(std::move(appended).error());
   }
   return bounded(std::move(joined), arena);
 }

@@ -21,7 +21,9 @@ class Builder {
   std::size_t depth = 0;
   Iterator deepest = nullptr;  ///< where the nesting grew too deep
 
-  [[nodiscard]] std::uint32_t offset(Iterator at) const noexcept { return static_cast<std::uint32_t>(at - text_.data()); }
+  [[nodiscard]] std::uint32_t offset(Iterator at) const noexcept {
+    return static_cast<std::uint32_t>(at - text_.data());
+  }
 
   void push(NodePtr node) { nodes_.push_back(std::move(node)); }
   void leaf(Form form, Iterator at, std::string text, Value value = {}) {
@@ -116,7 +118,8 @@ constexpr auto push_integer = [](auto& context) {
   if (text.back() == 'l' || text.back() == 'L') text.pop_back();
   const bool hex = text.size() > 2 && (text[1] == 'x' || text[1] == 'X');
   std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data() + (hex ? 2 : 0), text.data() + text.size(), value, hex ? 16 : 10);
+  const auto [end, error] =
+      std::from_chars(text.data() + (hex ? 2 : 0), text.data() + text.size(), value, hex ? 16 : 10);
   if (error != std::errc()) {
     throw Refused{{ErrorCode::out_of_range, fmt::format("the integer {} does not fit 64 bits", text), 0,
                    builder(context).offset(begin_of(context))}};
@@ -188,7 +191,8 @@ const auto hex = x3::raw[x3::lexeme['0' >> x3::char_("xX") >> +x3::char_("0-9a-f
                                     !(word_char | '.')]];
 const auto digits = +x3::char_("0-9");
 const auto exponent = x3::char_("eE") >> -x3::char_("+-") >> digits;
-const auto real = x3::raw[x3::lexeme[digits >> ((x3::lit('.') >> digits >> -exponent) | exponent) >> !(word_char | '.')]];
+const auto real =
+    x3::raw[x3::lexeme[digits >> ((x3::lit('.') >> digits >> -exponent) | exponent) >> !(word_char | '.')]];
 const auto integer = x3::raw[x3::lexeme[digits >> -x3::char_("lL") >> !(word_char | (x3::lit('.') >> word_char))]];
 const auto quoted = x3::raw[x3::lexeme[('\'' >> *((x3::char_ - '\'') | "''") >> '\'') |
                                        ('"' >> *((x3::char_ - '"') | "\"\"") >> '"')]];
@@ -221,7 +225,8 @@ const auto product_def = unary >> *(((op("*")[mark_as<Form::multiply>]) | (op("/
                                      (op("%")[mark_as<Form::modulo>]) | (word("div")[mark_as<Form::divide>]) |
                                      (word("mod")[mark_as<Form::modulo>])) > unary[join<1>]);
 
-const auto sum_def = product >> *((op("+")[mark_as<Form::add>] | op("-", ">")[mark_as<Form::subtract>]) > product[join<1>]);
+const auto sum_def = product >> *((op("+")[mark_as<Form::add>] | op("-", ">")[mark_as<Form::subtract>]) >
+                                  product[join<1>]);
 
 const auto relation_operator =
     op("==")[mark_as<Form::equal>] | op("!=")[mark_as<Form::not_equal>] | op("<=")[mark_as<Form::less_equal>] |
@@ -236,13 +241,13 @@ const auto relation_def = sum >> -(relation_operator > sum[join<1>]);
 const auto conjunction_def =
     relation >> *((op("&&")[mark_as<Form::logical_and>] | word("and")[mark_as<Form::logical_and>]) > relation[join<1>]);
 
-const auto disjunction_def = conjunction >> *((op("||")[mark_as<Form::logical_or>] | word("or")[mark_as<Form::logical_or>]) >
-                                              conjunction[join<1>]);
+const auto disjunction_def = conjunction >> *((op("||")[mark_as<Form::logical_or>] |
+                                               word("or")[mark_as<Form::logical_or>]) > conjunction[join<1>]);
 
 // "?." and "?:" are tokens of their own; "? :" is a ternary without its first branch.
-const auto expression_def =
-    disjunction >> -((op("?:")[mark_as<Form::elvis>] > deeper[expression][join<1>]) |
-                     (op("?", ".")[mark_as<Form::ternary>] > deeper[expression] > x3::lit(':') > deeper[expression][join<1>]));
+const auto expression_def = disjunction >> -((op("?:")[mark_as<Form::elvis>] > deeper[expression][join<1>]) |
+                                             (op("?", ".")[mark_as<Form::ternary>] > deeper[expression] >
+                                              x3::lit(':') > deeper[expression][join<1>]));
 
 BOOST_SPIRIT_DEFINE(expression, disjunction, conjunction, relation, sum, product, unary, postfix, primary, arguments,
                     member_name)
@@ -259,7 +264,8 @@ Result<Parsed> parse_expression(std::string_view text, std::size_t begin) {
       return fail(ErrorCode::syntax, "an expression was expected here", 0, build.offset(first));
     }
   } catch (const x3::expectation_failure<Iterator>& failure) {
-    return fail(ErrorCode::syntax, fmt::format("{} was expected here", failure.which()), 0, build.offset(failure.where()));
+    return fail(ErrorCode::syntax, fmt::format("{} was expected here", failure.which()), 0,
+                build.offset(failure.where()));
   } catch (Refused& refused) {
     return fail(std::move(refused.error));
   }

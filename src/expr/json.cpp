@@ -127,7 +127,8 @@ Result<Value> Value::from_json(std::string_view text) {
     return fail(std::move(refusal));
   }
   if (error == boost::json::error::too_deep) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the JSON text is nested deeper than {}", limits::json_depth), 0, used);
+    return fail(ErrorCode::limit_exceeded,
+                fmt::format("the JSON text is nested deeper than {}", limits::json_depth), 0, used);
   }
   return fail(ErrorCode::syntax, "the text is no JSON: " + error.message(), 0, used);
 }

@@ -45,7 +45,10 @@ std::string guard_partition(std::string_view operation, std::string_view key) {
 class Claimant {
  public:
   Claimant(Storage& storage, Guard& guard, std::stop_token stop)
-      : storage_(storage), guard_(guard), stop_(std::move(stop)), waits_until_(Clock::now() + guard.policy_.wait_limit) {}
+      : storage_(storage),
+        guard_(guard),
+        stop_(std::move(stop)),
+        waits_until_(Clock::now() + guard.policy_.wait_limit) {}
 
   Result<void> run() {
     std::optional<Record> found;
@@ -65,8 +68,9 @@ class Claimant {
       }
       if (settled_) return {};
     }
-    return fail(ErrorCode::conflict, fmt::format("the key \"{}\" changed {} times while it was claimed; call again", guard_.key_,
-                                                 most_rounds));
+    return fail(ErrorCode::conflict,
+                fmt::format("the key \"{}\" changed {} times while it was claimed; call again", guard_.key_,
+                            most_rounds));
   }
 
  private:
@@ -226,8 +230,9 @@ Completion Guard::complete(const Value& result) {
   auto value = encode(KeyRecord{KeyRecord::State::done, owner_, attempt_, fence_, fingerprint_, result});
   if (value.size() > policy_.result_bytes_max) {
     // The effect took place. What cannot be given again must not be run again either.
-    const Error error{ErrorCode::limit_exceeded, fmt::format("the result of \"{}\" has {} bytes, at most {} are stored",
-                                                             policy_.operation, value.size(), policy_.result_bytes_max)};
+    const Error error{ErrorCode::limit_exceeded,
+                      fmt::format("the result of \"{}\" has {} bytes, at most {} are stored",
+                                  policy_.operation, value.size(), policy_.result_bytes_max)};
     auto completion = complete_with_error(error);
     completion.verdict = completion.verdict == Verdict::executed ? Verdict::result_unavailable : completion.verdict;
     return completion;

@@ -36,7 +36,8 @@ std::string encode(const KeyRecord& record) {
 
 Result<KeyRecord> decode_key_record(const Record& record) {
   const auto corrupt = [&] {
-    return fail(ErrorCode::corrupt, fmt::format("the guard's record of key \"{}\" is not what this version writes", record.key));
+    return fail(ErrorCode::corrupt,
+                fmt::format("the guard's record of key \"{}\" is not what this version writes", record.key));
   };
   const auto value = Value::from_json(record.value);
   if (!value || value->map() == nullptr) return corrupt();

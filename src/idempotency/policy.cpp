@@ -19,7 +19,8 @@ Unexpected refuse(std::string_view field, std::string_view why) {
 
 Result<void> check_duration(std::string_view field, Duration duration) {
   if (duration.count() > 0 && duration.count() <= limits::duration_us) return {};
-  return refuse(field, fmt::format("is {} us; it must be more than 0 and at most {} us", duration.count(), limits::duration_us));
+  return refuse(field, fmt::format("is {} us; it must be more than 0 and at most {} us", duration.count(),
+                                   limits::duration_us));
 }
 
 }  // namespace
@@ -29,7 +30,9 @@ Result<void> Policy::check() const {
                      std::all_of(operation.begin(), operation.end(), [](char c) {
                        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
                      });
-  if (!named) return refuse("operation", fmt::format("is \"{}\"; use 1 to 64 of a-z, 0-9, '.', '_' and '-'", operation));
+  if (!named)
+    return refuse("operation",
+                  fmt::format("is \"{}\"; use 1 to 64 of a-z, 0-9, '.', '_' and '-'", operation));
   if (auto fine = check_duration("lease", lease); !fine) return fine;
   if (auto fine = check_duration("retention", retention); !fine) return fine;
   if (auto fine = check_duration("wait_limit", wait_limit); !fine) return fine;

@@ -54,12 +54,14 @@ std::vector<Driver::Call> Driver::calls_of(std::span<Held*> runs) {
       continue;
     }
     const auto& step = plan.steps[held->run.steps.size()];
-    calls.push_back({held, &step,
-                     step_token(options_.name_space, held->run.pipeline, held->partition, held->key, step.definition->id),
-                     *std::move(arguments)});
+    calls.push_back(
+        {held, &step,
+         step_token(options_.name_space, held->run.pipeline, held->partition, held->key, step.definition->id),
+         *std::move(arguments)});
   }
   // Calls of one step stand together, so that a downstream that takes many at once gets them at once.
-  std::stable_sort(calls.begin(), calls.end(), [](const Call& a, const Call& b) { return a.step->entry < b.step->entry; });
+  std::stable_sort(calls.begin(), calls.end(),
+                   [](const Call& a, const Call& b) { return a.step->entry < b.step->entry; });
   return calls;
 }
 
@@ -67,12 +69,13 @@ void Driver::call(std::span<Call> calls, const std::stop_token& stop) {
   while (!calls.empty()) {
     const auto* entry = calls.front().step->entry;
     const auto same = static_cast<std::size_t>(
-        std::find_if(calls.begin(), calls.end(), [&](const Call& c) { return c.step->entry != entry; }) - calls.begin());
+        std::find_if(calls.begin(), calls.end(), [&](const Call& c) { return c.step->entry != entry; }) -
+        calls.begin());
     std::vector<StepContext> contexts;
     contexts.reserve(same);
     for (const auto& item : calls.first(same)) {
-      contexts.emplace_back(item.held->run.pipeline, item.held->key, item.step->definition->id, item.token, item.arguments,
-                            item.held->run.attempt, stop);
+      contexts.emplace_back(item.held->run.pipeline, item.held->key, item.step->definition->id, item.token,
+                            item.arguments, item.held->run.attempt, stop);
     }
     std::vector<StepOutcome> outcomes(same, Unknown{"the step gave no outcome"});
     try {

@@ -27,7 +27,8 @@ PipelineInput read_param(XmlReader& reader, pugi::xml_node node) {
   reader.allow(node, attributes, {});
   PipelineInput input{reader.required(node, "name"), Value::Kind::string, reader.boolean(node, "required", true)};
   constexpr auto values = std::span(kind_words).subspan(1);  // null is the type of no input
-  input.kind = static_cast<Value::Kind>(reader.word(node, "type", values, static_cast<std::size_t>(Value::Kind::string) - 1) + 1);
+  input.kind = static_cast<Value::Kind>(
+      reader.word(node, "type", values, static_cast<std::size_t>(Value::Kind::string) - 1) + 1);
   return input;
 }
 

@@ -26,9 +26,8 @@ bool is_id(std::string_view id) noexcept {
 
 bool is_name(std::string_view name) noexcept {
   const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-  return !name.empty() && name.size() <= 64 && letter(name.front()) && std::all_of(name.begin(), name.end(), [&](char c) {
-    return letter(c) || (c >= '0' && c <= '9');
-  });
+  return !name.empty() && name.size() <= 64 && letter(name.front()) &&
+         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
 }
 
 /// Gathers every mistake of a definition while it is compiled.
@@ -84,7 +83,8 @@ class Compiler {
 
   [[nodiscard]] const PipelineInput* find_input(std::string_view name) const {
     const auto& inputs = plan_->definition.inputs;
-    const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const PipelineInput& input) { return input.name == name; });
+    const auto found = std::find_if(inputs.begin(), inputs.end(),
+                                    [&](const PipelineInput& input) { return input.name == name; });
     return found == inputs.end() ? nullptr : &*found;
   }
   [[nodiscard]] const CompiledStep* find_step(std::string_view id) const {
@@ -96,7 +96,8 @@ class Compiler {
   void compile_step(const StepDefinition& step) {
     if (!is_id(step.id)) report(step.place, "bad-id", fmt::format("the step \"{}\" is no id", step.id), id_hint);
     if (find_step(step.id) != nullptr) {
-      report(step.place, "duplicate-step", fmt::format("the step \"{}\" is there twice", step.id), "give it another id");
+      report(step.place, "duplicate-step", fmt::format("the step \"{}\" is there twice", step.id),
+             "give it another id");
     }
     check_retry(step);
     CompiledStep compiled{&step, registry_.find(step.uses), {}, {}};
@@ -115,7 +116,8 @@ class Compiler {
     plan_->steps.push_back(std::move(compiled));
   }
 
-  void compile_argument(const StepDefinition& step, const std::string& name, const std::string& text, CompiledStep& compiled) {
+  void compile_argument(const StepDefinition& step, const std::string& name, const std::string& text,
+                        CompiledStep& compiled) {
     const bool twice = std::any_of(compiled.arguments.begin(), compiled.arguments.end(),
                                    [&](const auto& argument) { return argument.first == name; });
     if (twice) report(step.place, "duplicate-argument", fmt::format("step \"{}\" gives \"{}\" twice", step.id, name));
@@ -136,7 +138,8 @@ class Compiler {
     if (expression.is_constant()) {
       const auto value = expression.evaluate(Map());
       if (!value) {
-        report(step.place, "bad-expression", fmt::format("{} \"{}\": {}", name, expression.text(), describe(value.error())));
+        report(step.place, "bad-expression",
+               fmt::format("{} \"{}\": {}", name, expression.text(), describe(value.error())));
         return;
       }
       kind = value->kind();
@@ -162,7 +165,8 @@ class Compiler {
       const bool given = std::any_of(step.arguments.begin(), step.arguments.end(),
                                      [&](const auto& argument) { return argument.first == field.name; });
       if (field.required && !given) {
-        report(step.place, "missing-argument", fmt::format("step \"{}\" does not give \"{}\" to {}", step.id, field.name, entry.spec.name),
+        report(step.place, "missing-argument",
+               fmt::format("step \"{}\" does not give \"{}\" to {}", step.id, field.name, entry.spec.name),
                fmt::format("add <arg name=\"{}\" value=\"...\"/>", field.name));
       }
     }
@@ -261,7 +265,11 @@ PipelineBuilder& PipelineBuilder::retry(RetryPolicy policy) {
   definition_.steps.back().retry = policy;
   return *this;
 }
-Result<Plan> PipelineBuilder::compile(const StepRegistry& registry) const { return Plan::compile(definition_, registry); }
-PipelineBuilder pipeline(std::string id, std::string version) { return PipelineBuilder(std::move(id), std::move(version)); }
+Result<Plan> PipelineBuilder::compile(const StepRegistry& registry) const {
+  return Plan::compile(definition_, registry);
+}
+PipelineBuilder pipeline(std::string id, std::string version) {
+  return PipelineBuilder(std::move(id), std::move(version));
+}
 
 }  // namespace onceward

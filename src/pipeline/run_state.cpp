@@ -44,7 +44,8 @@ Move advance(Run& run, const CompiledPlan& plan) {
   return {Move::Kind::ended};
 }
 
-Move try_again(Run& run, const RetryPolicy& policy, std::string reason, const std::optional<Duration>& after, double chance) {
+Move try_again(Run& run, const RetryPolicy& policy, std::string reason, const std::optional<Duration>& after,
+               double chance) {
   run.reason = bounded(std::move(reason));
   if (run.attempt >= policy.attempts) {
     return give_up(run, fmt::format("retry_exhausted after {} attempts: {}", run.attempt, run.reason));
@@ -163,8 +164,9 @@ Result<Value> complete_input(const CompiledPlan& plan, const Value& input) {
   }
   if (complete.size() == plan.definition.inputs.size()) return Value(std::move(complete));
   for (const auto& [name, value] : complete) {
-    const bool known = std::any_of(plan.definition.inputs.begin(), plan.definition.inputs.end(),
-                                   [&, &wanted = name](const PipelineInput& candidate) { return candidate.name == wanted; });
+    const bool known =
+        std::any_of(plan.definition.inputs.begin(), plan.definition.inputs.end(),
+                    [&, &wanted = name](const PipelineInput& candidate) { return candidate.name == wanted; });
     if (!known) return refuse(name, "is not one the pipeline has");
   }
   return Value(std::move(complete));
@@ -192,12 +194,13 @@ Result<Value> arguments_of(const Run& run, const CompiledPlan& plan) {
       error.message = fmt::format("step \"{}\", argument \"{}\": {}", step.definition->id, name, error.message);
       return fail(std::move(error));
     }
-    const auto field = std::find_if(step.entry->spec.arguments.begin(), step.entry->spec.arguments.end(),
-                                    [&, &wanted = name](const StepField& candidate) { return candidate.name == wanted; });
+    const auto field =
+        std::find_if(step.entry->spec.arguments.begin(), step.entry->spec.arguments.end(),
+                     [&, &wanted = name](const StepField& candidate) { return candidate.name == wanted; });
     if (value->is_null() ? field->required : value->kind() != field->kind) {
-      return fail(ErrorCode::wrong_kind, fmt::format("step \"{}\", argument \"{}\" is {}, {} wants {}", step.definition->id,
-                                                     name, to_string(value->kind()), step.entry->spec.name,
-                                                     to_string(field->kind)));
+      return fail(ErrorCode::wrong_kind,
+                  fmt::format("step \"{}\", argument \"{}\" is {}, {} wants {}", step.definition->id, name,
+                              to_string(value->kind()), step.entry->spec.name, to_string(field->kind)));
     }
     arguments.set(name, *std::move(value));
   }

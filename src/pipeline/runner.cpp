@@ -93,17 +93,20 @@ Result<void> Runner::State::drive(std::vector<Held*> runs, const std::stop_token
   return {};
 }
 
-Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std::string key, const Value& input) const {
+Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std::string key,
+                                    const Value& input) const {
   auto complete = pipeline_detail::complete_input(plan.compiled(), input);
   if (!complete) return fail(std::move(complete).error());
   auto record_key = run_record_key(plan.definition().id, key);
   if (key.empty() || record_key.size() > limits::key_bytes) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("the run key of pipeline \"{}\" has {} bytes; it needs 1 to {}", plan.definition().id, key.size(),
-                            limits::key_bytes - (record_key.size() - key.size())));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("the run key of pipeline \"{}\" has {} bytes; it needs 1 to {}", plan.definition().id,
+                    key.size(), limits::key_bytes - (record_key.size() - key.size())));
   }
-  auto held = std::make_shared<Held>(Held{plan, pipeline_detail::begin_run(plan.compiled(), plan.sha256(), *std::move(complete)),
-                                          partition, key, std::move(record_key)});
+  auto held = std::make_shared<Held>(
+      Held{plan, pipeline_detail::begin_run(plan.compiled(), plan.sha256(), *std::move(complete)), partition,
+           key, std::move(record_key)});
   held->run.owner = state_->driver.owner();
   held->next = {held->run.state == RunState::running ? Move::Kind::call : Move::Kind::ended};
   auto insert = Operation::insert(held->record_key, encode(held->run), state_->driver.timing_of(held->next));
@@ -156,7 +159,8 @@ Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std:
   return view_of(*other, std::string(partition), std::string(key), found->due);
 }
 
-Result<std::optional<RunView>> Runner::find(std::string_view pipeline, std::string_view partition, std::string_view key) {
+Result<std::optional<RunView>> Runner::find(std::string_view pipeline, std::string_view partition,
+                                            std::string_view key) {
   auto record = read_one(state_->storage, partition, run_record_key(pipeline, key));
   if (!record) return fail(std::move(record).error());
   if (!*record) return std::optional<RunView>();
@@ -190,8 +194,8 @@ Result<WorkReport> Runner::work(std::size_t limit) {
       continue;
     }
     auto key = record.key.substr(run_record_key(run->pipeline, "").size());
-    taken.push_back(std::make_unique<Held>(Held{*std::move(plan), *std::move(run), partition, std::move(key), record.key,
-                                                record.revision}));
+    taken.push_back(std::make_unique<Held>(
+        Held{*std::move(plan), *std::move(run), partition, std::move(key), record.key, record.revision}));
     taken.back()->next = take_over(taken.back()->run, taken.back()->plan.compiled());
   }
   std::vector<Held*> held;

@@ -49,8 +49,9 @@ T StepContext::arg(std::string_view name) const {
   const auto* value = arguments_->find(name);
   const auto content = value == nullptr ? std::nullopt : as(*value, static_cast<const T*>(nullptr));
   if (content) return *content;
-  throw std::invalid_argument(fmt::format("step \"{}\": the argument \"{}\" is {}, not what the step asks for", step_, name,
-                                          value == nullptr ? "missing" : to_string(value->kind())));
+  throw std::invalid_argument(
+      fmt::format("step \"{}\": the argument \"{}\" is {}, not what the step asks for", step_, name,
+                  value == nullptr ? "missing" : to_string(value->kind())));
 }
 
 template <class T>
@@ -85,11 +86,14 @@ void Step::run_many(std::span<StepContext> steps, std::span<StepOutcome> outcome
 Result<void> StepRegistry::add(std::unique_ptr<Step> step) {
   StepSpec spec = step->spec();
   if (!is_step_name(spec.name)) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("\"{}\" is no step name; write lower-case words, '@' and a version: grant-points@1", spec.name));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("\"{}\" is no step name; write lower-case words, '@' and a version: grant-points@1",
+                    spec.name));
   }
   if (spec.arguments.size() > most_fields || spec.results.size() > most_fields) {
-    return fail(ErrorCode::invalid_argument, fmt::format("step \"{}\" has more than {} fields", spec.name, most_fields));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("step \"{}\" has more than {} fields", spec.name, most_fields));
   }
   if (find(spec.name) != nullptr) {
     return fail(ErrorCode::conflict, fmt::format("there is a step \"{}\" already", spec.name));
@@ -99,7 +103,8 @@ Result<void> StepRegistry::add(std::unique_ptr<Step> step) {
 }
 
 const StepRegistry::Entry* StepRegistry::find(std::string_view name) const noexcept {
-  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry->spec.name == name; });
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const auto& entry) { return entry->spec.name == name; });
   return found == entries_.end() ? nullptr : found->get();
 }
 

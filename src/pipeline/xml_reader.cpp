@@ -62,8 +62,10 @@ SourcePlace XmlReader::place(pugi::xml_node node, const char* attribute) const {
       if (text_[at] == quote) quote = 0;
     } else if (text_[at] == '"' || text_[at] == '\'') {
       quote = text_[at];
-    } else if (text_.substr(at).starts_with(wanted) && std::string_view(" \t\r\n").find(text_[at - 1]) != std::string_view::npos &&
-               std::string_view("= \t\r\n").find(text_[std::min(at + wanted.size(), text_.size() - 1)]) != std::string_view::npos) {
+    } else if (text_.substr(at).starts_with(wanted) &&
+               std::string_view(" \t\r\n").find(text_[at - 1]) != std::string_view::npos &&
+               std::string_view("= \t\r\n").find(text_[std::min(at + wanted.size(), text_.size() - 1)]) !=
+                   std::string_view::npos) {
       return place_of(at);
     }
   }
@@ -78,7 +80,8 @@ void XmlReader::report(const SourcePlace& place, std::string code, std::string m
 /// Size, declarations and depth are checked on the text itself, before the parser builds anything.
 bool XmlReader::check_text() {
   if (text_.size() > limits::xml_bytes) {
-    report({}, "too-large", fmt::format("the text has {} bytes, at most {} are allowed", text_.size(), limits::xml_bytes));
+    report({}, "too-large",
+           fmt::format("the text has {} bytes, at most {} are allowed", text_.size(), limits::xml_bytes));
     return false;
   }
   std::size_t depth = 0;
@@ -115,8 +118,8 @@ bool XmlReader::check_text() {
 
 pugi::xml_node XmlReader::root(std::string_view name) {
   if (!check_text()) return {};
-  const auto parsed = document_.load_buffer(text_.data(), text_.size(), pugi::parse_default | pugi::parse_ws_pcdata_single,
-                                            pugi::encoding_utf8);
+  const auto parsed = document_.load_buffer(
+      text_.data(), text_.size(), pugi::parse_default | pugi::parse_ws_pcdata_single, pugi::encoding_utf8);
   if (!parsed) {
     const auto offset = std::min(static_cast<std::size_t>(std::max<std::ptrdiff_t>(parsed.offset, 0)), text_.size());
     report(place_of(offset), "malformed", fmt::format("this is no well-formed XML: {}", parsed.description()),
@@ -125,12 +128,14 @@ pugi::xml_node XmlReader::root(std::string_view name) {
   }
   const auto root = document_.document_element();
   if (root.name() != name) {
-    report(place(root), "wrong-root", fmt::format("the root element is <{}>", root.name()), fmt::format("it must be <{}>", name));
+    report(place(root), "wrong-root", fmt::format("the root element is <{}>", root.name()),
+           fmt::format("it must be <{}>", name));
     return {};
   }
   const std::string space = root.attribute("xmlns").value();
   if (!space.empty() && space != "urn:onceward:1") {
-    report(place(root, "xmlns"), "wrong-namespace", fmt::format("the namespace is \"{}\"", space), "it must be urn:onceward:1");
+    report(place(root, "xmlns"), "wrong-namespace", fmt::format("the namespace is \"{}\"", space),
+           "it must be urn:onceward:1");
   }
   return root;
 }
@@ -146,8 +151,8 @@ void XmlReader::allow(pugi::xml_node node, std::span<const std::string_view> att
     seen.push_back(name);
     if (name == "xmlns" && node == document_.document_element()) continue;
     if (std::find(attributes.begin(), attributes.end(), name) == attributes.end()) {
-      report(place(node, attribute.name()), "unknown-attribute", fmt::format("<{}> has no attribute \"{}\"", node.name(), name),
-             did_you_mean(name, attributes));
+      report(place(node, attribute.name()), "unknown-attribute",
+             fmt::format("<{}> has no attribute \"{}\"", node.name(), name), did_you_mean(name, attributes));
     }
   }
   for (const auto child : node.children()) {
@@ -159,7 +164,8 @@ void XmlReader::allow(pugi::xml_node node, std::span<const std::string_view> att
       }
     } else if ((child.type() == pugi::node_pcdata || child.type() == pugi::node_cdata) &&
                std::string_view(child.value()).find_first_not_of(" \t\r\n") != std::string_view::npos) {
-      report(place(node), "stray-text", fmt::format("there is text within <{}>", node.name()), "values belong in attributes");
+      report(place(node), "stray-text", fmt::format("there is text within <{}>", node.name()),
+             "values belong in attributes");
     }
   }
 }
@@ -179,7 +185,8 @@ std::string XmlReader::optional(pugi::xml_node node, const char* name, std::stri
 
 void XmlReader::bad_value(pugi::xml_node node, const char* name, std::string_view wanted) {
   report(place(node, name), "bad-value",
-         fmt::format("{}=\"{}\" of <{}>", name, node.attribute(name).value(), node.name()), fmt::format("write {}", wanted));
+         fmt::format("{}=\"{}\" of <{}>", name, node.attribute(name).value(), node.name()),
+         fmt::format("write {}", wanted));
 }
 
 std::int64_t XmlReader::integer(pugi::xml_node node, const char* name, std::int64_t otherwise, bool needed) {

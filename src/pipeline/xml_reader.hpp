@@ -22,7 +22,8 @@ class XmlReader {
   pugi::xml_node root(std::string_view name);
 
   /// Reports every attribute and child element of `node` that is not named here, and text between elements.
-  void allow(pugi::xml_node node, std::span<const std::string_view> attributes, std::span<const std::string_view> children);
+  void allow(pugi::xml_node node, std::span<const std::string_view> attributes,
+             std::span<const std::string_view> children);
 
   /// The attribute's text; reports it where it is missing and has no default.
   std::string required(pugi::xml_node node, const char* name);
@@ -30,10 +31,12 @@ class XmlReader {
   std::int64_t integer(pugi::xml_node node, const char* name, std::int64_t otherwise, bool needed = false);
   double real(pugi::xml_node node, const char* name, double otherwise);
   bool boolean(pugi::xml_node node, const char* name, bool otherwise);
-  Duration duration(pugi::xml_node node, const char* name, Duration otherwise);        ///< "200ms", "5s", "3m", "2h", "1d"
+  /// "200ms", "5s", "3m", "2h", "1d"
+  Duration duration(pugi::xml_node node, const char* name, Duration otherwise);
   std::optional<Timestamp> timestamp(pugi::xml_node node, const char* name);           ///< RFC 3339
   /// The place of the attribute's text among `words`; reports any other.
-  std::size_t word(pugi::xml_node node, const char* name, std::span<const std::string_view> words, std::size_t otherwise);
+  std::size_t word(pugi::xml_node node, const char* name, std::span<const std::string_view> words,
+                   std::size_t otherwise);
 
   [[nodiscard]] SourcePlace place(pugi::xml_node node) const;
   [[nodiscard]] SourcePlace place(pugi::xml_node node, const char* attribute) const;

@@ -41,11 +41,13 @@ class Compiler {
     compile_pipelines(*campaign);
     std::set<std::string_view> ids;
     if (definition.tasks.size() > most_tasks) {
-      report({}, "too-many", fmt::format("{} tasks; at most {} in one campaign", definition.tasks.size(), most_tasks), "");
+      report({}, "too-many",
+             fmt::format("{} tasks; at most {} in one campaign", definition.tasks.size(), most_tasks), "");
     }
     for (const auto& task : campaign->definition.tasks) {
       if (!ids.insert(task.id).second) {
-        report(task.place, "duplicate-task", fmt::format("the task \"{}\" is there twice", task.id), "give it another id");
+        report(task.place, "duplicate-task", fmt::format("the task \"{}\" is there twice", task.id),
+               "give it another id");
       }
       compile_task(*campaign, task);
     }
@@ -146,15 +148,18 @@ class Compiler {
         report(rule.place, "bad-event", fmt::format("an <on> of task \"{}\" names no event", task.id),
                "write event=\"order.paid\"");
       }
-      const int kinds = (rule.add.empty() ? 0 : 1) + (rule.distinct.empty() ? 0 : 1) + (rule.streak == Period::once ? 0 : 1);
+      const int kinds = (rule.add.empty() ? 0 : 1) + (rule.distinct.empty() ? 0 : 1) +
+                        (rule.streak == Period::once ? 0 : 1);
       if (kinds > 1) {
-        report(rule.place, "mixed-measure", fmt::format("an <on> of task \"{}\" has several of add, distinct, streak", task.id),
+        report(rule.place, "mixed-measure",
+               fmt::format("an <on> of task \"{}\" has several of add, distinct, streak", task.id),
                "keep one of them");
       }
       if (i == 0) {
         compiled.measure = measure_of(rule);
       } else if (measure_of(rule) != compiled.measure || rule.streak != task.rules[0].streak) {
-        report(rule.place, "mixed-measure", fmt::format("the <on> rules of task \"{}\" count in different ways", task.id),
+        report(rule.place, "mixed-measure",
+               fmt::format("the <on> rules of task \"{}\" count in different ways", task.id),
                "let all of them add, or count distinct values, or the same streak");
       }
       CompiledRule target;
@@ -174,12 +179,14 @@ class Compiler {
     std::int64_t before = 0;
     for (const auto& stage : task.stages) {
       if (stage.target <= before) {
-        report(stage.place, "bad-target", fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
+        report(stage.place, "bad-target",
+               fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
                "targets are at least 1 and grow from stage to stage");
       }
       before = stage.target;
       if (compiled.measure != Measure::sum && stage.target > most_counted) {
-        report(stage.place, "bad-target", fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
+        report(stage.place, "bad-target",
+               fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
                fmt::format("distinct and streak count up to {}", most_counted));
       }
       const auto plan = std::find_if(campaign.plans.begin(), campaign.plans.end(), [&](const Plan& candidate) {
@@ -204,8 +211,9 @@ class Compiler {
     std::vector<std::pair<std::string, Expression>> arguments;
     std::set<std::string_view> given;
     for (const auto& [name, text] : stage.arguments) {
-      const auto input = std::find_if(pipeline.inputs.begin(), pipeline.inputs.end(),
-                                      [&, &wanted = name](const PipelineInput& candidate) { return candidate.name == wanted; });
+      const auto input = std::find_if(
+          pipeline.inputs.begin(), pipeline.inputs.end(),
+          [&, &wanted = name](const PipelineInput& candidate) { return candidate.name == wanted; });
       if (!given.insert(name).second) {
         report(stage.place, "duplicate-argument", fmt::format("the argument \"{}\" is there twice", name), "");
       }
@@ -234,7 +242,8 @@ class Compiler {
     if (!expression.is_constant()) return;
     const auto value = expression.evaluate(Map());
     if (!value) {
-      report(stage.place, "bad-expression", fmt::format("argument \"{}\": {}", expression.text(), describe(value.error())), "");
+      report(stage.place, "bad-expression",
+             fmt::format("argument \"{}\": {}", expression.text(), describe(value.error())), "");
     } else if (value->kind() != input.kind && !(value->is_null() && !input.required)) {
       report(stage.place, "wrong-kind",
              fmt::format("argument \"{}\" is {}, the pipeline's \"{}\" is {}", expression.text(),

@@ -57,9 +57,10 @@ TaskDefinition read_task(XmlReader& reader, pugi::xml_node node) {
   expect_only(reader, node, "claim", "auto");
   expect_only(reader, node, "collect", "auto");
   expect_only(reader, node, "on-refund", "keep");
-  TaskDefinition task{reader.required(node, "id"), reader.optional(node, "version", "1"), reader.optional(node, "title"),
-                      static_cast<Period>(reader.word(node, "period", period_words, 0)), reader.timestamp(node, "starts"),
-                      reader.timestamp(node, "ends")};
+  TaskDefinition task{
+      reader.required(node, "id"),      reader.optional(node, "version", "1"),
+      reader.optional(node, "title"),   static_cast<Period>(reader.word(node, "period", period_words, 0)),
+      reader.timestamp(node, "starts"), reader.timestamp(node, "ends")};
   for (const auto rule : node.children("on")) task.rules.push_back(read_rule(reader, rule));
   for (const auto stage : node.children("stage")) task.stages.push_back(read_stage(reader, stage));
   for (const auto quota : node.children("quota")) {

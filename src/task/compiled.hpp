@@ -42,7 +42,8 @@ template <class T>
 using ByName = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
 
 struct CompiledCampaign {
-  CompiledCampaign(CampaignDefinition written, Zone in_zone) : definition(std::move(written)), zone(std::move(in_zone)) {}
+  CompiledCampaign(CampaignDefinition written, Zone in_zone)
+      : definition(std::move(written)), zone(std::move(in_zone)) {}
   CompiledCampaign(const CompiledCampaign&) = delete;
   CompiledCampaign& operator=(const CompiledCampaign&) = delete;
 

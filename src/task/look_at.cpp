@@ -54,8 +54,9 @@ class Cycles {
 Result<PendingEvent> look_at(const Event& event, std::size_t place, std::shared_ptr<const MerchantIndex> merchant) {
   if (auto checked = check(event); !checked) return fail(std::move(checked).error());
   if (merchant == nullptr) {
-    return fail(ErrorCode::not_found, fmt::format("event \"{}\": the merchant \"{}\" has published no campaign", event.id,
-                                                  event.merchant));
+    return fail(
+        ErrorCode::not_found,
+        fmt::format("event \"{}\": the merchant \"{}\" has published no campaign", event.id, event.merchant));
   }
   PendingEvent pending{place, &event, std::move(merchant), user_partition(event.merchant, event.user),
                        event_key(event.id), fingerprint_of(event), {}};

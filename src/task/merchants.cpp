@@ -107,8 +107,9 @@ Result<void> store_versions(Storage& storage, const CompiledCampaign& campaign) 
     // Where another publisher was faster, the next round compares with what it wrote.
     if (const auto written = storage.commit(missing); !written) return fail(written.error());
   }
-  return fail(ErrorCode::conflict, fmt::format("the versions of merchant \"{}\" change all the time; publish again later",
-                                               campaign.definition.merchant));
+  return fail(ErrorCode::conflict,
+              fmt::format("the versions of merchant \"{}\" change all the time; publish again later",
+                          campaign.definition.merchant));
 }
 
 }  // namespace onceward::task_detail

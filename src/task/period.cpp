@@ -116,7 +116,8 @@ std::string period_name(Period period, std::int64_t number) {
       const std::int64_t first = date::sys_days(year / 1 / 1).time_since_epoch().count();
       return fmt::format("W:{:04}-{:02}", static_cast<int>(year), (thursday - first) / 7 + 1);
     }
-    case Period::month: return fmt::format("M:{:04}-{:02}", floor_div(number, 12), number - floor_div(number, 12) * 12 + 1);
+    case Period::month:
+      return fmt::format("M:{:04}-{:02}", floor_div(number, 12), number - floor_div(number, 12) * 12 + 1);
   }
   return "-";
 }

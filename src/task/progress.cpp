@@ -60,8 +60,9 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
   if (task.measure == Measure::sum) {
     if (!value) return fail(at_rule(std::move(value).error(), task, rule, "add"));
     if (const auto* amount = value->integer()) return std::optional(Contributed{*amount, {}});
-    return fail(at_rule({ErrorCode::wrong_kind, fmt::format("it must give an int, it gave {}", to_string(value->kind()))},
-                        task, rule, "add"));
+    return fail(at_rule(
+        {ErrorCode::wrong_kind, fmt::format("it must give an int, it gave {}", to_string(value->kind()))},
+        task, rule, "add"));
   }
   if (!value) return fail(at_rule(std::move(value).error(), task, rule, "distinct"));
   if (value->string() == nullptr && value->integer() == nullptr && value->boolean() == nullptr) {
@@ -72,7 +73,8 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
   return std::optional(Contributed{0, *std::move(value)});
 }
 
-Result<std::vector<std::int64_t>> advance(Instance& instance, const CompiledTask& task, const Contributed& contributed) {
+Result<std::vector<std::int64_t>> advance(Instance& instance, const CompiledTask& task,
+                                          const Contributed& contributed) {
   if (task.measure == Measure::sum) {
     std::int64_t sum = 0;
     if (__builtin_add_overflow(instance.progress, contributed.add, &sum)) {

@@ -14,9 +14,10 @@ GrantReceipt* grant_at(std::span<Result<Receipt>> answers, std::size_t place, st
 }
 
 Error conflict_of(const PendingEvent& event, std::size_t rounds) {
-  return {ErrorCode::timeout, fmt::format("event \"{}\" of user \"{}\" met other callers {} times in a row; nothing was "
-                                          "applied, send it again",
-                                          event.event->id, event.event->user, rounds)};
+  return {ErrorCode::timeout,
+          fmt::format("event \"{}\" of user \"{}\" met other callers {} times in a row; nothing was "
+                      "applied, send it again",
+                      event.event->id, event.event->user, rounds)};
 }
 
 }  // namespace
@@ -126,8 +127,9 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const auto& event = known[places[i].first];
       if (!stored->records[i]) {
-        return fail(ErrorCode::corrupt, fmt::format("event \"{}\" names the reward \"{}\", which is not there", event.id,
-                                                    keys[i]));
+        return fail(
+            ErrorCode::corrupt,
+            fmt::format("event \"{}\" names the reward \"{}\", which is not there", event.id, keys[i]));
       }
       auto unit = decode_unit(*stored->records[i]);
       if (!unit) return fail(std::move(unit).error());
@@ -175,13 +177,15 @@ Result<void> Reporter::take_units(std::span<WaitingUnit> units, std::vector<Wait
   std::vector<WaitingUnit*> known;
   std::vector<Batch> takes;
   for (auto& unit : units) {
-    const auto* task = unit.merchant == nullptr ? nullptr : unit.merchant->find(unit.unit.grant.task, unit.unit.version);
+    const auto* task =
+        unit.merchant == nullptr ? nullptr : unit.merchant->find(unit.unit.grant.task, unit.unit.version);
     if (task == nullptr || !task->definition->quota) continue;  // not published here: it waits for who knows it
     const auto run_key = to_run_key(unit.unit.grant);
     known.push_back(&unit);
-    takes.push_back({quota_partition(unit.unit.grant.merchant, unit.unit.grant.task),
-                     {Operation::insert(fmt::format("unit/{}/{}", unit.unit.period, run_key), "1"),
-                      Operation::add(fmt::format("count/{}", unit.unit.period), 1, 0, task->definition->quota->limit)}});
+    takes.push_back(
+        {quota_partition(unit.unit.grant.merchant, unit.unit.grant.task),
+         {Operation::insert(fmt::format("unit/{}/{}", unit.unit.period, run_key), "1"),
+          Operation::add(fmt::format("count/{}", unit.unit.period), 1, 0, task->definition->quota->limit)}});
   }
   if (known.empty()) return {};
   const auto taken = storage_.commit(takes);

@@ -13,7 +13,8 @@ class Reporter {
   void report(std::vector<PendingEvent> events, std::span<Result<Receipt>> answers);
 
   /// Has waiting units taken, in order, and the runs of the granted ones made; gives the runs to drive.
-  Result<void> take_units(std::span<WaitingUnit> units, std::vector<WaitingRun>& runs, std::span<Result<Receipt>> answers);
+  Result<void> take_units(std::span<WaitingUnit> units, std::vector<WaitingRun>& runs,
+                          std::span<Result<Receipt>> answers);
 
   /// Drives runs and notes their states in the receipts.
   Result<void> drive(std::vector<WaitingRun>& runs, std::span<Result<Receipt>> answers);

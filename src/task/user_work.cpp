@@ -95,7 +95,12 @@ void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<R
       if (!record) {
         answers[event.place] = fail(std::move(record).error());
       } else if (!conflict(record->fingerprint)) {
-        started_.known.push_back({event.place, event.event->id, {event.event->merchant, event.event->user}, partition_, *std::move(record), event.merchant});
+        started_.known.push_back({event.place,
+                                  event.event->id,
+                                  {event.event->merchant, event.event->user},
+                                  partition_,
+                                  *std::move(record),
+                                  event.merchant});
       }
       continue;
     }
@@ -146,16 +151,19 @@ Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event) {
     const auto slot = slot_of(*candidate.entry, candidate.cycle);
     const auto moved = std::find_if(effects.moved.begin(), effects.moved.end(),
                                     [&](const auto& item) { return item.first == slot; });
-    std::optional<Instance> instance = moved != effects.moved.end() ? std::optional(moved->second) : slots_[slot].instance;
+    std::optional<Instance> instance =
+        moved != effects.moved.end() ? std::optional(moved->second) : slots_[slot].instance;
     if (!instance) {
       if (!candidate.entry->in_force) continue;
       instance = Instance{definition.version};
     } else if (instance->version != definition.version) {
       if (event.merchant->find(definition.id, instance->version) != nullptr) continue;
-      return fail(ErrorCode::wrong_state,
-                  fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not published "
-                              "here; publish its campaign before the current one",
-                              event.event->id, event.event->user, instance->version, definition.id));
+      return fail(
+          ErrorCode::wrong_state,
+          fmt::format(
+              "event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not published "
+              "here; publish its campaign before the current one",
+              event.event->id, event.event->user, instance->version, definition.id));
     }
     auto reached = advance(*instance, *candidate.entry->task, candidate.contributed);
     if (!reached) return fail(std::move(reached).error());

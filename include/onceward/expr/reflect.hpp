@@ -3,7 +3,7 @@
 #include <onceward/expr/value.hpp>
 
 #if !__has_include(<boost/pfr/core.hpp>)
-#error "onceward/expr/reflect.hpp needs Boost.PFR's headers: install libboost-dev (Debian, Ubuntu) or Boost 1.75 or newer"
+#error "onceward/expr/reflect.hpp needs the headers of Boost.PFR: install libboost-dev or Boost 1.75 or newer"
 #endif
 #include <boost/pfr/core.hpp>
 
@@ -108,7 +108,8 @@ inline constexpr bool never = false;
 
 /// An aggregate whose fields can be read one by one: public, no bases, references, bit-fields or C arrays.
 template <class T>
-concept Reflected = std::is_aggregate_v<T> && std::is_class_v<T> && !reflect_detail::is_array<T> && !reflect_detail::HasCodec<T>;
+concept Reflected = std::is_aggregate_v<T> && std::is_class_v<T> && !reflect_detail::is_array<T> &&
+                    !reflect_detail::HasCodec<T>;
 
 /// The names of the fields, in order, at compile time.
 template <Reflected T>
@@ -162,7 +163,9 @@ template <class T>
   } else if constexpr (Reflected<T>) {
     Map map;
     map.reserve(boost::pfr::tuple_size_v<T>);
-    for_each_field(value, [&](std::string_view name, const auto& field) { map.set(std::string(name), to_value(field)); });
+    for_each_field(value, [&](std::string_view name, const auto& field) {
+      map.set(std::string(name), to_value(field));
+    });
     return Value(std::move(map));
   } else {
     static_assert(rd::never<T>, "onceward cannot look into this type: make it an aggregate of fields it knows, or "
@@ -176,7 +179,9 @@ template <class T>
 [[nodiscard]] Result<void> from_value(const Value& value, T& out) {
   namespace rd = reflect_detail;
   const auto mismatch = [&](std::string_view wanted) {
-    return fail(ErrorCode::wrong_kind, std::string("a ").append(wanted).append(" is needed, this is ").append(to_string(value.kind())));
+    return fail(
+        ErrorCode::wrong_kind,
+        std::string("a ").append(wanted).append(" is needed, this is ").append(to_string(value.kind())));
   };
   if constexpr (rd::HasCodec<T>) {
     return ValueCodec<T>::from_value(value, out);
@@ -192,7 +197,9 @@ template <class T>
       if (const auto* text = value.string()) {
         std::uint64_t number = 0;
         for (const char c : *text) {
-          if (c < '0' || c > '9' || number > (std::numeric_limits<std::uint64_t>::max() - static_cast<std::uint64_t>(c - '0')) / 10) {
+          if (c < '0' || c > '9' ||
+              number >
+                  (std::numeric_limits<std::uint64_t>::max() - static_cast<std::uint64_t>(c - '0')) / 10) {
             return mismatch("int");
           }
           number = number * 10 + static_cast<std::uint64_t>(c - '0');
@@ -234,7 +241,8 @@ template <class T>
   } else if constexpr (rd::is_vector<T> || rd::is_array<T>) {
     if (value.list() == nullptr) return mismatch("list");
     if constexpr (rd::is_vector<T>) out.resize(value.list()->size());
-    if (value.list()->size() != out.size()) return fail(ErrorCode::out_of_range, "the list has another size than the array");
+    if (value.list()->size() != out.size())
+      return fail(ErrorCode::out_of_range, "the list has another size than the array");
     for (std::size_t i = 0; i < out.size(); ++i) {
       typename T::value_type element{};
       if (auto read = from_value((*value.list())[i], element); !read) return read;
@@ -254,7 +262,8 @@ template <class T>
     for_each_field(out, [&](std::string_view name, auto& field) {
       if (!read) return;
       const auto* member = value.find(name);
-      read = member == nullptr ? Result<void>(fail(ErrorCode::unknown_name, "the field is missing")) : from_value(*member, field);
+      read = member == nullptr ? Result<void>(fail(ErrorCode::unknown_name, "the field is missing"))
+                               : from_value(*member, field);
       if (!read) read.error().message.insert(0, std::string(name) + ": ");
     });
     return read;
@@ -281,7 +290,8 @@ constexpr bool knows_path(std::string_view path) {
     const auto rest = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
     return [&]<std::size_t... i>(std::index_sequence<i...>) {
       return ((field_name<T, i>() == first &&
-               (rest.empty() || knows_path<std::remove_cvref_t<decltype(boost::pfr::get<i>(std::declval<T&>()))>>(rest))) ||
+               (rest.empty() ||
+                knows_path<std::remove_cvref_t<decltype(boost::pfr::get<i>(std::declval<T&>()))>>(rest))) ||
               ...);
     }(std::make_index_sequence<boost::pfr::tuple_size_v<T>>());
   }
@@ -294,8 +304,9 @@ void a_placeholder_of_this_key_names_no_field();
 /// this knows words, strings, dots and calls, which is what tells a field's name.
 template <class T>
 constexpr void check_paths(std::string_view text) {
-  constexpr std::array<std::string_view, 18> words = {"true", "false", "null", "not", "and", "or", "in", "between", "eq",
-                                                      "ne", "lt", "le", "gt", "ge", "div", "mod", "NOT", "AND"};
+  constexpr std::array<std::string_view, 18> words = {"true", "false",   "null", "not", "and", "or",
+                                                      "in",   "between", "eq",   "ne",  "lt",  "le",
+                                                      "gt",   "ge",      "div",  "mod", "NOT", "AND"};
   for (auto open = text.find("#{"); open != std::string_view::npos; open = text.find("#{", open)) {
     std::size_t at = open + 2;
     std::size_t depth = 1;
@@ -308,10 +319,13 @@ constexpr void check_paths(std::string_view text) {
         ++at;
       } else if (is_letter(c)) {
         const auto begin = at;
-        while (at < text.size() && (is_word(text[at]) || (text[at] == '.' && at + 1 < text.size() && is_letter(text[at + 1])))) ++at;
+        while (at < text.size() &&
+               (is_word(text[at]) || (text[at] == '.' && at + 1 < text.size() && is_letter(text[at + 1]))))
+          ++at;
         auto path = text.substr(begin, at - begin);
         // A call's name is a function's, or the last part of a path a method's.
-        if (at < text.size() && text[at] == '(') path = path.substr(0, path.rfind('.') == std::string_view::npos ? 0 : path.rfind('.'));
+        if (at < text.size() && text[at] == '(')
+          path = path.substr(0, path.rfind('.') == std::string_view::npos ? 0 : path.rfind('.'));
         bool known = after_dot || path.empty();
         for (const auto word : words) known = known || word == path;
         if (!known && !knows_path<T>(path)) a_placeholder_of_this_key_names_no_field();

@@ -34,7 +34,8 @@ class Guard {
 
   Guard(Guard&& other) noexcept;
   Guard& operator=(Guard&& other) noexcept;
-  /// Gives the key back where it is still held: one storage call, whose failure leaves the lease to lapse. Never throws.
+  /// Gives the key back where it is still held: one storage call, whose failure leaves the lease to lapse.
+  /// Never throws.
   ~Guard();
 
   /// True where the caller must run the work now.

@@ -63,7 +63,8 @@ class Idempotent {
     }
     Outcome<Content> outcome(guard.verdict());
     outcome.with_claim(guard.attempt(), guard.fence(), guard.retry_after()).with_error(guard.error());
-    if (guard.verdict() != Verdict::replayed || guard.error() || policy_.on_duplicate == OnDuplicate::code) return outcome;
+    if (guard.verdict() != Verdict::replayed || guard.error() || policy_.on_duplicate == OnDuplicate::code)
+      return outcome;
     typename Outcome<Content>::Content content{};
     if constexpr (!std::is_void_v<Content>) {
       if (auto read = from_value(guard.result(), content); !read) {
@@ -123,9 +124,12 @@ class Idempotent {
 /// nothing, or a Result.
 /// Throws std::invalid_argument for a template that does not parse or a policy that does not hold together.
 template <class Request, class Handler>
-[[nodiscard]] auto idempotent(Storage& storage, KeyLiteral<std::type_identity_t<Request>> key, Policy policy, Handler handler) {
+[[nodiscard]] auto idempotent(Storage& storage, KeyLiteral<std::type_identity_t<Request>> key, Policy policy,
+                              Handler handler) {
   auto parsed = KeyTemplate::parse(key.text());
-  if (!parsed) throw std::invalid_argument("key template \"" + std::string(key.text()) + "\": " + describe(parsed.error()));
+  if (!parsed)
+    throw std::invalid_argument("key template \"" + std::string(key.text()) +
+                                "\": " + describe(parsed.error()));
   if (auto checked = policy.check(); !checked) throw std::invalid_argument(describe(checked.error()));
   return Idempotent<Request, Handler>(storage, *std::move(parsed), std::move(policy), std::move(handler));
 }

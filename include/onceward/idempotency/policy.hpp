@@ -31,7 +31,8 @@ enum class OnStorageDown : std::uint8_t {
 /// How calls of one operation are guarded.
 struct Policy {
   std::string operation = "call";  ///< [a-z0-9._-]{1,64}; equal keys of two operations are two keys
-  Duration lease = std::chrono::seconds(30);  ///< how long a claim keeps others away; > 0, longer than the handler takes
+  /// How long a claim keeps others away; > 0, longer than the handler takes.
+  Duration lease = std::chrono::seconds(30);
   Duration retention = std::chrono::hours(24 * 7);  ///< how long a result is remembered; >= lease
   OnDuplicate on_duplicate = OnDuplicate::replay;
   OnBusy on_busy = OnBusy::reject;

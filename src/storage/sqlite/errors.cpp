@@ -21,7 +21,8 @@ Meaning meaning(int code) noexcept {
     case SQLITE_CORRUPT: return {ErrorCode::corrupt, "the file is damaged; restore it from a backup"};
     case SQLITE_NOTADB: return {ErrorCode::corrupt, "the file is no SQLite database; name another one"};
     case SQLITE_READONLY: return {ErrorCode::unavailable, "it is read-only; make it and its folder writable"};
-    case SQLITE_CANTOPEN: return {ErrorCode::unavailable, "it cannot be opened; see that its folder exists and is writable"};
+    case SQLITE_CANTOPEN:
+      return {ErrorCode::unavailable, "it cannot be opened; see that its folder exists and is writable"};
     default: return {ErrorCode::unavailable, "see the message of SQLite"};
   }
 }
