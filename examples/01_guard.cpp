@@ -44,9 +44,12 @@ int main(int argc, char** argv) {
   }
 
   Ledger ledger;
-  auto grant = onceward::idempotent<GrantRequest>(       // the annotation: once, at start-up
-      **storage, "grant:#{merchant}:#{user}:#{task}",    // a wrong field name does not compile
-      {.operation = "points.grant", .lease = 30s, .retention = 720h, .on_duplicate = onceward::OnDuplicate::replay},
+  auto grant = onceward::idempotent<GrantRequest>(     // the annotation: once, at start-up
+      **storage, "grant:#{merchant}:#{user}:#{task}",  // a wrong field name does not compile
+      {.operation = "points.grant",
+       .lease = 30s,
+       .retention = 720h,
+       .on_duplicate = onceward::OnDuplicate::replay},
       [&](const GrantRequest& request) { return ledger.grant(request); });
 
   const GrantRequest request{"gifts-uk", 42, "first-order", 50};

@@ -17,10 +17,12 @@ std::map<std::string, std::string> effects;
 class GrantPoints : public Step {
  public:
   [[nodiscard]] StepSpec spec() const override {
-    return {.name = "grant-points@1", .arguments = {{"user", Value::Kind::string}, {"amount", Value::Kind::integer}}};
+    return {.name = "grant-points@1",
+            .arguments = {{"user", Value::Kind::string}, {"amount", Value::Kind::integer}}};
   }
   StepOutcome run(StepContext& step) override {
-    const auto text = step.arg<std::string>("user") + " gets " + std::to_string(step.arg<int>("amount")) + " points";
+    const auto text =
+        step.arg<std::string>("user") + " gets " + std::to_string(step.arg<int>("amount")) + " points";
     effects.emplace(step.token(), text);
     return Done{Map{{"text", text}}};
   }
@@ -29,12 +31,14 @@ class GrantPoints : public Step {
 class GrantCoupon : public Step {
  public:
   [[nodiscard]] StepSpec spec() const override {
-    return {.name = "grant-coupon@1", .arguments = {{"user", Value::Kind::string}, {"code", Value::Kind::string}}};
+    return {.name = "grant-coupon@1",
+            .arguments = {{"user", Value::Kind::string}, {"code", Value::Kind::string}}};
   }
   StepOutcome run(StepContext& step) override {
     std::printf("  coupon service, attempt %d\n", step.attempt());
     if (step.attempt() < 3) return Retry{"the coupon service is busy", 50ms};
-    effects.emplace(step.token(), step.arg<std::string>("user") + " gets the coupon " + step.arg<std::string>("code"));
+    effects.emplace(step.token(),
+                    step.arg<std::string>("user") + " gets the coupon " + step.arg<std::string>("code"));
     return Done{};
   }
 };
@@ -70,7 +74,8 @@ int main(int argc, char** argv) {
     std::this_thread::sleep_for(runner.work().value().next_in.value_or(0ms));
     run = *runner.find("task-reward", run.partition, run.key).value();
   }
-  runner.start(plan, run.partition, run.key, input).value();  // started again: the run as it stands, and no effect
+  runner.start(plan, run.partition, run.key, input)
+      .value();  // started again: the run as it stands, and no effect
 
   std::printf("the run has %s; effects:\n", std::string(to_string(run.state)).c_str());
   for (const auto& [token, text] : effects) std::printf("  %s  %s\n", token.c_str(), text.c_str());

@@ -1,5 +1,5 @@
-// Writes made-up orders as CSV, the same ones for the same options on every machine: the repository's sample data and
-// the input of the scaling benchmark.
+// Writes made-up orders as CSV, the same ones for the same options on every machine: the repository's sample
+// data and the input of the scaling benchmark.
 #include <charconv>
 #include <chrono>
 #include <cstdint>
@@ -16,7 +16,8 @@ struct Options {
   std::uint64_t seed = 1;
 };
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): small, and equal everywhere, which std's distributions are not.
+/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): small, and equal everywhere, which std's distributions are
+/// not.
 class Random {
  public:
   explicit Random(std::uint64_t seed) : state_(seed) {}
@@ -32,8 +33,8 @@ class Random {
   std::uint64_t state_;
 };
 
-constexpr const char* countries[] = {"United Kingdom", "United Kingdom", "United Kingdom", "United Kingdom", "Germany",
-                                     "France",         "EIRE",           "Norway"};
+constexpr const char* countries[] = {"United Kingdom", "United Kingdom", "United Kingdom", "United Kingdom",
+                                     "Germany",        "France",         "EIRE",           "Norway"};
 
 void write_order(std::uint64_t number, const Options& options, Random& random) {
   // Some users order much more often than others: the smaller of two draws.
@@ -55,10 +56,11 @@ void write_order(std::uint64_t number, const Options& options, Random& random) {
   std::printf("%s%llu,%s,%llu,%s,%04d-%02u-%02uT%02d:%02d:%02dZ,%llu,%llu,%llu\n", refund ? "C" : "",
               static_cast<unsigned long long>(100'000 + number), refund ? "order.refunded" : "order.paid",
               static_cast<unsigned long long>(10'000 + user), countries[user % std::size(countries)],
-              static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-              static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
-              static_cast<int>(time.seconds().count()), static_cast<unsigned long long>(pence),
-              static_cast<unsigned long long>(items), static_cast<unsigned long long>(lines));
+              static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+              static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
+              static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()),
+              static_cast<unsigned long long>(pence), static_cast<unsigned long long>(items),
+              static_cast<unsigned long long>(lines));
 }
 
 bool read_number(std::string_view text, std::uint64_t& number) {
@@ -73,8 +75,9 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];
     if (name == "--help") {
-      std::puts("generate_orders [--events N] [--users N] [--seed S] > orders.csv\n"
-                "Writes N made-up orders of one year, in the order of time. Users: a tenth of the events by default.");
+      std::puts(
+          "generate_orders [--events N] [--users N] [--seed S] > orders.csv\n"
+          "Writes N made-up orders of one year, by time. Users: a tenth of the events by default.");
       return EXIT_SUCCESS;
     }
     std::uint64_t* target = name == "--events"  ? &options.events
@@ -82,7 +85,8 @@ int main(int argc, char** argv) {
                             : name == "--seed"  ? &options.seed
                                                 : nullptr;
     if (target == nullptr || i + 1 == argc || !read_number(argv[i + 1], *target)) {
-      std::fprintf(stderr, "generate_orders: %s needs a known name and a whole number; see --help\n", argv[i]);
+      std::fprintf(stderr, "generate_orders: %s needs a known name and a whole number; see --help\n",
+                   argv[i]);
       return 2;
     }
     ++i;

@@ -24,7 +24,8 @@ constexpr std::array<std::uint32_t, 64> round_constants = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
 std::uint32_t big_endian(const std::uint8_t* bytes) noexcept {
-  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 |
+         bytes[3];
 }
 
 #if defined(__x86_64__)
@@ -34,7 +35,8 @@ bool has_sha_instructions() noexcept {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b >> 29 & 1) != 0;
 }
 
-/// One block by the processor's own instructions: four rounds at a time (Intel SDM, SHA256RNDS2 and SHA256MSG1/2).
+/// One block by the processor's own instructions: four rounds at a time (Intel SDM, SHA256RNDS2 and
+/// SHA256MSG1/2).
 __attribute__((target("sha,sse4.1"))) void block_by_instructions(std::uint32_t* state,
                                                                  const std::uint8_t* bytes) noexcept {
   const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
@@ -146,7 +148,8 @@ std::string to_hex(const Sha256::Bytes& digest, std::size_t digits) {
   static constexpr std::string_view alphabet = "0123456789abcdef";
   digits = std::min(digits, digest.size() * 2);
   std::string text(digits, '0');
-  for (std::size_t i = 0; i < digits; ++i) text[i] = alphabet[i % 2 == 0 ? digest[i / 2] >> 4 : digest[i / 2] & 15];
+  for (std::size_t i = 0; i < digits; ++i)
+    text[i] = alphabet[i % 2 == 0 ? digest[i / 2] >> 4 : digest[i / 2] & 15];
   return text;
 }
 

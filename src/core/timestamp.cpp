@@ -89,9 +89,8 @@ std::optional<Timestamp> parse_timestamp(std::string_view text) noexcept {
   const chrono::year_month_day date(chrono::year(year), chrono::month(static_cast<unsigned>(month)),
                                     chrono::day(static_cast<unsigned>(day)));
   if (!cursor.finished() || !date.ok() || hour > 23 || minute > 59 || second > 59) return std::nullopt;
-  return Timestamp(chrono::sys_days(date).time_since_epoch() + chrono::hours(hour) +
-                             chrono::minutes(minute) + chrono::seconds(second) - east +
-                             chrono::microseconds(microseconds));
+  return Timestamp(chrono::sys_days(date).time_since_epoch() + chrono::hours(hour) + chrono::minutes(minute) +
+                   chrono::seconds(second) - east + chrono::microseconds(microseconds));
 }
 
 }  // namespace onceward

@@ -10,20 +10,33 @@ namespace onceward::expr_detail {
 
 /// What a node of a parsed expression does with its children.
 enum class Form : std::uint8_t {
-  literal,      ///< value
-  name,         ///< text: a root name
-  member,       ///< children[0].text
-  index,        ///< children[0][children[1]]
-  call,         ///< text(children...)
-  method,       ///< children[0].text(children[1]...)
-  list,         ///< {children...}
-  negate, logical_not,
-  add, subtract, multiply, divide, modulo,
-  equal, not_equal, less, less_equal, greater, greater_equal,
-  in, not_in, between,
-  logical_and, logical_or,
-  elvis,        ///< children[0] ?: children[1]
-  ternary,      ///< children[0] ? children[1] : children[2]
+  literal,  ///< value
+  name,     ///< text: a root name
+  member,   ///< children[0].text
+  index,    ///< children[0][children[1]]
+  call,     ///< text(children...)
+  method,   ///< children[0].text(children[1]...)
+  list,     ///< {children...}
+  negate,
+  logical_not,
+  add,
+  subtract,
+  multiply,
+  divide,
+  modulo,
+  equal,
+  not_equal,
+  less,
+  less_equal,
+  greater,
+  greater_equal,
+  in,
+  not_in,
+  between,
+  logical_and,
+  logical_or,
+  elvis,    ///< children[0] ?: children[1]
+  ternary,  ///< children[0] ? children[1] : children[2]
 };
 
 struct Node {

@@ -14,9 +14,10 @@ class Compiler {
   Result<void> compile(const Node& node) {
     if (auto done = emit_node(node); !done) return done;
     if (program_.instructions.size() > limits::expression_instructions) {
-      return fail(ErrorCode::limit_exceeded,
-                  fmt::format("the expression needs more than {} instructions", limits::expression_instructions), 0,
-                  node.offset);
+      return fail(
+          ErrorCode::limit_exceeded,
+          fmt::format("the expression needs more than {} instructions", limits::expression_instructions), 0,
+          node.offset);
     }
     return {};
   }
@@ -48,7 +49,8 @@ class Compiler {
 
  private:
   void emit(Code code, const Node& node, std::size_t a = 0, std::size_t b = 0) {
-    program_.instructions.push_back({code, static_cast<std::uint8_t>(b), static_cast<std::uint16_t>(a), node.offset});
+    program_.instructions.push_back(
+        {code, static_cast<std::uint8_t>(b), static_cast<std::uint16_t>(a), node.offset});
   }
   std::size_t emit_jump(Code code, const Node& node) {
     emit(code, node);
@@ -98,7 +100,8 @@ class Compiler {
     }
     if (node.form != Form::call && node.form != Form::method) return {};
     const auto table = node.form == Form::call ? functions() : methods();
-    const auto found = std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; });
+    const auto found =
+        std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; });
     const bool method = node.form == Form::method;
     if (found == table.end()) return unknown(node, method);
     if (node.children.size() < found->least || node.children.size() > found->most) {
@@ -126,7 +129,8 @@ class Compiler {
       }
     }
     return fail(ErrorCode::unknown_name,
-                fmt::format("there is no {} {}(){}", method ? "method" : "function", node.text, hint), 0, node.offset);
+                fmt::format("there is no {} {}(){}", method ? "method" : "function", node.text, hint), 0,
+                node.offset);
   }
 
   Result<void> emit_children(const Node& node) {

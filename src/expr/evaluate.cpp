@@ -34,20 +34,24 @@ Result<Operand> index(const Operand& from, const Operand& key, bool safe) {
   if (from.is(Kind::null) && safe) return from;
   if (from.is(Kind::map)) {
     if (!key.is(Kind::string)) {
-      return refuse(ErrorCode::wrong_kind, fmt::format("a map is read by a string, not by a {}", to_string(key.kind)));
+      return refuse(ErrorCode::wrong_kind,
+                    fmt::format("a map is read by a string, not by a {}", to_string(key.kind)));
     }
     const auto* found = from.map->find(key.string);
     return found == nullptr ? Operand() : Operand::of(*found);
   }
   if (!from.is(Kind::list)) {
-    return refuse(ErrorCode::wrong_kind, fmt::format("[] reads a list or a map, this is a {}{}", to_string(from.kind),
-                                                     from.is(Kind::string) ? "; write substring(i, i + 1)" : ""));
+    return refuse(ErrorCode::wrong_kind,
+                  fmt::format("[] reads a list or a map, this is a {}{}", to_string(from.kind),
+                              from.is(Kind::string) ? "; write substring(i, i + 1)" : ""));
   }
   if (!key.is(Kind::integer)) {
-    return refuse(ErrorCode::wrong_kind, fmt::format("a list is read by an int, not by a {}", to_string(key.kind)));
+    return refuse(ErrorCode::wrong_kind,
+                  fmt::format("a list is read by an int, not by a {}", to_string(key.kind)));
   }
   if (key.integer < 0 || key.integer >= static_cast<std::int64_t>(from.list->size())) {
-    return refuse(ErrorCode::out_of_range, fmt::format("element {} of a list of {}", key.integer, from.list->size()));
+    return refuse(ErrorCode::out_of_range,
+                  fmt::format("element {} of a list of {}", key.integer, from.list->size()));
   }
   return Operand::of((*from.list)[static_cast<std::size_t>(key.integer)]);
 }
@@ -106,17 +110,19 @@ Result<Operand> arithmetic(Form form, const Operand& a, const Operand& b, LateAr
     if (auto appended = append_text(b, text); !appended) return fail(std::move(appended).error());
     return arena.get().text(std::move(text));
   }
-  return refuse(ErrorCode::wrong_kind,
-                fmt::format("there is no arithmetic between a {} and a {}", to_string(a.kind), to_string(b.kind)));
+  return refuse(ErrorCode::wrong_kind, fmt::format("there is no arithmetic between a {} and a {}",
+                                                   to_string(a.kind), to_string(b.kind)));
 }
 
 Result<bool> is_in(const Operand& wanted, const Operand& where) {
   if (where.is(Kind::map)) {
     if (wanted.is(Kind::string)) return where.map->find(wanted.string) != nullptr;
-    return fail(ErrorCode::wrong_kind, fmt::format("a map's names are strings, not a {}", to_string(wanted.kind)));
+    return fail(ErrorCode::wrong_kind,
+                fmt::format("a map's names are strings, not a {}", to_string(wanted.kind)));
   }
   if (!where.is(Kind::list)) {
-    return fail(ErrorCode::wrong_kind, fmt::format("in needs a list or a map, this is a {}", to_string(where.kind)));
+    return fail(ErrorCode::wrong_kind,
+                fmt::format("in needs a list or a map, this is a {}", to_string(where.kind)));
   }
   for (const auto& element : *where.list) {
     auto same = equals(wanted, Operand::of(element));
@@ -165,7 +171,8 @@ Result<Operand> binary(Form form, const Operand& a, const Operand& b, LateArena&
 Result<Operand> negate(const Operand& operand) {
   if (operand.is(Kind::real)) return Operand::of(-operand.real);
   if (!operand.is(Kind::integer)) {
-    return refuse(ErrorCode::wrong_kind, fmt::format("- needs a number, this is a {}", to_string(operand.kind)));
+    return refuse(ErrorCode::wrong_kind,
+                  fmt::format("- needs a number, this is a {}", to_string(operand.kind)));
   }
   return integer_arithmetic(Form::subtract, 0, operand.integer);
 }
@@ -199,7 +206,8 @@ class Machine {
   std::array<Operand, stack_size>& stack() noexcept { return slots_.operands; }
   Operand& top() noexcept { return stack()[size_ - 1]; }
   Result<void> push(const Operand& operand) {
-    if (size_ == stack_size) return fail(ErrorCode::limit_exceeded, "the expression needs too many values at once");
+    if (size_ == stack_size)
+      return fail(ErrorCode::limit_exceeded, "the expression needs too many values at once");
     stack()[size_++] = operand;
     return {};
   }
@@ -216,7 +224,8 @@ class Machine {
       case Code::constant: return push(Operand::of(program_.constants[i.a]));
       case Code::root: {
         const auto found = names_.find(program_.texts[i.a]);
-        if (!found) return fail(ErrorCode::unknown_name, fmt::format("there is no \"{}\"", program_.texts[i.a]));
+        if (!found)
+          return fail(ErrorCode::unknown_name, fmt::format("there is no \"{}\"", program_.texts[i.a]));
         return push(*found);
       }
       case Code::member: return give(1, member(top(), program_.texts[i.a], i.b != 0));
@@ -293,7 +302,8 @@ std::optional<Operand> Names::find(std::string_view name) const noexcept {
     return found == nullptr ? std::nullopt : std::optional(Operand::of(*found));
   }
   for (const auto& binding : bindings_) {
-    if (binding.name == name) return binding.map == nullptr ? Operand::of(binding.text) : Operand::of(*binding.map);
+    if (binding.name == name)
+      return binding.map == nullptr ? Operand::of(binding.text) : Operand::of(*binding.map);
   }
   return std::nullopt;
 }

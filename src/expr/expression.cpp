@@ -36,8 +36,8 @@ namespace {
 
 Result<void> check_size(std::string_view text) {
   if (text.size() <= limits::expression_bytes) return {};
-  return fail(ErrorCode::limit_exceeded,
-              fmt::format("the text has {} bytes, at most {} are allowed", text.size(), limits::expression_bytes));
+  return fail(ErrorCode::limit_exceeded, fmt::format("the text has {} bytes, at most {} are allowed",
+                                                     text.size(), limits::expression_bytes));
 }
 
 /// What to write instead, for what people bring along from elsewhere.
@@ -83,8 +83,12 @@ Result<Expression> Expression::parse(std::string_view text) {
   return Expression(std::make_shared<const Program>(*std::move(program)));
 }
 
-Result<Value> Expression::evaluate(const Value& names) const { return expr_detail::evaluate(*program_, names); }
-Result<bool> Expression::test(const Value& names) const { return expr_detail::evaluate_bool(*program_, names); }
+Result<Value> Expression::evaluate(const Value& names) const {
+  return expr_detail::evaluate(*program_, names);
+}
+Result<bool> Expression::test(const Value& names) const {
+  return expr_detail::evaluate_bool(*program_, names);
+}
 Result<Value> Expression::evaluate(std::span<const Binding> names) const {
   return expr_detail::evaluate(*program_, names);
 }
@@ -107,13 +111,15 @@ Result<Template> Template::parse(std::string_view text) {
     if (!parsed) return fail(std::move(parsed).error());
     const auto close = expr_detail::skip_space(text, parsed->end);
     if (close == text.size() || text[close] != '}') {
-      if (close == text.size()) return fail(ErrorCode::syntax, "the placeholder is not closed by '}'", 0, open);
+      if (close == text.size())
+        return fail(ErrorCode::syntax, "the placeholder is not closed by '}'", 0, open);
       return expr_detail::not_ended(text, close);
     }
     auto program = expr_detail::compile(*parsed->root, text);
     if (!program) return fail(std::move(program).error());
     for (const auto& path : program->paths) {
-      if (std::find(parts->paths.begin(), parts->paths.end(), path) == parts->paths.end()) parts->paths.push_back(path);
+      if (std::find(parts->paths.begin(), parts->paths.end(), path) == parts->paths.end())
+        parts->paths.push_back(path);
     }
     parts->placeholders.push_back({std::string(text.substr(at, open - at)), *std::move(program)});
     at = close + 1;
@@ -129,28 +135,31 @@ const std::string& Template::text() const noexcept { return parts_->text; }
 std::span<const std::string> Template::paths() const noexcept { return parts_->paths; }
 
 Result<KeyTemplate> KeyTemplate::parse(std::string_view text) {
-  if (text.empty()) return fail(ErrorCode::invalid_argument, "the key template is empty; write \"grant:#{user.id}\"");
+  if (text.empty())
+    return fail(ErrorCode::invalid_argument, "the key template is empty; write \"grant:#{user.id}\"");
   auto parsed = Template::parse(text);
   if (!parsed) return fail(std::move(parsed).error());
   std::size_t literal = parsed->parts_->after.size();
   for (const auto& placeholder : parsed->parts_->placeholders) literal += placeholder.before.size();
   if (literal > limits::key_bytes) {
-    return fail(ErrorCode::limit_exceeded,
-                fmt::format("the key's fixed text has {} bytes, a key may have {}", literal, limits::key_bytes));
+    return fail(ErrorCode::limit_exceeded, fmt::format("the key's fixed text has {} bytes, a key may have {}",
+                                                       literal, limits::key_bytes));
   }
   return KeyTemplate(*std::move(parsed));
 }
 
 Result<std::string> KeyTemplate::render(const Value& names) const {
   std::string part;
-  auto key = template_.parts_->render(names, [&](const Program& program, const Value& values, std::string& out) {
-    part.clear();
-    auto appended = expr_detail::evaluate_text(program, values, part);
-    if (appended) append_key_part(out, part);
-    return appended;
-  });
+  auto key =
+      template_.parts_->render(names, [&](const Program& program, const Value& values, std::string& out) {
+        part.clear();
+        auto appended = expr_detail::evaluate_text(program, values, part);
+        if (appended) append_key_part(out, part);
+        return appended;
+      });
   if (!key) return key;
-  if (key->empty()) return fail(ErrorCode::invalid_argument, fmt::format("the key of \"{}\" is empty", text()));
+  if (key->empty())
+    return fail(ErrorCode::invalid_argument, fmt::format("the key of \"{}\" is empty", text()));
   if (key->size() > limits::key_bytes) {
     return fail(
         ErrorCode::invalid_argument,

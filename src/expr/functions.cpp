@@ -20,7 +20,8 @@ using Arguments = std::span<const Operand>;
 constexpr std::int64_t most_decimals = 18;
 
 Unexpected wrong_kind(std::string_view wanted, const Operand& got) {
-  return fail(ErrorCode::wrong_kind, fmt::format("a {} is needed here, this is a {}", wanted, to_string(got.kind)));
+  return fail(ErrorCode::wrong_kind,
+              fmt::format("a {} is needed here, this is a {}", wanted, to_string(got.kind)));
 }
 
 Result<std::string_view> text(const Operand& operand) {
@@ -47,7 +48,8 @@ Result<Operand> whole(double value) {
 
 Result<Operand> bounded(std::string value, LateArena& arena) {
   if (value.size() > limits::value_bytes) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the text grows beyond {} bytes", limits::value_bytes));
+    return fail(ErrorCode::limit_exceeded,
+                fmt::format("the text grows beyond {} bytes", limits::value_bytes));
   }
   return arena.get().text(std::move(value));
 }
@@ -146,8 +148,8 @@ Result<Operand> fixed(Arguments a, LateArena& arena) {
     return bounded(std::move(digits), arena);
   }
   std::array<char, 384> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), *value, std::chars_format::fixed,
-                                 static_cast<int>(*decimals));
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), *value,
+                                 std::chars_format::fixed, static_cast<int>(*decimals));
   return bounded(std::string(digits.data(), end.ptr), arena);
 }
 
@@ -244,7 +246,8 @@ Result<Operand> substring(Arguments a, LateArena&) {
   const auto to = a.size() > 2 ? integer(a[2]) : Result<std::int64_t>(size);
   if (!to) return fail(to.error());
   if (*from < 0 || *to < *from || *to > size) {
-    return fail(ErrorCode::out_of_range, fmt::format("substring({}, {}) of a text of {} characters", *from, *to, size));
+    return fail(ErrorCode::out_of_range,
+                fmt::format("substring({}, {}) of a text of {} characters", *from, *to, size));
   }
   const auto begin = byte_of(*source, static_cast<std::size_t>(*from));
   return Operand::of(source->substr(begin, byte_of(*source, static_cast<std::size_t>(*to)) - begin));
@@ -292,7 +295,8 @@ Result<Operand> get(Arguments a, LateArena&) {
   const auto place = integer(a[1]);
   if (!place) return fail(place.error());
   if (*place < 0 || *place >= static_cast<std::int64_t>(a[0].list->size())) {
-    return fail(ErrorCode::out_of_range, fmt::format("element {} of a list of {}", *place, a[0].list->size()));
+    return fail(ErrorCode::out_of_range,
+                fmt::format("element {} of a list of {}", *place, a[0].list->size()));
   }
   return Operand::of((*a[0].list)[static_cast<std::size_t>(*place)]);
 }
@@ -306,25 +310,41 @@ Result<Operand> contains_key(Arguments a, LateArena&) {
 
 constexpr std::size_t many = 64;
 constexpr std::array function_table = {
-    Function{"size", 1, 1, size_of},          Function{"lower", 1, 1, lower},
-    Function{"upper", 1, 1, upper},           Function{"min", 1, many, extreme<-1>},
-    Function{"max", 1, many, extreme<1>},     Function{"abs", 1, 1, absolute},
-    Function{"floor", 1, 1, to_whole<std::floor>}, Function{"round", 1, 1, to_whole<std::round>},
-    Function{"int", 1, 1, to_integer},        Function{"double", 1, 1, to_real},
-    Function{"string", 1, 1, concat},         Function{"concat", 1, many, concat},
-    Function{"fixed", 2, 2, fixed},           Function{"join", 2, 2, join},
+    Function{"size", 1, 1, size_of},
+    Function{"lower", 1, 1, lower},
+    Function{"upper", 1, 1, upper},
+    Function{"min", 1, many, extreme<-1>},
+    Function{"max", 1, many, extreme<1>},
+    Function{"abs", 1, 1, absolute},
+    Function{"floor", 1, 1, to_whole<std::floor>},
+    Function{"round", 1, 1, to_whole<std::round>},
+    Function{"int", 1, 1, to_integer},
+    Function{"double", 1, 1, to_real},
+    Function{"string", 1, 1, concat},
+    Function{"concat", 1, many, concat},
+    Function{"fixed", 2, 2, fixed},
+    Function{"join", 2, 2, join},
     Function{"sha256", 1, 1, sha256},
 };
 constexpr std::array method_table = {
-    Function{"length", 1, 1, length},         Function{"isEmpty", 1, 1, is_empty},
-    Function{"isBlank", 1, 1, is_blank},      Function{"startsWith", 2, 2, text_test<starts_with>},
-    Function{"endsWith", 2, 2, text_test<ends_with>}, Function{"contains", 2, 2, contains},
-    Function{"indexOf", 2, 2, index_of},      Function{"substring", 2, 3, substring},
-    Function{"replace", 3, 3, replace},       Function{"trim", 1, 1, trim},
-    Function{"toUpperCase", 1, 1, upper},     Function{"toLowerCase", 1, 1, lower},
-    Function{"equals", 2, 2, equals_method},  Function{"equalsIgnoreCase", 2, 2, text_test<same_but_case>},
-    Function{"concat", 2, 2, concat_method},  Function{"size", 1, 1, size_of},
-    Function{"get", 2, 2, get},               Function{"containsKey", 2, 2, contains_key},
+    Function{"length", 1, 1, length},
+    Function{"isEmpty", 1, 1, is_empty},
+    Function{"isBlank", 1, 1, is_blank},
+    Function{"startsWith", 2, 2, text_test<starts_with>},
+    Function{"endsWith", 2, 2, text_test<ends_with>},
+    Function{"contains", 2, 2, contains},
+    Function{"indexOf", 2, 2, index_of},
+    Function{"substring", 2, 3, substring},
+    Function{"replace", 3, 3, replace},
+    Function{"trim", 1, 1, trim},
+    Function{"toUpperCase", 1, 1, upper},
+    Function{"toLowerCase", 1, 1, lower},
+    Function{"equals", 2, 2, equals_method},
+    Function{"equalsIgnoreCase", 2, 2, text_test<same_but_case>},
+    Function{"concat", 2, 2, concat_method},
+    Function{"size", 1, 1, size_of},
+    Function{"get", 2, 2, get},
+    Function{"containsKey", 2, 2, contains_key},
 };
 
 }  // namespace

@@ -30,7 +30,9 @@ class Builder {
     push(std::make_unique<Node>(Node{form, offset(at), false, std::move(text), std::move(value), {}}));
   }
   /// Notes an operator whose operands are still to come.
-  void mark(Form form, Iterator at, bool safe = false) { mark_.push_back({form, offset(at), safe, nodes_.size(), {}}); }
+  void mark(Form form, Iterator at, bool safe = false) {
+    mark_.push_back({form, offset(at), safe, nodes_.size(), {}});
+  }
   void mark_text(std::string text) { mark_.back().text = std::move(text); }
   /// Joins the operator marked last with `before` operands from before its mark and all after it.
   void join(std::size_t before) {
@@ -76,7 +78,8 @@ struct Deeper : x3::unary_parser<Subject, Deeper<Subject>> {
   constexpr explicit Deeper(const Subject& inner) : base_type(inner) {}
 
   template <class Context, class RContext, class Attribute>
-  bool parse(Iterator& first, const Iterator& last, const Context& context, RContext& rcontext, Attribute& attr) const {
+  bool parse(Iterator& first, const Iterator& last, const Context& context, RContext& rcontext,
+             Attribute& attr) const {
     auto& build = builder(context);
     if (build.depth >= limits::expression_depth) {
       throw Refused{{ErrorCode::limit_exceeded,
@@ -155,8 +158,8 @@ constexpr auto push_name = [](auto& context) {
   std::string name = text_of(context);
   if (name.front() == '#') name.erase(0, 1);
   if (name == "this" || name == "root") {
-    throw Refused{{ErrorCode::syntax, fmt::format("#{} is not in the language; name the value itself", name), 0,
-                   builder(context).offset(begin_of(context))}};
+    throw Refused{{ErrorCode::syntax, fmt::format("#{} is not in the language; name the value itself", name),
+                   0, builder(context).offset(begin_of(context))}};
   }
   builder(context).leaf(Form::name, begin_of(context), std::move(name));
 };
@@ -193,7 +196,8 @@ const auto digits = +x3::char_("0-9");
 const auto exponent = x3::char_("eE") >> -x3::char_("+-") >> digits;
 const auto real =
     x3::raw[x3::lexeme[digits >> ((x3::lit('.') >> digits >> -exponent) | exponent) >> !(word_char | '.')]];
-const auto integer = x3::raw[x3::lexeme[digits >> -x3::char_("lL") >> !(word_char | (x3::lit('.') >> word_char))]];
+const auto integer =
+    x3::raw[x3::lexeme[digits >> -x3::char_("lL") >> !(word_char | (x3::lit('.') >> word_char))]];
 const auto quoted = x3::raw[x3::lexeme[('\'' >> *((x3::char_ - '\'') | "''") >> '\'') |
                                        ('"' >> *((x3::char_ - '"') | "\"\"") >> '"')]];
 const auto constant = x3::raw[x3::lexeme[(x3::lit("true") | "false" | "null") >> !(word_char | '(')]];
@@ -229,17 +233,20 @@ const auto sum_def = product >> *((op("+")[mark_as<Form::add>] | op("-", ">")[ma
                                   product[join<1>]);
 
 const auto relation_operator =
-    op("==")[mark_as<Form::equal>] | op("!=")[mark_as<Form::not_equal>] | op("<=")[mark_as<Form::less_equal>] |
-    op(">=")[mark_as<Form::greater_equal>] | op("<", "<>")[mark_as<Form::less>] | op(">", ">")[mark_as<Form::greater>] |
-    word("eq")[mark_as<Form::equal>] | word("ne")[mark_as<Form::not_equal>] | word("le")[mark_as<Form::less_equal>] |
-    word("ge")[mark_as<Form::greater_equal>] | word("lt")[mark_as<Form::less>] | word("gt")[mark_as<Form::greater>] |
-    word("in")[mark_as<Form::in>] | word("between")[mark_as<Form::between>] |
-    x3::raw[x3::lexeme[x3::no_case["not"] >> +x3::space >> x3::no_case["in"] >> !word_char]][mark_as<Form::not_in>];
+    op("==")[mark_as<Form::equal>] | op("!=")[mark_as<Form::not_equal>] |
+    op("<=")[mark_as<Form::less_equal>] | op(">=")[mark_as<Form::greater_equal>] |
+    op("<", "<>")[mark_as<Form::less>] | op(">", ">")[mark_as<Form::greater>] |
+    word("eq")[mark_as<Form::equal>] | word("ne")[mark_as<Form::not_equal>] |
+    word("le")[mark_as<Form::less_equal>] | word("ge")[mark_as<Form::greater_equal>] |
+    word("lt")[mark_as<Form::less>] | word("gt")[mark_as<Form::greater>] | word("in")[mark_as<Form::in>] |
+    word("between")[mark_as<Form::between>] |
+    x3::raw[x3::lexeme[x3::no_case["not"] >> +x3::space >> x3::no_case["in"] >> !word_char]]
+           [mark_as<Form::not_in>];
 
 const auto relation_def = sum >> -(relation_operator > sum[join<1>]);
 
-const auto conjunction_def =
-    relation >> *((op("&&")[mark_as<Form::logical_and>] | word("and")[mark_as<Form::logical_and>]) > relation[join<1>]);
+const auto conjunction_def = relation >> *((op("&&")[mark_as<Form::logical_and>] |
+                                            word("and")[mark_as<Form::logical_and>]) > relation[join<1>]);
 
 const auto disjunction_def = conjunction >> *((op("||")[mark_as<Form::logical_or>] |
                                                word("or")[mark_as<Form::logical_or>]) > conjunction[join<1>]);
@@ -249,8 +256,8 @@ const auto expression_def = disjunction >> -((op("?:")[mark_as<Form::elvis>] > d
                                              (op("?", ".")[mark_as<Form::ternary>] > deeper[expression] >
                                               x3::lit(':') > deeper[expression][join<1>]));
 
-BOOST_SPIRIT_DEFINE(expression, disjunction, conjunction, relation, sum, product, unary, postfix, primary, arguments,
-                    member_name)
+BOOST_SPIRIT_DEFINE(expression, disjunction, conjunction, relation, sum, product, unary, postfix, primary,
+                    arguments, member_name)
 
 }  // namespace
 

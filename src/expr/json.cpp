@@ -10,8 +10,8 @@
 namespace onceward {
 namespace {
 
-/// Receives what Boost.JSON's parser finds and builds the value directly. Numbers are read from their own text,
-/// so that a double is the nearest one and an integer never passes through a double.
+/// Receives what Boost.JSON's parser finds and builds the value directly. Numbers are read from their own
+/// text, so that a double is the nearest one and an integer never passes through a double.
 class Builder {
  public:
   constexpr static std::size_t max_object_size = limits::json_bytes;
@@ -36,7 +36,8 @@ class Builder {
     keys_.push_back(std::move(text_));
     text_.clear();
     if (open_.back().map()->find(keys_.back()) == nullptr) return true;
-    return refuse(ErrorCode::invalid_argument, fmt::format("the member \"{}\" is there twice", keys_.back()), error);
+    return refuse(ErrorCode::invalid_argument, fmt::format("the member \"{}\" is there twice", keys_.back()),
+                  error);
   }
   bool on_string_part(string_view part, std::size_t, error_code&) { return append(part); }
   bool on_string(string_view part, std::size_t, error_code&) {
@@ -111,8 +112,8 @@ class Builder {
 
 Result<Value> Value::from_json(std::string_view text) {
   if (text.size() > limits::json_bytes) {
-    return fail(ErrorCode::limit_exceeded,
-                fmt::format("the JSON text has {} bytes, at most {} are allowed", text.size(), limits::json_bytes));
+    return fail(ErrorCode::limit_exceeded, fmt::format("the JSON text has {} bytes, at most {} are allowed",
+                                                       text.size(), limits::json_bytes));
   }
   boost::json::parse_options options;
   options.max_depth = limits::json_depth;

@@ -30,7 +30,8 @@ int compare_numbers(const Operand& a, const Operand& b) noexcept {
 }
 
 Unexpected mixed(std::string_view what, const Operand& a, const Operand& b) {
-  return fail(ErrorCode::wrong_kind, fmt::format("{} a {} and a {}", what, to_string(a.kind), to_string(b.kind)));
+  return fail(ErrorCode::wrong_kind,
+              fmt::format("{} a {} and a {}", what, to_string(a.kind), to_string(b.kind)));
 }
 
 }  // namespace
@@ -95,7 +96,8 @@ Result<void> append_text(const Operand& operand, std::string& out) {
     case Kind::boolean: out += operand.boolean ? "true" : "false"; return {};
     case Kind::integer: {
       std::array<char, 24> digits;
-      out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), operand.integer).ptr);
+      out.append(digits.data(),
+                 std::to_chars(digits.data(), digits.data() + digits.size(), operand.integer).ptr);
       return {};
     }
     case Kind::null:

@@ -61,7 +61,9 @@ struct Operand {
 /// What an evaluation makes and operands refer to; lives as long as the evaluation.
 class Arena {
  public:
-  Operand text(std::string value) { return Operand::of(std::string_view(texts_.emplace_back(std::move(value)))); }
+  Operand text(std::string value) {
+    return Operand::of(std::string_view(texts_.emplace_back(std::move(value))));
+  }
   Operand list(List value) { return Operand::of(values_.emplace_back(std::move(value))); }
 
  private:

@@ -11,22 +11,23 @@
 namespace onceward::expr_detail {
 
 enum class Code : std::uint8_t {
-  constant,       ///< push constants[a]
-  root,           ///< push the root name texts[a]
-  member,         ///< top = top.texts[a]; with b, null stays null
-  index,          ///< key = pop, top = top[key]; with b, null stays null
-  call,           ///< functions[a] over the b topmost
-  method,         ///< methods[a] of the value below the b topmost
-  jump_if_null,   ///< to a, keeping the null: the rest of a safe call is skipped
-  list,           ///< the a topmost become a list
-  negate, logical_not,
-  binary,         ///< Form a over the two topmost
-  need_bool,      ///< the top must be true or false
-  and_jump,       ///< false: jump to a, keeping it; true: drop it
-  or_jump,        ///< true: jump to a, keeping it; false: drop it
-  elvis_jump,     ///< neither null nor '': jump to a, keeping it; else drop it
-  else_jump,      ///< pop; false: jump to a
-  jump,           ///< to a
+  constant,      ///< push constants[a]
+  root,          ///< push the root name texts[a]
+  member,        ///< top = top.texts[a]; with b, null stays null
+  index,         ///< key = pop, top = top[key]; with b, null stays null
+  call,          ///< functions[a] over the b topmost
+  method,        ///< methods[a] of the value below the b topmost
+  jump_if_null,  ///< to a, keeping the null: the rest of a safe call is skipped
+  list,          ///< the a topmost become a list
+  negate,
+  logical_not,
+  binary,      ///< Form a over the two topmost
+  need_bool,   ///< the top must be true or false
+  and_jump,    ///< false: jump to a, keeping it; true: drop it
+  or_jump,     ///< true: jump to a, keeping it; false: drop it
+  elvis_jump,  ///< neither null nor '': jump to a, keeping it; else drop it
+  else_jump,   ///< pop; false: jump to a
+  jump,        ///< to a
 };
 
 struct Instruction {

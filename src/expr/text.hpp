@@ -3,8 +3,8 @@
 #include <string>
 #include <string_view>
 
-// Text as the language sees it: UTF-8, counted in code points; case is changed for ASCII letters alone, so that no
-// locale can change a key.
+// Text as the language sees it: UTF-8, counted in code points; case is changed for ASCII letters alone, so
+// that no locale can change a key.
 namespace onceward::expr_detail {
 
 inline bool begins_code_point(char c) noexcept { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }

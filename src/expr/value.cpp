@@ -9,7 +9,9 @@ namespace onceward {
 namespace {
 
 struct ByName {
-  bool operator()(const Map::Entry& entry, std::string_view name) const noexcept { return entry.first < name; }
+  bool operator()(const Map::Entry& entry, std::string_view name) const noexcept {
+    return entry.first < name;
+  }
 };
 
 void append_escaped(std::string& out, std::string_view text) {

@@ -81,7 +81,8 @@ class Claimant {
   Result<void> ask(std::optional<Record>& found, Timestamp& now) {
     const auto& policy = guard_.policy_;
     const Timing timing{policy.lease, policy.retention};
-    auto value = encode(KeyRecord{KeyRecord::State::claimed, guard_.owner_, attempt_, absent, guard_.fingerprint_});
+    auto value =
+        encode(KeyRecord{KeyRecord::State::claimed, guard_.owner_, attempt_, absent, guard_.fingerprint_});
     const Batch batch{guard_.partition_,
                       {found ? Operation::replace(guard_.key_, found->revision, std::move(value), timing)
                              : Operation::insert(guard_.key_, std::move(value), timing)}};
@@ -133,7 +134,8 @@ class Claimant {
           return Next::settled;
         }
         pause_for(std::min({Duration(pause_), decision.retry_after,
-                            std::chrono::duration_cast<Duration>(waits_until_ - Clock::now())}), stop_);
+                            std::chrono::duration_cast<Duration>(waits_until_ - Clock::now())}),
+                  stop_);
         pause_ = std::min<std::chrono::milliseconds>(pause_ * 2, longest_pause);
         return Next::look;
       case Decision::Kind::answer: break;
@@ -179,13 +181,13 @@ class Claimant {
   bool settled_ = false;
 };
 
-Result<Guard> Guard::claim(Storage& storage, std::string_view key, const Policy& policy, std::string_view fingerprint,
-                           std::stop_token stop) {
+Result<Guard> Guard::claim(Storage& storage, std::string_view key, const Policy& policy,
+                           std::string_view fingerprint, std::stop_token stop) {
   if (auto checked = policy.check(); !checked) return fail(std::move(checked).error());
   if (key.empty() || key.size() > limits::key_bytes) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("the key of operation \"{}\" has {} bytes; it needs 1 to {}", policy.operation, key.size(),
-                            limits::key_bytes));
+                fmt::format("the key of operation \"{}\" has {} bytes; it needs 1 to {}", policy.operation,
+                            key.size(), limits::key_bytes));
   }
   Guard guard;
   guard.policy_ = policy;
@@ -193,7 +195,8 @@ Result<Guard> Guard::claim(Storage& storage, std::string_view key, const Policy&
   guard.key_ = key;
   guard.owner_ = new_owner_id();
   guard.fingerprint_ = fingerprint;
-  if (auto claimed = Claimant(storage, guard, std::move(stop)).run(); !claimed) return fail(std::move(claimed).error());
+  if (auto claimed = Claimant(storage, guard, std::move(stop)).run(); !claimed)
+    return fail(std::move(claimed).error());
   return guard;
 }
 
@@ -212,7 +215,8 @@ Guard& Guard::operator=(Guard&& other) noexcept {
   verdict_ = other.verdict_;
   result_ = std::move(other.result_);
   error_ = std::move(other.error_);
-  attempt_ = other.attempt_, fence_ = other.fence_, revision_ = other.revision_, retry_after_ = other.retry_after_;
+  attempt_ = other.attempt_, fence_ = other.fence_, revision_ = other.revision_,
+  retry_after_ = other.retry_after_;
   return *this;
 }
 
@@ -234,14 +238,16 @@ Completion Guard::complete(const Value& result) {
                       fmt::format("the result of \"{}\" has {} bytes, at most {} are stored",
                                   policy_.operation, value.size(), policy_.result_bytes_max)};
     auto completion = complete_with_error(error);
-    completion.verdict = completion.verdict == Verdict::executed ? Verdict::result_unavailable : completion.verdict;
+    completion.verdict =
+        completion.verdict == Verdict::executed ? Verdict::result_unavailable : completion.verdict;
     return completion;
   }
   return record(std::move(value));
 }
 
 Completion Guard::complete_with_error(const Error& error) {
-  return record(encode(KeyRecord{KeyRecord::State::failed, owner_, attempt_, fence_, fingerprint_, {}, error}));
+  return record(
+      encode(KeyRecord{KeyRecord::State::failed, owner_, attempt_, fence_, fingerprint_, {}, error}));
 }
 
 /// What a completion makes of the record it met; nothing where it should write again.
@@ -267,8 +273,9 @@ Completion Guard::record(std::string value) {
   std::chrono::milliseconds pause = first_pause;
   for (;;) {
     const Timing timing{std::nullopt, policy_.retention};
-    const Batch batch{partition_, {revision_ == absent ? Operation::insert(key_, value, timing)
-                                                       : Operation::replace(key_, revision_, value, timing)}};
+    const Batch batch{partition_,
+                      {revision_ == absent ? Operation::insert(key_, value, timing)
+                                           : Operation::replace(key_, revision_, value, timing)}};
     auto answer = commit_one(storage, batch);
     if (answer && answer->applied()) return {};
     if (!answer && retry_advice(answer.error().code) == RetryAdvice::give_up) {
@@ -278,7 +285,8 @@ Completion Guard::record(std::string value) {
     if (answer) {
       found = std::move(answer->found);
     } else {
-      if (std::chrono::steady_clock::now() >= until) return {Verdict::executed, false, std::move(answer).error()};
+      if (std::chrono::steady_clock::now() >= until)
+        return {Verdict::executed, false, std::move(answer).error()};
       pause_for(pause, {});
       pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
       if (is_down(answer.error().code)) continue;
@@ -298,21 +306,26 @@ Result<void> Guard::release() {
   Storage& storage = *std::exchange(storage_, nullptr);
   acquired_ = false;
   auto value = encode(KeyRecord{KeyRecord::State::released, owner_, attempt_, fence_, fingerprint_});
-  const auto answer = commit_one(storage, {partition_, {Operation::replace(key_, revision_, std::move(value),
-                                                                          {std::nullopt, policy_.retention})}});
+  const auto answer = commit_one(
+      storage, {partition_,
+                {Operation::replace(key_, revision_, std::move(value), {std::nullopt, policy_.retention})}});
   if (!answer) return fail(answer.error());
   if (answer->applied()) return {};
-  return fail(ErrorCode::conflict, fmt::format("the key \"{}\" is no longer this guard's; it was left alone", key_));
+  return fail(ErrorCode::conflict,
+              fmt::format("the key \"{}\" is no longer this guard's; it was left alone", key_));
 }
 
 Result<void> Guard::renew() {
   if (storage_ == nullptr) return fail(ErrorCode::wrong_state, "there is no claim to renew");
   auto value = encode(KeyRecord{KeyRecord::State::claimed, owner_, attempt_, fence_, fingerprint_});
-  const auto answer = commit_one(*storage_, {partition_, {Operation::replace(key_, revision_, std::move(value),
-                                                                            {policy_.lease, policy_.retention})}});
+  const auto answer = commit_one(
+      *storage_,
+      {partition_,
+       {Operation::replace(key_, revision_, std::move(value), {policy_.lease, policy_.retention})}});
   if (!answer) return fail(answer.error());
   if (!answer->applied()) {
-    return fail(ErrorCode::conflict, fmt::format("the key \"{}\" is no longer this guard's; it was left alone", key_));
+    return fail(ErrorCode::conflict,
+                fmt::format("the key \"{}\" is no longer this guard's; it was left alone", key_));
   }
   revision_ = answer->revision;
   return {};

@@ -17,16 +17,18 @@ constexpr int known_codes = static_cast<int>(ErrorCode::limit_exceeded) + 1;
 std::string encode(const KeyRecord& record) {
   std::string text;
   text.reserve(160);
-  fmt::format_to(std::back_inserter(text), R"({{"state":"{}","owner":"{}","attempt":{},"fence":{},"fingerprint":"{}")",
-                 state_names[static_cast<std::size_t>(record.state)], record.owner, record.attempt, record.fence,
-                 record.fingerprint);
+  fmt::format_to(std::back_inserter(text),
+                 R"({{"state":"{}","owner":"{}","attempt":{},"fence":{},"fingerprint":"{}")",
+                 state_names[static_cast<std::size_t>(record.state)], record.owner, record.attempt,
+                 record.fence, record.fingerprint);
   if (record.state == KeyRecord::State::done) {
     text += ",\"result\":";
     record.result.append_json(text);
   }
   if (record.state == KeyRecord::State::failed) {
     text += ",\"error\":";
-    Value(Map{{"code", static_cast<int>(record.error.code)}, {"message", record.error.message},
+    Value(Map{{"code", static_cast<int>(record.error.code)},
+              {"message", record.error.message},
               {"native_code", record.error.native_code}})
         .append_json(text);
   }
@@ -57,8 +59,8 @@ Result<KeyRecord> decode_key_record(const Record& record) {
   if (!state || !owner || !fingerprint || !attempt || !fence) return corrupt();
   const auto place = std::find(state_names.begin(), state_names.end(), *state);
   if (place == state_names.end()) return corrupt();
-  KeyRecord read{static_cast<KeyRecord::State>(place - state_names.begin()), *owner, static_cast<int>(*attempt), *fence,
-                 *fingerprint};
+  KeyRecord read{static_cast<KeyRecord::State>(place - state_names.begin()), *owner,
+                 static_cast<int>(*attempt), *fence, *fingerprint};
   if (read.state == KeyRecord::State::done) {
     const auto* result = value->find("result");
     if (result == nullptr) return corrupt();

@@ -10,7 +10,8 @@ struct KeyRecord {
   State state = State::claimed;
   std::string owner;
   int attempt = 1;
-  Revision fence = absent;  ///< of the claim that ended; while claimed it is the record's own revision, or older
+  Revision fence =
+      absent;  ///< of the claim that ended; while claimed it is the record's own revision, or older
   std::string fingerprint{};
   Value result{};
   Error error{};
@@ -23,10 +24,10 @@ Result<KeyRecord> decode_key_record(const Record& record);
 /// What a caller does about a key it found taken.
 struct Decision {
   enum class Kind : std::uint8_t {
-    answer,   ///< give the verdict
-    resume,   ///< the claim is this caller's own: its answer had been lost
-    take,     ///< write a new claim over the record
-    wait,     ///< look again later
+    answer,  ///< give the verdict
+    resume,  ///< the claim is this caller's own: its answer had been lost
+    take,    ///< write a new claim over the record
+    wait,    ///< look again later
   };
   Kind kind = Kind::answer;
   Verdict verdict = Verdict::executed;
@@ -34,7 +35,7 @@ struct Decision {
 };
 
 /// `lease_left` is what remains of the record's lease, negative or zero where it has passed.
-[[nodiscard]] Decision decide(const KeyRecord& found, Duration lease_left, const Policy& policy, std::string_view owner,
-                              std::string_view fingerprint);
+[[nodiscard]] Decision decide(const KeyRecord& found, Duration lease_left, const Policy& policy,
+                              std::string_view owner, std::string_view fingerprint);
 
 }  // namespace onceward::guard_detail

@@ -26,10 +26,11 @@ Result<void> check_duration(std::string_view field, Duration duration) {
 }  // namespace
 
 Result<void> Policy::check() const {
-  const bool named = !operation.empty() && operation.size() <= most_operation_bytes &&
-                     std::all_of(operation.begin(), operation.end(), [](char c) {
-                       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-                     });
+  const bool named =
+      !operation.empty() && operation.size() <= most_operation_bytes &&
+      std::all_of(operation.begin(), operation.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+      });
   if (!named)
     return refuse("operation",
                   fmt::format("is \"{}\"; use 1 to 64 of a-z, 0-9, '.', '_' and '-'", operation));
@@ -37,9 +38,11 @@ Result<void> Policy::check() const {
   if (auto fine = check_duration("retention", retention); !fine) return fine;
   if (auto fine = check_duration("wait_limit", wait_limit); !fine) return fine;
   if (auto fine = check_duration("record_limit", record_limit); !fine) return fine;
-  if (retention < lease) return refuse("retention", "is shorter than the lease: a claim would vanish while it is held");
+  if (retention < lease)
+    return refuse("retention", "is shorter than the lease: a claim would vanish while it is held");
   if (attempts_max < 1 || attempts_max > most_attempts) {
-    return refuse("attempts_max", fmt::format("is {}; it must lie between 1 and {}", attempts_max, most_attempts));
+    return refuse("attempts_max",
+                  fmt::format("is {}; it must lie between 1 and {}", attempts_max, most_attempts));
   }
   if (result_bytes_max < 1 || result_bytes_max > limits::value_bytes - record_overhead_bytes) {
     return refuse("result_bytes_max", fmt::format("is {}; it must lie between 1 and {}", result_bytes_max,

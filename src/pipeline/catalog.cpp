@@ -33,7 +33,8 @@ Result<void> PlanCatalog::add(Plan plan) {
   return {};
 }
 
-std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view version, std::string_view sha256) const {
+std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view version,
+                                      std::string_view sha256) const {
   const std::lock_guard lock(state_->mutex);
   const auto known = state_->plans.find(std::pair(std::string(id), std::string(version)));
   if (known == state_->plans.end() || sha256.empty() || !known->second.sha256().starts_with(sha256))

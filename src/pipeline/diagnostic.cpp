@@ -11,7 +11,8 @@ std::string describe(const std::vector<Diagnostic>& diagnostics, std::string_vie
   for (const auto& diagnostic : diagnostics) {
     if (!text.empty()) text += '\n';
     text += file.empty() ? "definition" : file;
-    if (diagnostic.line > 0) fmt::format_to(std::back_inserter(text), ":{}:{}", diagnostic.line, diagnostic.column);
+    if (diagnostic.line > 0)
+      fmt::format_to(std::back_inserter(text), ":{}:{}", diagnostic.line, diagnostic.column);
     fmt::format_to(std::back_inserter(text), ": {}: {}", diagnostic.code, diagnostic.message);
     if (!diagnostic.hint.empty()) fmt::format_to(std::back_inserter(text), " ({})", diagnostic.hint);
   }

@@ -33,7 +33,9 @@ Operation Driver::write_of(const Held& held) const {
 
 Result<void> Driver::drive(std::span<Held*> runs, const std::stop_token& stop) {
   std::vector<Held*> active(runs.begin(), runs.end());
-  const auto settled = [](const Held* held) { return held->lost.has_value() || held->next.kind != Move::Kind::call; };
+  const auto settled = [](const Held* held) {
+    return held->lost.has_value() || held->next.kind != Move::Kind::call;
+  };
   for (std::erase_if(active, settled); !active.empty(); std::erase_if(active, settled)) {
     // A run whose arguments cannot be computed has moved without a call; it is recorded with the others.
     auto calls = calls_of(active);

@@ -15,7 +15,7 @@ struct Held {
   Plan plan;
   Run run;
   std::string partition;
-  std::string key;         ///< the run's
+  std::string key;  ///< the run's
   std::string record_key;
   Revision revision = absent;
   Move next{Move::Kind::call};

@@ -9,7 +9,8 @@ namespace onceward {
 namespace pipeline_detail {
 namespace {
 
-constexpr std::array<std::string_view, 7> kind_words = {"null", "bool", "int", "double", "string", "list", "map"};
+constexpr std::array<std::string_view, 7> kind_words = {"null",   "bool", "int", "double",
+                                                        "string", "list", "map"};
 
 std::vector<std::pair<std::string, std::string>> read_arguments(XmlReader& reader, pugi::xml_node node) {
   static constexpr std::string_view attributes[] = {"name", "value"};
@@ -25,7 +26,8 @@ std::vector<std::pair<std::string, std::string>> read_arguments(XmlReader& reade
 PipelineInput read_param(XmlReader& reader, pugi::xml_node node) {
   static constexpr std::string_view attributes[] = {"name", "type", "required"};
   reader.allow(node, attributes, {});
-  PipelineInput input{reader.required(node, "name"), Value::Kind::string, reader.boolean(node, "required", true)};
+  PipelineInput input{reader.required(node, "name"), Value::Kind::string,
+                      reader.boolean(node, "required", true)};
   constexpr auto values = std::span(kind_words).subspan(1);  // null is the type of no input
   input.kind = static_cast<Value::Kind>(
       reader.word(node, "type", values, static_cast<std::size_t>(Value::Kind::string) - 1) + 1);
@@ -56,7 +58,8 @@ StepDefinition read_step(XmlReader& reader, pugi::xml_node node) {
   step.place = reader.place(node);
   std::size_t retries = 0;
   for (const auto retry : node.children("retry")) {
-    if (++retries > 1) reader.report(reader.place(retry), "duplicate-element", "a second <retry>", "keep one");
+    if (++retries > 1)
+      reader.report(reader.place(retry), "duplicate-element", "a second <retry>", "keep one");
     step.retry = read_retry(reader, retry);
   }
   return step;
@@ -64,7 +67,8 @@ StepDefinition read_step(XmlReader& reader, pugi::xml_node node) {
 
 std::string duration_text(Duration duration) {
   static constexpr std::pair<std::int64_t, std::string_view> units[] = {
-      {86'400'000'000, "d"}, {3'600'000'000, "h"}, {60'000'000, "m"}, {1'000'000, "s"}, {1'000, "ms"}, {1, "us"}};
+      {86'400'000'000, "d"}, {3'600'000'000, "h"}, {60'000'000, "m"},
+      {1'000'000, "s"},      {1'000, "ms"},        {1, "us"}};
   for (const auto& [micros, unit] : units) {
     if (duration.count() % micros == 0) return fmt::format("{}{}", duration.count() / micros, unit);
   }

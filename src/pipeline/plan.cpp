@@ -59,7 +59,8 @@ class Compiler {
       report(definition.place, "bad-id", fmt::format("the pipeline \"{}\" is no id", definition.id), id_hint);
     }
     if (!is_id(definition.version)) {
-      report(definition.place, "bad-id", fmt::format("the version \"{}\" is no id", definition.version), id_hint);
+      report(definition.place, "bad-id", fmt::format("the version \"{}\" is no id", definition.version),
+             id_hint);
     }
     if (definition.steps.empty() || definition.steps.size() > most_steps) {
       report(definition.place, "bad-steps",
@@ -76,7 +77,8 @@ class Compiler {
                "use letters, digits and '_'; \"steps\" is taken");
       }
       if (find_input(input.name) != &input) {
-        report(definition.place, "duplicate-input", fmt::format("the input \"{}\" is there twice", input.name));
+        report(definition.place, "duplicate-input",
+               fmt::format("the input \"{}\" is there twice", input.name));
       }
     }
   }
@@ -94,7 +96,8 @@ class Compiler {
   }
 
   void compile_step(const StepDefinition& step) {
-    if (!is_id(step.id)) report(step.place, "bad-id", fmt::format("the step \"{}\" is no id", step.id), id_hint);
+    if (!is_id(step.id))
+      report(step.place, "bad-id", fmt::format("the step \"{}\" is no id", step.id), id_hint);
     if (find_step(step.id) != nullptr) {
       report(step.place, "duplicate-step", fmt::format("the step \"{}\" is there twice", step.id),
              "give it another id");
@@ -120,7 +123,8 @@ class Compiler {
                         CompiledStep& compiled) {
     const bool twice = std::any_of(compiled.arguments.begin(), compiled.arguments.end(),
                                    [&](const auto& argument) { return argument.first == name; });
-    if (twice) report(step.place, "duplicate-argument", fmt::format("step \"{}\" gives \"{}\" twice", step.id, name));
+    if (twice)
+      report(step.place, "duplicate-argument", fmt::format("step \"{}\" gives \"{}\" twice", step.id, name));
     auto parsed = expression(step, name, text);
     if (!parsed) return;
     if (compiled.entry != nullptr) check_kind(step, name, *parsed, *compiled.entry);
@@ -131,7 +135,8 @@ class Compiler {
   void check_kind(const StepDefinition& step, const std::string& name, const Expression& expression,
                   const StepRegistry::Entry& entry) {
     const auto& fields = entry.spec.arguments;
-    const auto field = std::find_if(fields.begin(), fields.end(), [&](const StepField& f) { return f.name == name; });
+    const auto field =
+        std::find_if(fields.begin(), fields.end(), [&](const StepField& f) { return f.name == name; });
     if (field == fields.end()) return;
     std::optional<Value::Kind> kind;
     if (const auto* input = find_input(expression.text())) kind = input->kind;
@@ -147,8 +152,8 @@ class Compiler {
     }
     if (kind && *kind != field->kind) {
       report(step.place, "wrong-kind",
-             fmt::format("step \"{}\": \"{}\" is {}, {} wants {}", step.id, name, to_string(*kind), entry.spec.name,
-                         to_string(field->kind)));
+             fmt::format("step \"{}\": \"{}\" is {}, {} wants {}", step.id, name, to_string(*kind),
+                         entry.spec.name, to_string(field->kind)));
     }
   }
 
@@ -157,8 +162,8 @@ class Compiler {
     for (const auto& field : entry.spec.arguments) known.push_back(field.name);
     for (const auto& [name, text] : step.arguments) {
       if (std::find(known.begin(), known.end(), name) == known.end()) {
-        report(step.place, "unknown-argument", fmt::format("{} has no argument \"{}\"", entry.spec.name, name),
-               did_you_mean(name, known));
+        report(step.place, "unknown-argument",
+               fmt::format("{} has no argument \"{}\"", entry.spec.name, name), did_you_mean(name, known));
       }
     }
     for (const auto& field : entry.spec.arguments) {
@@ -174,19 +179,23 @@ class Compiler {
 
   void check_retry(const StepDefinition& step) {
     const auto& retry = step.retry;
-    const bool fine = retry.attempts >= 1 && retry.attempts <= most_attempts && retry.first > Duration::zero() &&
-                      retry.cap >= retry.first && retry.cap.count() <= limits::duration_us && retry.factor >= 1 &&
+    const bool fine = retry.attempts >= 1 && retry.attempts <= most_attempts &&
+                      retry.first > Duration::zero() && retry.cap >= retry.first &&
+                      retry.cap.count() <= limits::duration_us && retry.factor >= 1 &&
                       retry.factor <= most_factor;
     if (!fine) {
       report(step.place, "bad-retry", fmt::format("the retry of step \"{}\" is out of bounds", step.id),
-             fmt::format("attempts 1 to {}, first > 0, cap >= first, factor 1 to {}", most_attempts, most_factor));
+             fmt::format("attempts 1 to {}, first > 0, cap >= first, factor 1 to {}", most_attempts,
+                         most_factor));
     }
   }
 
-  std::optional<Expression> expression(const StepDefinition& step, std::string_view what, const std::string& text) {
+  std::optional<Expression> expression(const StepDefinition& step, std::string_view what,
+                                       const std::string& text) {
     auto parsed = Expression::parse(text);
     if (!parsed) {
-      report(step.place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())));
+      report(step.place, "bad-expression",
+             fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())));
       return std::nullopt;
     }
     for (const auto& path : parsed->paths()) {
@@ -210,7 +219,8 @@ class Compiler {
 /// All that makes a definition what it is, in one order, whatever text it came from.
 std::string canonical(const PipelineDefinition& definition) {
   List inputs;
-  for (const auto& input : definition.inputs) inputs.push_back(List{input.name, to_string(input.kind), input.required});
+  for (const auto& input : definition.inputs)
+    inputs.push_back(List{input.name, to_string(input.kind), input.required});
   List steps;
   for (const auto& step : definition.steps) {
     Map arguments;

@@ -35,7 +35,8 @@ Move advance(Run& run, const CompiledPlan& plan) {
     const auto& step = plan.steps[run.steps.size()];
     if (!step.when) return {Move::Kind::call};
     const auto holds = step.when->test(names_of(run));
-    if (!holds) return give_up(run, fmt::format("step \"{}\", when: {}", step.definition->id, describe(holds.error())));
+    if (!holds)
+      return give_up(run, fmt::format("step \"{}\", when: {}", step.definition->id, describe(holds.error())));
     if (*holds) return {Move::Kind::call};
     run.steps.push_back({step.definition->id, true, {}});
   }
@@ -69,8 +70,9 @@ const std::int64_t* number(const Value& value, std::string_view name) {
 constexpr std::array<std::string_view, 4> state_names = {"running", "succeeded", "failed", "needs_attention"};
 
 Unexpected corrupt(const Record& record) {
-  return fail(ErrorCode::corrupt,
-              fmt::format("the run \"{}\" is not what this version writes; look at it before going on", record.key));
+  return fail(
+      ErrorCode::corrupt,
+      fmt::format("the run \"{}\" is not what this version writes; look at it before going on", record.key));
 }
 
 }  // namespace
@@ -128,8 +130,17 @@ Result<Run> decode_run(const Record& record) {
   }
   const auto place = std::find(state_names.begin(), state_names.end(), *state);
   if (place == state_names.end()) return corrupt(record);
-  Run run{*pipeline, *version, *plan, static_cast<RunState>(place - state_names.begin()), *reason, *input, {},
-          static_cast<int>(*attempt), *waiting->boolean(), static_cast<int>(*deaths), *owner};
+  Run run{*pipeline,
+          *version,
+          *plan,
+          static_cast<RunState>(place - state_names.begin()),
+          *reason,
+          *input,
+          {},
+          static_cast<int>(*attempt),
+          *waiting->boolean(),
+          static_cast<int>(*deaths),
+          *owner};
   for (const auto& item : *steps->list()) {
     const auto* id = text(item, "id");
     const auto* result = item.find("result");
@@ -159,7 +170,8 @@ Result<Value> complete_input(const CompiledPlan& plan, const Value& input) {
       if (wanted.required) return refuse(wanted.name, "is missing");
       complete.set(wanted.name, {});
     } else if (given->kind() != wanted.kind) {
-      return refuse(wanted.name, fmt::format("is {}, it must be {}", to_string(given->kind()), to_string(wanted.kind)));
+      return refuse(wanted.name,
+                    fmt::format("is {}, it must be {}", to_string(given->kind()), to_string(wanted.kind)));
     }
   }
   if (complete.size() == plan.definition.inputs.size()) return Value(std::move(complete));
@@ -191,7 +203,8 @@ Result<Value> arguments_of(const Run& run, const CompiledPlan& plan) {
     auto value = expression.evaluate(names);
     if (!value) {
       auto error = std::move(value).error();
-      error.message = fmt::format("step \"{}\", argument \"{}\": {}", step.definition->id, name, error.message);
+      error.message =
+          fmt::format("step \"{}\", argument \"{}\": {}", step.definition->id, name, error.message);
       return fail(std::move(error));
     }
     const auto field =
@@ -244,8 +257,9 @@ Move take_over(Run& run, const CompiledPlan& plan) {
   }
   ++run.deaths;
   if (run.deaths >= most_deaths) {
-    return give_up(run, fmt::format("worker_died {} times at step \"{}\"; see whether the step kills its process",
-                                    run.deaths, plan.steps[run.steps.size()].definition->id));
+    return give_up(run,
+                   fmt::format("worker_died {} times at step \"{}\"; see whether the step kills its process",
+                               run.deaths, plan.steps[run.steps.size()].definition->id));
   }
   ++run.attempt;
   return {Move::Kind::call};

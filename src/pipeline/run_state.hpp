@@ -3,22 +3,23 @@
 
 #include "pipeline/compiled_plan.hpp"
 
-// A run as data, and every decision about it as a pure function: nothing here reads a clock or writes a record.
+// A run as data, and every decision about it as a pure function: nothing here reads a clock or writes a
+// record.
 namespace onceward::pipeline_detail {
 
 /// What the record of a run holds.
 struct Run {
   std::string pipeline;
   std::string version;
-  std::string plan;        ///< the first digits of the plan's sha256
+  std::string plan;  ///< the first digits of the plan's sha256
   RunState state = RunState::running;
   std::string reason{};
   Value input{};
   std::vector<StepRecord> steps{};  ///< finished ones; the next of the plan is in progress
-  int attempt = 1;         ///< of the step in progress
-  bool waiting = false;    ///< for its next attempt; false while running: a worker holds the lease
-  int deaths = 0;          ///< workers that died at this step
-  std::string owner{};     ///< the runner that wrote last
+  int attempt = 1;                  ///< of the step in progress
+  bool waiting = false;             ///< for its next attempt; false while running: a worker holds the lease
+  int deaths = 0;                   ///< workers that died at this step
+  std::string owner{};              ///< the runner that wrote last
 };
 
 inline constexpr std::size_t plan_digits = 16;
@@ -28,7 +29,8 @@ inline constexpr int most_deaths = 5;
 [[nodiscard]] std::string encode(const Run& run);
 /// Errors: corrupt.
 Result<Run> decode_run(const Record& record);
-[[nodiscard]] RunView view_of(const Run& run, std::string partition, std::string key, std::optional<Timestamp> due);
+[[nodiscard]] RunView view_of(const Run& run, std::string partition, std::string key,
+                              std::optional<Timestamp> due);
 
 /// Checks an input against a plan and completes it: optional inputs that are not there become null.
 /// Errors: invalid_argument naming the input.
@@ -37,8 +39,8 @@ Result<Value> complete_input(const CompiledPlan& plan, const Value& input);
 /// A new run, standing at its first step that is not skipped, or ended where there is none.
 [[nodiscard]] Run begin_run(const CompiledPlan& plan, std::string sha256, Value input);
 
-/// The arguments of the step in progress. Errors: those of the expressions, wrong_kind where one does not fit the
-/// step's spec; the run cannot go on then.
+/// The arguments of the step in progress. Errors: those of the expressions, wrong_kind where one does not fit
+/// the step's spec; the run cannot go on then.
 Result<Value> arguments_of(const Run& run, const CompiledPlan& plan);
 
 /// What a run does next.
@@ -52,7 +54,8 @@ struct Move {
 Move after_outcome(Run& run, const CompiledPlan& plan, const StepOutcome& outcome, double chance);
 /// Ends a run that cannot go on for a reason of its definition.
 Move give_up(Run& run, std::string reason);
-/// A worker takes over a run whose due time came: the step in progress is tried again, unless its workers keep dying.
+/// A worker takes over a run whose due time came: the step in progress is tried again, unless its workers
+/// keep dying.
 Move take_over(Run& run, const CompiledPlan& plan);
 /// The delay before the attempt after `attempt`.
 [[nodiscard]] Duration backoff(const RetryPolicy& policy, int attempt, double chance);

@@ -127,7 +127,8 @@ Result<std::vector<RunView>> Runner::drive(std::span<PreparedRun> runs, std::spa
   return views;
 }
 
-Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std::string_view key, const Value& input) {
+Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std::string_view key,
+                              const Value& input) {
   auto prepared = prepare(plan, std::string(partition), std::string(key), input);
   if (!prepared) return fail(std::move(prepared).error());
   auto& held = *static_cast<Held*>(prepared->state.get());
@@ -152,9 +153,10 @@ Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std:
   auto other = pipeline_detail::decode_run(*found);
   if (!other) return fail(std::move(other).error());
   if (other->input != held.run.input) {
-    return fail(ErrorCode::conflict,
-                fmt::format("the run \"{}\" of pipeline \"{}\" was started with another input; nothing was done", key,
-                            plan.definition().id));
+    return fail(
+        ErrorCode::conflict,
+        fmt::format("the run \"{}\" of pipeline \"{}\" was started with another input; nothing was done", key,
+                    plan.definition().id));
   }
   return view_of(*other, std::string(partition), std::string(key), found->due);
 }

@@ -21,7 +21,8 @@ std::optional<std::int64_t> as(const Value& value, const std::int64_t*) {
 }
 std::optional<int> as(const Value& value, const int*) {
   const auto* number = value.integer();
-  if (number == nullptr || *number < std::numeric_limits<int>::min() || *number > std::numeric_limits<int>::max()) {
+  if (number == nullptr || *number < std::numeric_limits<int>::min() ||
+      *number > std::numeric_limits<int>::max()) {
     return std::nullopt;
   }
   return static_cast<int>(*number);
@@ -35,7 +36,8 @@ std::optional<std::string> as(const Value& value, const std::string*) {
 
 bool is_step_name(std::string_view name) noexcept {
   const auto at = name.find('@');
-  if (at == std::string_view::npos || at == 0 || at + 1 == name.size() || name.size() > most_name_bytes) return false;
+  if (at == std::string_view::npos || at == 0 || at + 1 == name.size() || name.size() > most_name_bytes)
+    return false;
   const auto word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
   const auto digit = [](char c) { return c >= '0' && c <= '9'; };
   return std::all_of(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(at), word) &&

@@ -22,12 +22,14 @@ std::optional<Number> to_number(std::string_view text) {
 
 std::optional<Duration> to_duration(std::string_view text) {
   static constexpr std::pair<std::string_view, std::int64_t> units[] = {
-      {"us", 1}, {"ms", 1'000}, {"s", 1'000'000}, {"m", 60'000'000}, {"h", 3'600'000'000}, {"d", 86'400'000'000}};
+      {"us", 1},         {"ms", 1'000},        {"s", 1'000'000},
+      {"m", 60'000'000}, {"h", 3'600'000'000}, {"d", 86'400'000'000}};
   const auto digits = std::min(text.find_first_not_of("0123456789"), text.size());
   const auto number = to_number<std::int64_t>(text.substr(0, digits));
   if (!number) return std::nullopt;
   for (const auto& [unit, micros] : units) {
-    if (text.substr(digits) == unit && *number <= limits::duration_us / micros) return Duration(*number * micros);
+    if (text.substr(digits) == unit && *number <= limits::duration_us / micros)
+      return Duration(*number * micros);
   }
   return std::nullopt;
 }
@@ -48,7 +50,8 @@ SourcePlace XmlReader::place_of(std::size_t offset) const {
 
 SourcePlace XmlReader::place(pugi::xml_node node) const {
   const auto offset = node.offset_debug();
-  return offset < 0 ? SourcePlace{} : place_of(static_cast<std::size_t>(offset) - 1);  // the '<' before the name
+  return offset < 0 ? SourcePlace{}
+                    : place_of(static_cast<std::size_t>(offset) - 1);  // the '<' before the name
 }
 
 SourcePlace XmlReader::place(pugi::xml_node node, const char* attribute) const {
@@ -107,7 +110,8 @@ bool XmlReader::check_text() {
         }
       }
       if (end < text_.size() && text_[end - 1] != '/' && ++depth > limits::xml_depth) {
-        report(place_of(at), "too-deep", fmt::format("elements are nested deeper than {}", limits::xml_depth));
+        report(place_of(at), "too-deep",
+               fmt::format("elements are nested deeper than {}", limits::xml_depth));
         return false;
       }
       at = std::min(end, text_.size() - 1);
@@ -121,7 +125,8 @@ pugi::xml_node XmlReader::root(std::string_view name) {
   const auto parsed = document_.load_buffer(
       text_.data(), text_.size(), pugi::parse_default | pugi::parse_ws_pcdata_single, pugi::encoding_utf8);
   if (!parsed) {
-    const auto offset = std::min(static_cast<std::size_t>(std::max<std::ptrdiff_t>(parsed.offset, 0)), text_.size());
+    const auto offset =
+        std::min(static_cast<std::size_t>(std::max<std::ptrdiff_t>(parsed.offset, 0)), text_.size());
     report(place_of(offset), "malformed", fmt::format("this is no well-formed XML: {}", parsed.description()),
            "see the element before this place");
     return {};

@@ -17,7 +17,8 @@ Unexpected refuse(fmt::format_string<Args...> text, Args&&... args) {
 Result<void> check_partition(std::string_view partition) {
   if (partition.empty()) return refuse("the partition is empty; name one, such as \"merchant/user\"");
   if (partition.size() > limits::partition_bytes) {
-    return refuse("the partition has {} bytes, at most {} are allowed", partition.size(), limits::partition_bytes);
+    return refuse("the partition has {} bytes, at most {} are allowed", partition.size(),
+                  limits::partition_bytes);
   }
   return {};
 }
@@ -32,7 +33,8 @@ Result<void> check_key(std::string_view key) {
 
 Result<void> check_duration(const std::optional<Duration>& duration, std::string_view what) {
   if (duration && (duration->count() < 0 || duration->count() > limits::duration_us)) {
-    return refuse("{} is {} us; it must lie between 0 and {} us", what, duration->count(), limits::duration_us);
+    return refuse("{} is {} us; it must lie between 0 and {} us", what, duration->count(),
+                  limits::duration_us);
   }
   return {};
 }
@@ -49,8 +51,8 @@ Result<void> check_operation(const Operation& operation) {
                   operation.key, operation.expected);
   }
   if (operation.kind == Kind::add && operation.least > operation.most) {
-    return refuse("the counter \"{}\" has bounds {}..{}, which no number meets", operation.key, operation.least,
-                  operation.most);
+    return refuse("the counter \"{}\" has bounds {}..{}, which no number meets", operation.key,
+                  operation.least, operation.most);
   }
   if (auto due = check_duration(operation.timing.due_in, "due_in"); !due) return due;
   return check_duration(operation.timing.expires_in, "expires_in");
@@ -140,7 +142,8 @@ Result<void> check_due(std::span<const Shard> shards, std::size_t limit, Shard s
     return refuse("a page of {} due records; ask for 1 to {}", limit, limits::page_records);
   }
   for (const Shard shard : shards) {
-    if (shard >= shard_count) return refuse("shard {} does not exist; the storage has {}", shard, shard_count);
+    if (shard >= shard_count)
+      return refuse("shard {} does not exist; the storage has {}", shard, shard_count);
   }
   return {};
 }

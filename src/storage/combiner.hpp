@@ -10,8 +10,8 @@ namespace onceward::storage_detail {
 
 /// Group commit: concurrent callers become one call. The caller that finds nobody at work leads: it runs
 /// everything that is queued, its own request included, wakes the others and hands the lead to the first
-/// that came meanwhile. A lone caller runs its request at once, on its own thread; there is no extra thread and
-/// no added delay (flat combining: Hendler, Incze, Shavit, Tzafrir, SPAA 2010).
+/// that came meanwhile. A lone caller runs its request at once, on its own thread; there is no extra thread
+/// and no added delay (flat combining: Hendler, Incze, Shavit, Tzafrir, SPAA 2010).
 template <class Request>
 class Combiner {
  public:

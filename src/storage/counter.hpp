@@ -18,7 +18,8 @@ inline std::optional<std::int64_t> read_counter(std::string_view value) noexcept
 /// The sum an add would store; nothing where it is refused.
 inline std::optional<std::int64_t> add_to_counter(std::int64_t current, const Operation& add) noexcept {
   std::int64_t sum = 0;
-  if (__builtin_add_overflow(current, add.delta, &sum) || sum < add.least || sum > add.most) return std::nullopt;
+  if (__builtin_add_overflow(current, add.delta, &sum) || sum < add.least || sum > add.most)
+    return std::nullopt;
   return sum;
 }
 

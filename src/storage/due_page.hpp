@@ -9,7 +9,8 @@ namespace onceward::storage_detail {
 /// Brings a page that was gathered shard by shard into one order, oldest first, and cuts it to `limit`.
 inline void order_due_page(DuePage& page, std::size_t limit) {
   std::sort(page.entries.begin(), page.entries.end(), [](const DuePage::Entry& a, const DuePage::Entry& b) {
-    return std::tie(a.record.due, a.partition, a.record.key) < std::tie(b.record.due, b.partition, b.record.key);
+    return std::tie(a.record.due, a.partition, a.record.key) <
+           std::tie(b.record.due, b.partition, b.record.key);
   });
   if (page.entries.size() > limit) {
     const auto cut = page.entries[limit].record.due;

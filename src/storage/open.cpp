@@ -50,7 +50,8 @@ Result<Url> take_apart(std::string_view text) {
   return url;
 }
 
-Result<std::int64_t> number(std::string_view name, std::string_view text, std::int64_t least, std::int64_t most) {
+Result<std::int64_t> number(std::string_view name, std::string_view text, std::int64_t least,
+                            std::int64_t most) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < least || value > most) {

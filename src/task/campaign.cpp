@@ -77,8 +77,8 @@ class Compiler {
     }
   }
 
-  std::optional<Expression> expression(const SourcePlace& place, std::string_view what, const std::string& text,
-                                       bool knows_user) {
+  std::optional<Expression> expression(const SourcePlace& place, std::string_view what,
+                                       const std::string& text, bool knows_user) {
     auto parsed = Expression::parse(text);
     if (!parsed) {
       report(place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())), "");
@@ -106,25 +106,29 @@ class Compiler {
     if (attributes_.contains(name)) return;
     std::string known;
     for (const auto& attribute : attributes_) known += (known.empty() ? "" : ", ") + attribute;
-    report(place, "unknown-attribute", fmt::format("{} \"{}\" reads event.{}, which no event has", what, text, name),
+    report(place, "unknown-attribute",
+           fmt::format("{} \"{}\" reads event.{}, which no event has", what, text, name),
            fmt::format("events have {}", known));
   }
 
   void compile_task(CompiledCampaign& campaign, const TaskDefinition& task) {
-    if (!is_id(task.id)) report(task.place, "bad-id", fmt::format("the task \"{}\" is no id", task.id), id_hint);
+    if (!is_id(task.id))
+      report(task.place, "bad-id", fmt::format("the task \"{}\" is no id", task.id), id_hint);
     if (!is_id(task.version)) {
-      report(task.place, "bad-id", fmt::format("the version \"{}\" of task \"{}\" is no id", task.version, task.id),
-             id_hint);
+      report(task.place, "bad-id",
+             fmt::format("the version \"{}\" of task \"{}\" is no id", task.version, task.id), id_hint);
     }
     if (task.starts && task.ends && *task.starts >= *task.ends) {
       report(task.place, "bad-window", fmt::format("task \"{}\" ends before it starts", task.id), "");
     }
     if (task.quota && task.quota->limit < 1) {
-      report(task.place, "bad-quota", fmt::format("the quota of task \"{}\" is {}", task.id, task.quota->limit),
+      report(task.place, "bad-quota",
+             fmt::format("the quota of task \"{}\" is {}", task.id, task.quota->limit),
              "a quota is at least 1");
     }
     if (task.rules.empty() || task.rules.size() > most_rules) {
-      report(task.place, "bad-rules", fmt::format("task \"{}\" has {} <on> rules", task.id, task.rules.size()),
+      report(task.place, "bad-rules",
+             fmt::format("task \"{}\" has {} <on> rules", task.id, task.rules.size()),
              fmt::format("give it 1 to {}", most_rules));
     }
     CompiledTask compiled{&task, Measure::sum, {}, {}};
@@ -189,12 +193,13 @@ class Compiler {
                fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
                fmt::format("distinct and streak count up to {}", most_counted));
       }
-      const auto plan = std::find_if(campaign.plans.begin(), campaign.plans.end(), [&](const Plan& candidate) {
-        return candidate.definition().id == stage.pipeline;
-      });
+      const auto plan =
+          std::find_if(campaign.plans.begin(), campaign.plans.end(),
+                       [&](const Plan& candidate) { return candidate.definition().id == stage.pipeline; });
       if (plan == campaign.plans.end()) {
-        const bool written = std::any_of(campaign.definition.pipelines.begin(), campaign.definition.pipelines.end(),
-                                         [&](const PipelineDefinition& p) { return p.id == stage.pipeline; });
+        const bool written =
+            std::any_of(campaign.definition.pipelines.begin(), campaign.definition.pipelines.end(),
+                        [&](const PipelineDefinition& p) { return p.id == stage.pipeline; });
         if (!written) {
           report(stage.place, "unknown-pipeline",
                  fmt::format("a stage of task \"{}\" uses the pipeline \"{}\"", task.id, stage.pipeline),
@@ -206,7 +211,8 @@ class Compiler {
     }
   }
 
-  std::vector<std::pair<std::string, Expression>> arguments_of(const TaskDefinition& task, const StageDefinition& stage,
+  std::vector<std::pair<std::string, Expression>> arguments_of(const TaskDefinition& task,
+                                                               const StageDefinition& stage,
                                                                const PipelineDefinition& pipeline) {
     std::vector<std::pair<std::string, Expression>> arguments;
     std::set<std::string_view> given;
@@ -215,11 +221,13 @@ class Compiler {
           pipeline.inputs.begin(), pipeline.inputs.end(),
           [&, &wanted = name](const PipelineInput& candidate) { return candidate.name == wanted; });
       if (!given.insert(name).second) {
-        report(stage.place, "duplicate-argument", fmt::format("the argument \"{}\" is there twice", name), "");
+        report(stage.place, "duplicate-argument", fmt::format("the argument \"{}\" is there twice", name),
+               "");
       }
       if (input == pipeline.inputs.end()) {
         report(stage.place, "unknown-argument",
-               fmt::format("a stage of task \"{}\" gives \"{}\" to the pipeline \"{}\"", task.id, name, pipeline.id),
+               fmt::format("a stage of task \"{}\" gives \"{}\" to the pipeline \"{}\"", task.id, name,
+                           pipeline.id),
                "the pipeline has no such <param>");
         continue;
       }
@@ -231,14 +239,15 @@ class Compiler {
     for (const auto& input : pipeline.inputs) {
       if (!input.required || input.name == "user" || given.contains(input.name)) continue;
       report(stage.place, "missing-argument",
-             fmt::format("a stage of task \"{}\" does not give \"{}\", which the pipeline \"{}\" requires", task.id,
-                         input.name, pipeline.id),
+             fmt::format("a stage of task \"{}\" does not give \"{}\", which the pipeline \"{}\" requires",
+                         task.id, input.name, pipeline.id),
              fmt::format("add <arg name=\"{}\" value=\"...\"/>", input.name));
     }
     return arguments;
   }
 
-  void check_constant(const StageDefinition& stage, const Expression& expression, const PipelineInput& input) {
+  void check_constant(const StageDefinition& stage, const Expression& expression,
+                      const PipelineInput& input) {
     if (!expression.is_constant()) return;
     const auto value = expression.evaluate(Map());
     if (!value) {
@@ -269,7 +278,9 @@ std::string canonical(const TaskDefinition& task, std::string_view timezone) {
     for (const auto& [name, text] : stage.arguments) arguments.set(name, text);
     stages.push_back(List{stage.target, stage.pipeline, std::move(arguments)});
   }
-  Map content{{"period", to_string(task.period)}, {"rules", std::move(rules)}, {"stages", std::move(stages)},
+  Map content{{"period", to_string(task.period)},
+              {"rules", std::move(rules)},
+              {"stages", std::move(stages)},
               {"timezone", timezone}};
   if (task.starts) content.set("starts", std::int64_t{task.starts->time_since_epoch().count()});
   if (task.ends) content.set("ends", std::int64_t{task.ends->time_since_epoch().count()});

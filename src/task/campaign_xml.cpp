@@ -17,7 +17,8 @@ EventRule read_rule(XmlReader& reader, pugi::xml_node node) {
   reader.allow(node, attributes, {});
   EventRule rule{reader.required(node, "event"), reader.optional(node, "when"), reader.optional(node, "add"),
                  reader.optional(node, "distinct")};
-  if (node.attribute("streak")) rule.streak = static_cast<Period>(reader.word(node, "streak", streak_words, 0) + 1);
+  if (node.attribute("streak"))
+    rule.streak = static_cast<Period>(reader.word(node, "streak", streak_words, 0) + 1);
   rule.place = reader.place(node);
   return rule;
 }
@@ -40,10 +41,12 @@ StageDefinition read_stage(XmlReader& reader, pugi::xml_node node) {
 QuotaDefinition read_quota(XmlReader& reader, pugi::xml_node node) {
   static constexpr std::string_view attributes[] = {"limit", "per"};
   reader.allow(node, attributes, {});
-  return {reader.integer(node, "limit", 1, true), static_cast<Period>(reader.word(node, "per", period_words, 0))};
+  return {reader.integer(node, "limit", 1, true),
+          static_cast<Period>(reader.word(node, "per", period_words, 0))};
 }
 
-/// Attributes of the whole design of which this version does one thing: another value must not pass unnoticed.
+/// Attributes of the whole design of which this version does one thing: another value must not pass
+/// unnoticed.
 void expect_only(XmlReader& reader, pugi::xml_node node, const char* name, std::string_view value) {
   const std::string_view words[] = {value};
   reader.word(node, name, words, 0);

@@ -40,8 +40,12 @@ std::optional<GrantKey> parse_run_key(std::string_view run_key) {
   const auto task = take_last(run_key);
   const auto slash = run_key.find('/');
   if (!generation || !stage || !cycle || !task || slash == std::string_view::npos) return std::nullopt;
-  return GrantKey{std::string(run_key.substr(0, slash)), std::string(run_key.substr(slash + 1)), std::string(*task),
-                  std::string(*cycle), *stage, *generation};
+  return GrantKey{std::string(run_key.substr(0, slash)),
+                  std::string(run_key.substr(slash + 1)),
+                  std::string(*task),
+                  std::string(*cycle),
+                  *stage,
+                  *generation};
 }
 
 }  // namespace onceward

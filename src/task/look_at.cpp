@@ -11,11 +11,12 @@ constexpr std::size_t most_type = 64;
 constexpr auto earliest = Timestamp(std::chrono::days(-25567));  // 1900-01-01
 constexpr auto latest = Timestamp(std::chrono::days(47482));     // 2100-01-01
 
-Result<void> check_text(const Event& event, std::string_view what, const std::string& text, std::size_t most) {
+Result<void> check_text(const Event& event, std::string_view what, const std::string& text,
+                        std::size_t most) {
   if (!text.empty() && text.size() <= most) return {};
   return fail(ErrorCode::invalid_argument,
-              fmt::format("event \"{}\" of user \"{}\": its {} has {} bytes, it needs 1 to {}", event.id, event.user,
-                          what, text.size(), most));
+              fmt::format("event \"{}\" of user \"{}\": its {} has {} bytes, it needs 1 to {}", event.id,
+                          event.user, what, text.size(), most));
 }
 
 Result<void> check(const Event& event) {
@@ -23,8 +24,9 @@ Result<void> check(const Event& event) {
   if (auto user = check_text(event, "user", event.user, most_user); !user) return user;
   if (auto type = check_text(event, "type", event.type, most_type); !type) return type;
   if (event.at < earliest || event.at >= latest) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("event \"{}\" of user \"{}\": its time lies outside 1900 to 2099", event.id, event.user));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("event \"{}\" of user \"{}\": its time lies outside 1900 to 2099", event.id, event.user));
   }
   return {};
 }
@@ -51,15 +53,21 @@ class Cycles {
 
 }  // namespace
 
-Result<PendingEvent> look_at(const Event& event, std::size_t place, std::shared_ptr<const MerchantIndex> merchant) {
+Result<PendingEvent> look_at(const Event& event, std::size_t place,
+                             std::shared_ptr<const MerchantIndex> merchant) {
   if (auto checked = check(event); !checked) return fail(std::move(checked).error());
   if (merchant == nullptr) {
     return fail(
         ErrorCode::not_found,
         fmt::format("event \"{}\": the merchant \"{}\" has published no campaign", event.id, event.merchant));
   }
-  PendingEvent pending{place, &event, std::move(merchant), user_partition(event.merchant, event.user),
-                       event_key(event.id), fingerprint_of(event), {}};
+  PendingEvent pending{place,
+                       &event,
+                       std::move(merchant),
+                       user_partition(event.merchant, event.user),
+                       event_key(event.id),
+                       fingerprint_of(event),
+                       {}};
   const auto concerned = pending.merchant->by_event.find(event.type);
   if (concerned == pending.merchant->by_event.end()) return pending;
   const Binding names[] = {{"event", &event.attributes}};
@@ -78,7 +86,8 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place, std::shared_
       return fail(std::move(error));
     }
     if (*contributed) {
-      pending.candidates.push_back({&entry, cycles->of(entry.task->definition->period), **std::move(contributed)});
+      pending.candidates.push_back(
+          {&entry, cycles->of(entry.task->definition->period), **std::move(contributed)});
     }
   }
   return pending;

@@ -50,7 +50,8 @@ std::shared_ptr<const MerchantIndex> build(std::vector<std::shared_ptr<const Com
       if (known->second.at(task.definition->version) != &task) continue;
       stands_for_one = true;
       for (std::size_t rule = 0; rule < task.rules.size(); ++rule) {
-        index->by_event[task.definition->rules[rule].event].push_back({&campaign, &task, rule, &campaign == &current});
+        index->by_event[task.definition->rules[rule].event].push_back(
+            {&campaign, &task, rule, &campaign == &current});
       }
     }
     if (stands_for_one) used.insert(used.begin(), index->campaigns[i]);
@@ -77,7 +78,8 @@ std::shared_ptr<const MerchantIndex> Merchants::find(std::string_view merchant) 
 void Merchants::put(std::shared_ptr<const CompiledCampaign> campaign) {
   const std::lock_guard lock(mutex_);
   auto& index = indices_[campaign->definition.merchant];
-  auto campaigns = index == nullptr ? std::vector<std::shared_ptr<const CompiledCampaign>>() : index->campaigns;
+  auto campaigns =
+      index == nullptr ? std::vector<std::shared_ptr<const CompiledCampaign>>() : index->campaigns;
   campaigns.push_back(std::move(campaign));
   index = build(std::move(campaigns));
 }
@@ -96,10 +98,11 @@ Result<void> store_versions(Storage& storage, const CompiledCampaign& campaign) 
       if (!record) {
         missing.push_back({partition, {Operation::insert(versions[i].key, versions[i].content)}});
       } else if (record->value != versions[i].content) {
-        return fail(ErrorCode::conflict,
-                    fmt::format("{} of merchant \"{}\" was published with another content; a version never changes: "
-                                "give the changed one another version",
-                                versions[i].what, campaign.definition.merchant));
+        return fail(
+            ErrorCode::conflict,
+            fmt::format("{} of merchant \"{}\" was published with another content; a version never changes: "
+                        "give the changed one another version",
+                        versions[i].what, campaign.definition.merchant));
       }
     }
     if (missing.empty()) return {};

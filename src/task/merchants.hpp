@@ -9,7 +9,8 @@
 
 namespace onceward::task_detail {
 
-/// A rule that may count an event type: of the version in force, or of an older one some instances are pinned to.
+/// A rule that may count an event type: of the version in force, or of an older one some instances are pinned
+/// to.
 struct IndexEntry {
   const CompiledCampaign* campaign;
   const CompiledTask* task;
@@ -31,7 +32,8 @@ class Merchants {
  public:
   /// Null where the merchant has published nothing.
   [[nodiscard]] std::shared_ptr<const MerchantIndex> find(std::string_view merchant) const;
-  /// Puts a campaign in force; tasks it no longer has stop to count, versions it replaces go on for their instances.
+  /// Puts a campaign in force; tasks it no longer has stop to count, versions it replaces go on for their
+  /// instances.
   void put(std::shared_ptr<const CompiledCampaign> campaign);
 
  private:

@@ -33,11 +33,12 @@ std::string_view to_string(Period period) noexcept {
   return "unknown";
 }
 
-/// Every change of the zone's offset, in order: what day_of searches instead of asking the database each time.
+/// Every change of the zone's offset, in order: what day_of searches instead of asking the database each
+/// time.
 struct Zone::Offsets {
   struct Change {
-    std::int64_t begins;    ///< first instant, microseconds UTC
-    std::int64_t offset;    ///< of the wall clock from here on, microseconds
+    std::int64_t begins;      ///< first instant, microseconds UTC
+    std::int64_t offset;      ///< of the wall clock from here on, microseconds
     std::int64_t day_before;  ///< the day the wall clock had reached just before
   };
   std::string name;
@@ -49,8 +50,9 @@ Result<Zone> Zone::find(std::string_view name) {
   try {
     (void)date::get_tzdb();
   } catch (const std::exception& exception) {
-    return fail(ErrorCode::unavailable,
-                fmt::format("the system's time zone database cannot be read: {} (install tzdata)", exception.what()));
+    return fail(
+        ErrorCode::unavailable,
+        fmt::format("the system's time zone database cannot be read: {} (install tzdata)", exception.what()));
   }
   try {
     zone = date::locate_zone(std::string(name));
@@ -84,8 +86,9 @@ Result<Zone> Zone::find(std::string_view name) {
 std::int64_t Zone::day_of(Timestamp time) const noexcept {
   const auto& changes = offsets_->changes;
   const std::int64_t at = micros(time);
-  const auto after = std::upper_bound(changes.begin(), changes.end(), at,
-                                      [](std::int64_t value, const auto& change) { return value < change.begins; });
+  const auto after =
+      std::upper_bound(changes.begin(), changes.end(), at,
+                       [](std::int64_t value, const auto& change) { return value < change.begins; });
   const auto& change = *std::prev(after);
   return std::max(floor_div(at + change.offset, day_us), change.day_before);
 }
@@ -96,7 +99,8 @@ std::int64_t period_number(Period period, const Zone& zone, Timestamp time) noex
   if (period == Period::once) return 0;
   const std::int64_t day = zone.day_of(time);
   if (period == Period::day) return day;
-  if (period == Period::week) return floor_div(day + 3, 7);  // 1970-01-01 was a Thursday; weeks begin on Monday
+  if (period == Period::week)
+    return floor_div(day + 3, 7);  // 1970-01-01 was a Thursday; weeks begin on Monday
   const auto date = civil(day);
   return std::int64_t{static_cast<int>(date.year())} * 12 + static_cast<unsigned>(date.month()) - 1;
 }
@@ -106,8 +110,8 @@ std::string period_name(Period period, std::int64_t number) {
     case Period::once: return "-";
     case Period::day: {
       const auto date = civil(number);
-      return fmt::format("D:{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                         static_cast<unsigned>(date.day()));
+      return fmt::format("D:{:04}-{:02}-{:02}", static_cast<int>(date.year()),
+                         static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
     }
     case Period::week: {
       // ISO 8601: a week belongs to the year its Thursday lies in, and is numbered by the Thursdays before.

@@ -12,7 +12,8 @@ namespace {
 constexpr std::size_t longest_counted = 64;
 
 Error at_rule(Error error, const CompiledTask& task, std::size_t rule, std::string_view what) {
-  error.message = fmt::format("task \"{}\", rule {}, {}: {}", task.definition->id, rule + 1, what, error.message);
+  error.message =
+      fmt::format("task \"{}\", rule {}, {}: {}", task.definition->id, rule + 1, what, error.message);
   return error;
 }
 
@@ -38,14 +39,16 @@ void count(Instance& instance, const CompiledTask& task, const Value& value) {
   }
   if (instance.counted.size() >= static_cast<std::size_t>(most_counted)) return;
   instance.counted.set(name, 1);
-  instance.progress = streak ? std::max(instance.progress, longest_run_through(instance.counted, *value.integer()))
-                             : static_cast<std::int64_t>(instance.counted.size());
+  instance.progress =
+      streak ? std::max(instance.progress, longest_run_through(instance.counted, *value.integer()))
+             : static_cast<std::int64_t>(instance.counted.size());
 }
 
 }  // namespace
 
-Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std::size_t rule, const Zone& zone,
-                                                   std::span<const Binding> names, Timestamp at) {
+Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std::size_t rule,
+                                                   const Zone& zone, std::span<const Binding> names,
+                                                   Timestamp at) {
   const auto& compiled = task.rules[rule];
   if (compiled.when) {
     auto counts = compiled.when->test(names);
@@ -79,8 +82,8 @@ Result<std::vector<std::int64_t>> advance(Instance& instance, const CompiledTask
     std::int64_t sum = 0;
     if (__builtin_add_overflow(instance.progress, contributed.add, &sum)) {
       return fail(ErrorCode::out_of_range,
-                  fmt::format("the progress of task \"{}\" would leave 64 bits: {} and {}", task.definition->id,
-                              instance.progress, contributed.add));
+                  fmt::format("the progress of task \"{}\" would leave 64 bits: {} and {}",
+                              task.definition->id, instance.progress, contributed.add));
     }
     instance.progress = sum;
   } else {

@@ -21,7 +21,8 @@ void append_number(std::string& out, std::int64_t number) {
 
 Unexpected corrupt(const Record& record) {
   return fail(ErrorCode::corrupt,
-              fmt::format("the record \"{}\" is not what this version writes; look at it before going on", record.key));
+              fmt::format("the record \"{}\" is not what this version writes; look at it before going on",
+                          record.key));
 }
 
 /// Reads the flat records of the hot path, written by encode() below, without building a tree.
@@ -76,7 +77,9 @@ std::string user_partition(std::string_view merchant, std::string_view user) {
 std::string quota_partition(std::string_view merchant, std::string_view task) {
   return fmt::format("{}/quota/{}", merchant, task);
 }
-std::string definitions_partition(std::string_view merchant) { return fmt::format("{}/definitions", merchant); }
+std::string definitions_partition(std::string_view merchant) {
+  return fmt::format("{}/definitions", merchant);
+}
 
 std::string instance_key(std::string_view task, std::string_view cycle) {
   std::string key;
@@ -148,8 +151,8 @@ Result<EventRecord> decode_event(const Record& record) {
   const auto* fingerprint = text_of(*value, "fingerprint");
   const auto* contributions = value->find("contributions");
   const auto* grants = value->find("grants");
-  if (fingerprint == nullptr || contributions == nullptr || contributions->list() == nullptr || grants == nullptr ||
-      grants->list() == nullptr) {
+  if (fingerprint == nullptr || contributions == nullptr || contributions->list() == nullptr ||
+      grants == nullptr || grants->list() == nullptr) {
     return corrupt(record);
   }
   EventRecord event{*fingerprint, {}, {}};
@@ -199,8 +202,8 @@ Result<UnitRecord> decode_unit(const Record& record) {
   const auto place = std::find(unit_states.begin(), unit_states.end(), *state);
   auto grant = parse_run_key(*run_key);
   if (place == unit_states.end() || !grant) return corrupt(record);
-  return UnitRecord{static_cast<UnitRecord::State>(place - unit_states.begin()), *std::move(grant), *version, *period,
-                    *input};
+  return UnitRecord{static_cast<UnitRecord::State>(place - unit_states.begin()), *std::move(grant), *version,
+                    *period, *input};
 }
 
 std::string fingerprint_of(const Event& event) {

@@ -4,7 +4,8 @@
 #include <string>
 #include <string_view>
 
-// What the task room stores, as readable JSON. Partitions: "<merchant>/user/<user>" for all that is one user's,
+// What the task room stores, as readable JSON. Partitions: "<merchant>/user/<user>" for all that is one
+// user's,
 // "<merchant>/quota/<task>" for the units of a quota, "<merchant>/definitions" for published versions.
 namespace onceward::task_detail {
 
@@ -14,10 +15,10 @@ namespace onceward::task_detail {
 
 /// "instance/<task>/<cycle>": a user's progress.
 struct Instance {
-  std::string version;        ///< of the task, pinned when the instance began
+  std::string version;  ///< of the task, pinned when the instance began
   std::int64_t progress = 0;
-  std::int64_t reached = 0;   ///< stages reached, from the first
-  Map counted{};              ///< distinct values, or numbers of a streak's periods -> how many events
+  std::int64_t reached = 0;  ///< stages reached, from the first
+  Map counted{};             ///< distinct values, or numbers of a streak's periods -> how many events
 };
 [[nodiscard]] std::string instance_key(std::string_view task, std::string_view cycle);
 [[nodiscard]] std::string encode(const Instance& instance);
@@ -40,8 +41,8 @@ struct EventRecord {
 [[nodiscard]] std::string encode(const EventRecord& event);
 Result<EventRecord> decode_event(const Record& record);
 
-/// "unit/<task>/<cycle>/<stage>": a reward under a quota, from the moment its stage was reached. While it waits for
-/// its unit the record is due, so that work() finds what a dead process left.
+/// "unit/<task>/<cycle>/<stage>": a reward under a quota, from the moment its stage was reached. While it
+/// waits for its unit the record is due, so that work() finds what a dead process left.
 struct UnitRecord {
   enum class State : std::uint8_t { waiting, granted, out_of_stock };
   State state = State::waiting;

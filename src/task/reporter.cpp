@@ -36,7 +36,8 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
     apply_round(waiting, answers, started);
     if (waiting.size() < before) conflicts = 0;
   }
-  // What follows is durable already: where the storage fails now, work() finishes it, and the receipts say running.
+  // What follows is durable already: where the storage fails now, work() finishes it, and the receipts say
+  // running.
   if (auto recalled = recall(started.known, answers, started.units); !recalled) {
     for (const auto& known : started.known) answers[known.place] = fail(recalled.error());
   }
@@ -51,7 +52,8 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
   }
 }
 
-void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result<Receipt>> answers, Started& started) {
+void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result<Receipt>> answers,
+                           Started& started) {
   std::vector<UserWork> users;
   ByName<std::size_t> by_partition;
   std::vector<PendingEvent*> later;
@@ -137,8 +139,8 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
       grant->out_of_stock = unit->state == UnitRecord::State::out_of_stock;
       // The caller that reached the stage died, or is slow, before the unit was taken: this one takes it.
       if (unit->state == UnitRecord::State::waiting) {
-        units.push_back({event.place, places[i].second, event.partition, keys[i], stored->records[i]->revision,
-                         *std::move(unit), event.merchant});
+        units.push_back({event.place, places[i].second, event.partition, keys[i],
+                         stored->records[i]->revision, *std::move(unit), event.merchant});
       }
     }
   }
@@ -162,7 +164,8 @@ Result<void> Reporter::recall_runs(std::span<KnownEvent> known, std::span<Result
 }
 
 Result<std::optional<PreparedRun>> Reporter::run_of(const WaitingUnit& unit) const {
-  const auto* task = unit.merchant == nullptr ? nullptr : unit.merchant->find(unit.unit.grant.task, unit.unit.version);
+  const auto* task =
+      unit.merchant == nullptr ? nullptr : unit.merchant->find(unit.unit.grant.task, unit.unit.version);
   if (task == nullptr || unit.unit.grant.stage > static_cast<std::int64_t>(task->stages.size())) {
     return std::optional<PreparedRun>();
   }
@@ -179,7 +182,8 @@ Result<void> Reporter::take_units(std::span<WaitingUnit> units, std::vector<Wait
   for (auto& unit : units) {
     const auto* task =
         unit.merchant == nullptr ? nullptr : unit.merchant->find(unit.unit.grant.task, unit.unit.version);
-    if (task == nullptr || !task->definition->quota) continue;  // not published here: it waits for who knows it
+    if (task == nullptr || !task->definition->quota)
+      continue;  // not published here: it waits for who knows it
     const auto run_key = to_run_key(unit.unit.grant);
     known.push_back(&unit);
     takes.push_back(
@@ -213,7 +217,8 @@ Result<void> Reporter::take_units(std::span<WaitingUnit> units, std::vector<Wait
     // Refused: another caller decided the same way, since a grant's unit is taken at most once.
     if (receipt != nullptr) receipt->out_of_stock = known[i]->unit.state == UnitRecord::State::out_of_stock;
     if (prepared[i] && decided->batches[i].applied()) {
-      runs.push_back({known[i]->place, known[i]->grant, *std::move(prepared[i]), decided->batches[i].revision});
+      runs.push_back(
+          {known[i]->place, known[i]->grant, *std::move(prepared[i]), decided->batches[i].revision});
     }
   }
   return {};

@@ -21,7 +21,8 @@ class Reporter {
 
  private:
   void apply_round(std::vector<PendingEvent*>& waiting, std::span<Result<Receipt>> answers, Started& started);
-  Result<void> recall(std::span<KnownEvent> known, std::span<Result<Receipt>> answers, std::vector<WaitingUnit>& units);
+  Result<void> recall(std::span<KnownEvent> known, std::span<Result<Receipt>> answers,
+                      std::vector<WaitingUnit>& units);
   Result<void> recall_runs(std::span<KnownEvent> known, std::span<Result<Receipt>> answers);
   Result<std::optional<PreparedRun>> run_of(const WaitingUnit& unit) const;
 

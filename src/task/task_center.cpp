@@ -51,7 +51,8 @@ std::vector<Result<Receipt>> TaskCenter::report_many(std::span<const Event> even
     pending.reserve(some.size());
     std::shared_ptr<const task_detail::MerchantIndex> merchant;
     for (std::size_t i = 0; i < some.size(); ++i) {
-      if (i == 0 || some[i].merchant != some[i - 1].merchant) merchant = state_->merchants.find(some[i].merchant);
+      if (i == 0 || some[i].merchant != some[i - 1].merchant)
+        merchant = state_->merchants.find(some[i].merchant);
       auto looked = look_at(some[i], i, merchant);
       if (looked) {
         pending.push_back(*std::move(looked));
@@ -72,12 +73,13 @@ Result<std::optional<InstanceView>> TaskCenter::instance(std::string_view mercha
   if (!*record) return std::optional<InstanceView>();
   auto instance = task_detail::decode_instance(**record);
   if (!instance) return fail(std::move(instance).error());
-  return std::optional(InstanceView{std::string(task), instance->version, std::string(cycle), instance->progress,
-                                    instance->reached});
+  return std::optional(InstanceView{std::string(task), instance->version, std::string(cycle),
+                                    instance->progress, instance->reached});
 }
 
 Result<WorkReport> TaskCenter::work(std::size_t limit) {
-  // A page may hold runs as well, which are the runner's; a full page is asked for, so that they hide no unit.
+  // A page may hold runs as well, which are the runner's; a full page is asked for, so that they hide no
+  // unit.
   const auto due = state_->storage.due({}, limits::page_records);
   if (!due) return fail(due.error());
   std::vector<task_detail::WaitingUnit> units;
@@ -86,8 +88,8 @@ Result<WorkReport> TaskCenter::work(std::size_t limit) {
     auto unit = task_detail::decode_unit(entry.record);
     if (!unit) return fail(std::move(unit).error());
     auto merchant = state_->merchants.find(unit->grant.merchant);
-    units.push_back({units.size(), 0, entry.partition, entry.record.key, entry.record.revision, *std::move(unit),
-                     std::move(merchant)});
+    units.push_back({units.size(), 0, entry.partition, entry.record.key, entry.record.revision,
+                     *std::move(unit), std::move(merchant)});
   }
   Reporter reporter(state_->storage, state_->runner, state_->options);
   std::vector<task_detail::WaitingRun> runs;

@@ -15,8 +15,8 @@ bool same_instance(const IndexEntry& a, const IndexEntry& b) noexcept {
   return a.task->definition->id == b.task->definition->id;
 }
 
-/// The run's input: the stage's arguments, and those of user, merchant, task, cycle and stage that the pipeline
-/// asks for and the stage does not give.
+/// The run's input: the stage's arguments, and those of user, merchant, task, cycle and stage that the
+/// pipeline asks for and the stage does not give.
 Result<Value> input_of(const Event& event, const CompiledStage& stage, const GrantKey& grant) {
   const Binding names[] = {{"event", &event.attributes}, {"user", nullptr, event.user}};
   Map input;
@@ -27,8 +27,8 @@ Result<Value> input_of(const Event& event, const CompiledStage& stage, const Gra
     auto value = expression.evaluate(names);
     if (!value) {
       auto error = std::move(value).error();
-      error.message = fmt::format("event \"{}\": argument \"{}\" of task \"{}\": {}", event.id, name, grant.task,
-                                  error.message);
+      error.message = fmt::format("event \"{}\": argument \"{}\" of task \"{}\": {}", event.id, name,
+                                  grant.task, error.message);
       return fail(std::move(error));
     }
     input.set(name, *std::move(value));
@@ -84,10 +84,11 @@ void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<R
     const auto& event = *events_[i];
     const auto conflict = [&](const std::string& fingerprint) {
       if (fingerprint == event.fingerprint) return false;
-      answers[event.place] = fail(ErrorCode::conflict,
-                                  fmt::format("event \"{}\" of user \"{}\" was reported before with another content; "
-                                              "nothing was applied",
-                                              event.event->id, event.event->user));
+      answers[event.place] =
+          fail(ErrorCode::conflict,
+               fmt::format("event \"{}\" of user \"{}\" was reported before with another content; "
+                           "nothing was applied",
+                           event.event->id, event.event->user));
       return true;
     };
     if (stored[i]) {
@@ -105,7 +106,8 @@ void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<R
       continue;
     }
     if (const auto twice = applied_.find(event.key); twice != applied_.end()) {
-      if (!conflict(twice->second->fingerprint)) started_.repeats.emplace_back(event.place, twice->second->place);
+      if (!conflict(twice->second->fingerprint))
+        started_.repeats.emplace_back(event.place, twice->second->place);
       continue;
     }
     auto effects = effects_of(event);
@@ -130,7 +132,8 @@ void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<R
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {
   Receipt receipt{event.event->id, false, effects.record.contributions, {}};
-  for (const auto& grant : effects.record.grants) receipt.grants.push_back({grant.task, grant.cycle, grant.stage});
+  for (const auto& grant : effects.record.grants)
+    receipt.grants.push_back({grant.task, grant.cycle, grant.stage});
   answers[event.place] = std::move(receipt);
   batch_.operations.insert(batch_.operations.begin() + static_cast<std::ptrdiff_t>(applied_.size()),
                            Operation::insert(event.key, encode(effects.record)));
@@ -169,7 +172,8 @@ Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event) {
     if (!reached) return fail(std::move(reached).error());
     const bool sum = candidate.entry->task->measure == Measure::sum;
     effects.record.contributions.push_back(
-        {definition.id, candidate.cycle, sum ? Value(candidate.contributed.add) : candidate.contributed.counted});
+        {definition.id, candidate.cycle,
+         sum ? Value(candidate.contributed.add) : candidate.contributed.counted});
     for (const auto stage : *reached) {
       if (auto done = reach(event, candidate, stage, effects); !done) return fail(std::move(done).error());
     }
@@ -195,9 +199,13 @@ Result<void> UserWork::reach(const PendingEvent& event, const Candidate& candida
       {definition.id, candidate.cycle, number, stage.plan.definition().id, definition.quota.has_value()});
   if (definition.quota) {
     auto period = cycle_of(definition.quota->per, candidate.entry->campaign->zone, event.event->at);
-    effects.units.push_back({event.place, place, partition_, unit_key(definition.id, candidate.cycle, number), absent,
-                             {UnitRecord::State::waiting, std::move(grant), definition.version, std::move(period),
-                              *std::move(input)},
+    effects.units.push_back({event.place,
+                             place,
+                             partition_,
+                             unit_key(definition.id, candidate.cycle, number),
+                             absent,
+                             {UnitRecord::State::waiting, std::move(grant), definition.version,
+                              std::move(period), *std::move(input)},
                              event.merchant});
     return {};
   }
@@ -210,7 +218,9 @@ Result<void> UserWork::reach(const PendingEvent& event, const Candidate& candida
 void UserWork::finish(Revision revision, Started& started) {
   for (auto& unit : started_.units) unit.revision = revision;
   for (auto& run : started_.runs) run.revision = revision;
-  const auto hand_over = [](auto& from, auto& to) { std::move(from.begin(), from.end(), std::back_inserter(to)); };
+  const auto hand_over = [](auto& from, auto& to) {
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+  };
   hand_over(started_.units, started.units);
   hand_over(started_.runs, started.runs);
   hand_over(started_.known, started.known);

@@ -4,8 +4,9 @@
 #include "task/merchants.hpp"
 #include "task/progress.hpp"
 
-// One call of report_many, from events to batches. Everything here is pure but for what is read and written by the
-// functions of report.cpp; a batch that is refused is thrown away and made anew from what is stored then.
+// One call of report_many, from events to batches. Everything here is pure but for what is read and written
+// by the functions of report.cpp; a batch that is refused is thrown away and made anew from what is stored
+// then.
 namespace onceward::task_detail {
 
 /// A contribution an event would make, if its instance is of this version (or begins with it).
@@ -27,7 +28,8 @@ struct PendingEvent {
 };
 
 /// Checks an event and computes what it would contribute. Errors: as TaskCenter::report.
-Result<PendingEvent> look_at(const Event& event, std::size_t place, std::shared_ptr<const MerchantIndex> merchant);
+Result<PendingEvent> look_at(const Event& event, std::size_t place,
+                             std::shared_ptr<const MerchantIndex> merchant);
 
 /// A reward that waits for a unit of its quota.
 struct WaitingUnit {
@@ -63,7 +65,8 @@ struct Started {
   std::vector<WaitingUnit> units;
   std::vector<WaitingRun> runs;
   std::vector<KnownEvent> known;
-  std::vector<std::pair<std::size_t, std::size_t>> repeats;  ///< an event given twice in one call: place, first place
+  std::vector<std::pair<std::size_t, std::size_t>>
+      repeats;  ///< an event given twice in one call: place, first place
 };
 
 /// What one user's events of a call do together: one batch.
@@ -79,8 +82,8 @@ class UserWork {
   void name_records(std::vector<RecordRef>& refs) const;
   [[nodiscard]] std::size_t record_count() const noexcept { return events_.size() + slots_.size(); }
 
-  /// Applies the events in order to what is stored and makes the batch. Answers of events that need no write (a
-  /// duplicate, a refusal) go to `answers`.
+  /// Applies the events in order to what is stored and makes the batch. Answers of events that need no write
+  /// (a duplicate, a refusal) go to `answers`.
   void apply(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers);
 
   [[nodiscard]] const Batch& batch() const noexcept { return batch_; }
@@ -108,7 +111,8 @@ class UserWork {
 
   std::size_t slot_of(const IndexEntry& entry, const std::string& cycle);
   Result<Effects> effects_of(const PendingEvent& event);
-  Result<void> reach(const PendingEvent& event, const Candidate& candidate, std::int64_t stage, Effects& effects);
+  Result<void> reach(const PendingEvent& event, const Candidate& candidate, std::int64_t stage,
+                     Effects& effects);
   bool load_slots(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers);
   void keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers);
 

@@ -57,7 +57,8 @@ template <class Work>
 auto FaultyStorage::pass(Call call, const Work& work) -> decltype(work()) {
   const auto rule = next_rule(call);
   reach(call, ".before");
-  if (rule && rule->fault == Fault::before) return fail(rule->code, "a fault the test asked for, before the call");
+  if (rule && rule->fault == Fault::before)
+    return fail(rule->code, "a fault the test asked for, before the call");
   auto answer = work();
   reach(call, ".after");
   if (rule) return fail(rule->code, "a fault the test asked for, after the call");
@@ -70,8 +71,8 @@ Result<CommitAnswer> FaultyStorage::commit(std::span<const Batch> batches) {
 Result<ReadAnswer> FaultyStorage::read(std::span<const RecordRef> records) {
   return pass(Call::read, [&] { return inner_.read(records); });
 }
-Result<ScanPage> FaultyStorage::scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
-                                     std::size_t limit) {
+Result<ScanPage> FaultyStorage::scan(std::string_view partition, std::string_view prefix,
+                                     std::string_view cursor, std::size_t limit) {
   return pass(Call::scan, [&] { return inner_.scan(partition, prefix, cursor, limit); });
 }
 Result<DuePage> FaultyStorage::due(std::span<const Shard> shards, std::size_t limit) {

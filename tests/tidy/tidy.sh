@@ -29,11 +29,14 @@ done
 mapfile -t files < <(find "${folders[@]}" -type f -not -path 'tests/tidy/*' \
   \( -name '*.cpp' -o -name '*.hpp' -o -name '*.md' -o -name '*.txt' -o -name '*.cmake' -o -name '*.in' -o -name '*.sh' \
   -o -name '*.xml' \) | sort)
+for page in README.md CONTRIBUTING.md CHANGELOG.md; do
+  [ -f "$page" ] && files+=("$page")
+done
 [ ${#files[@]} -gt 0 ] || { echo "tidy: no file to read in $PWD" >&2; exit 1; }
 
 awk -v rooms="$rooms" '
   BEGIN {
-    guide_columns = 110; most_columns = 120; guide_header = 150; guide_file = 400
+    most_columns = 110; guide_header = 150; guide_file = 400
     count = split(rooms, line, "\n")
     for (i = 1; i <= count; ++i) {
       if (line[i] == "") continue
@@ -50,7 +53,7 @@ awk -v rooms="$rooms" '
     if (header && !once) { print name ":1: has no #pragma once"; ++breaches }
     if (public && lines > guide_header) notice[++notices] = name ": " lines " lines; a header is best under " guide_header
     else if (code && lines > guide_file) notice[++notices] = name ": " lines " lines; a file is best under " guide_file
-    if (wide > 0) notice[++notices] = name ": " wide " lines over " guide_columns " columns"
+    if (wide > 0) notice[++notices] = name ": " wide " lines over " most_columns " columns"
   }
   function check_include(target, quoted,    head) {
     if (target ~ /^onceward\//) {
@@ -95,13 +98,15 @@ awk -v rooms="$rooms" '
     gsub(/[\200-\277]/, "", text)  # columns are characters, and these bytes only continue one
     columns = length(text)
     if (code) {
-      if (columns > most_columns && name !~ /^tests\//) breach(columns " columns, the most are " most_columns)
-      else if (columns > guide_columns) ++wide
+      # A test may carry a long literal; it is told, and no more.
+      if (columns > most_columns && name ~ /^tests\//) ++wide
+      else if (columns > most_columns) breach(columns " columns, the most are " most_columns)
     }
     if (header && $0 ~ /^#pragma once/) once = 1
+    if (code && house && $0 ~ /catch *\( *\.\.\. *\) *\{ *\}/) breach("an error is swallowed: " $0)
     if (match($0, /(^|[^A-Za-z0-9_])(TODO|FIXME|XXX|HACK)([^A-Za-z0-9_]|$)/))
       breach("unfinished: " substr($0, RSTART, RLENGTH))
-    if ((house || name ~ /^docs\//) && match($0, /(^|[^A-Za-z0-9_.)}~\/-])\/(work|home|tmp|root|Users)([^A-Za-z0-9_]|$)/))
+    if (name !~ /^(tests|cmake)\// && match($0, /(^|[^A-Za-z0-9_.)}~\/-])\/(work|home|tmp|root|Users)([^A-Za-z0-9_]|$)/))
       breach("a path of one machine: " substr($0, RSTART, RLENGTH))
   }
   code && /^[ \t]*#[ \t]*include[ \t]*[<"]/ {

@@ -60,9 +60,9 @@ class [[nodiscard]] Result {
   Result() requires std::is_default_constructible_v<T> : state_(std::in_place_index<0>) {}
   Result(Unexpected error) noexcept : state_(std::in_place_index<1>, std::move(error).error()) {}
   template <class U = T>
-    requires(std::is_constructible_v<T, U &&> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Unexpected>)
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  requires(std::is_constructible_v<T, U&&> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Unexpected>) Result(U&& value)
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}
 
   [[nodiscard]] bool has_value() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return has_value(); }
@@ -95,9 +95,9 @@ class [[nodiscard]] Result {
     return Unexpected(std::move(error()));
   }
   template <class F>
-  auto transform(F&& change) && -> Result<std::remove_cv_t<std::invoke_result_t<F, T&&>>> {
+  auto transform(F&& change) && -> Result<std::remove_cv_t<std::invoke_result_t<F, T&&> > > {
     if (!has_value()) return Unexpected(std::move(error()));
-    if constexpr (std::is_void_v<std::invoke_result_t<F, T&&>>) {
+    if constexpr (std::is_void_v<std::invoke_result_t<F, T&&> >) {
       std::forward<F>(change)(std::move(**this));
       return {};
     } else {

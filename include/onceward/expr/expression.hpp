@@ -9,11 +9,12 @@
 namespace onceward {
 
 namespace expr_detail {
-class Program;          // the flat compiled form, shared and immutable
+class Program;  // the flat compiled form, shared and immutable
 struct TemplateParts;
 }  // namespace expr_detail
 
-/// A name and what it stands for, without a copy: a map, or a text where `map` is null. Both must outlive the call.
+/// A name and what it stands for, without a copy: a map, or a text where `map` is null. Both must outlive the
+/// call.
 struct Binding {
   std::string_view name;
   const Map* map = nullptr;

@@ -57,8 +57,8 @@ class Value {
   Value(std::nullptr_t) noexcept {}
   /// A template, so that no pointer turns into a boolean by itself.
   template <class Bool>
-    requires std::is_same_v<Bool, bool>
-  Value(Bool value) noexcept : data_(value) {}
+  requires std::is_same_v<Bool, bool> Value(Bool value)
+  noexcept : data_(value) {}
   Value(std::int64_t value) noexcept : data_(value) {}
   Value(int value) noexcept : data_(std::int64_t{value}) {}
   Value(double value) noexcept : data_(value) {}

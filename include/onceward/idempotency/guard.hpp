@@ -13,22 +13,23 @@ namespace onceward {
 
 /// How a completion ended.
 struct Completion {
-  Verdict verdict = Verdict::executed;  ///< executed, or lease_lost, or result_unavailable (too large to store)
-  bool recorded = true;                 ///< false where the storage stayed away for Policy::record_limit
-  std::optional<Error> error{};         ///< what kept it from being recorded
+  Verdict verdict =
+      Verdict::executed;         ///< executed, or lease_lost, or result_unavailable (too large to store)
+  bool recorded = true;          ///< false where the storage stayed away for Policy::record_limit
+  std::optional<Error> error{};  ///< what kept it from being recorded
 };
 
-/// The right to run one guarded call, or the reason why there is none. Claim it, run the work, complete it; a guard
-/// that is destroyed uncompleted gives its key back.
+/// The right to run one guarded call, or the reason why there is none. Claim it, run the work, complete it; a
+/// guard that is destroyed uncompleted gives its key back.
 ///
-/// States of a key: absent -> claimed(owner, fence, lease) -> done | failed | released. Only the owner of a claim
-/// moves it: completion, release and renewal expect the very record this guard wrote last. done and failed never
-/// change until retention ends. One thread at a time; movable, and a moved-from guard is inert.
+/// States of a key: absent -> claimed(owner, fence, lease) -> done | failed | released. Only the owner of a
+/// claim moves it: completion, release and renewal expect the very record this guard wrote last. done and
+/// failed never change until retention ends. One thread at a time; movable, and a moved-from guard is inert.
 class Guard {
  public:
-  /// Claims `key` (1..512 bytes). `fingerprint` stands for the payload: a record of the key with another one gives
-  /// key_reused; empty: not compared. One round trip for a new key or a replay.
-  /// Errors: invalid_argument (the policy, the key), storage errors where the policy is fail_closed.
+  /// Claims `key` (1..512 bytes). `fingerprint` stands for the payload: a record of the key with another one
+  /// gives key_reused; empty: not compared. One round trip for a new key or a replay. Errors:
+  /// invalid_argument (the policy, the key), storage errors where the policy is fail_closed.
   static Result<Guard> claim(Storage& storage, std::string_view key, const Policy& policy = {},
                              std::string_view fingerprint = {}, std::stop_token stop = {});
 
@@ -52,13 +53,13 @@ class Guard {
   /// True where the storage was down and the policy said fail_open: the work runs without protection.
   [[nodiscard]] bool unguarded() const noexcept { return acquired_ && storage_ == nullptr; }
 
-  /// Stores the result and ends the claim. A record that vanished is made again; one that another owner took over is
-  /// left alone (lease_lost). A failure never gives the key back.
+  /// Stores the result and ends the claim. A record that vanished is made again; one that another owner took
+  /// over is left alone (lease_lost). A failure never gives the key back.
   Completion complete(const Value& result);
   /// Stores a final error: every later call gets it.
   Completion complete_with_error(const Error& error);
-  /// Gives the key back: the next call runs, as a further attempt. Errors: those of the storage; conflict where the
-  /// claim is no longer this guard's.
+  /// Gives the key back: the next call runs, as a further attempt. Errors: those of the storage; conflict
+  /// where the claim is no longer this guard's.
   Result<void> release();
   /// Lengthens the lease to its full length from now. Errors: as release.
   Result<void> renew();

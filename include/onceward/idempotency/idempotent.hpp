@@ -1,6 +1,7 @@
 #pragma once
+#include <onceward/expr/convert.hpp>
 #include <onceward/expr/expression.hpp>
-#include <onceward/expr/reflect.hpp>
+#include <onceward/expr/key_literal.hpp>
 #include <onceward/idempotency/guard.hpp>
 
 #include <functional>
@@ -29,8 +30,8 @@ struct ResultOf<Result<T>> {
 
 }  // namespace guard_detail
 
-/// A handler whose calls are guarded: made by idempotent(). Any number of threads may call one; the storage must
-/// outlive it. Copies share nothing but the storage.
+/// A handler whose calls are guarded: made by idempotent(). Any number of threads may call one; the storage
+/// must outlive it. Copies share nothing but the storage.
 template <class Request, class Handler>
 class Idempotent {
  public:
@@ -41,15 +42,16 @@ class Idempotent {
       : storage_(&storage), key_(std::move(key)), policy_(std::move(policy)), handler_(std::move(handler)) {}
 
   /// Runs the handler, unless the request's key is taken: then it says so, or gives the stored result again.
-  /// An exception of the handler gives the key back and passes through. An error it returns is stored and given
-  /// again where repeating cannot help (retry_advice: give_up), else the key is given back.
-  /// Throws DuplicateCall where the policy says raise.
+  /// An exception of the handler gives the key back and passes through. An error it returns is stored and
+  /// given again where repeating cannot help (retry_advice: give_up), else the key is given back. Throws
+  /// DuplicateCall where the policy says raise.
   Outcome<Content> operator()(const Request& request, std::stop_token stop = {}) const {
     // Key and fingerprint are computed once: a handler that changes what it was given cannot move its record.
     const Value payload = to_value(request);
     auto key = key_.render(payload);
     if (!key) return Outcome<Content>(Verdict::storage_down).with_error(std::move(key).error());
-    auto guard = Guard::claim(*storage_, *key, policy_, guard_detail::fingerprint_of(payload), std::move(stop));
+    auto guard =
+        Guard::claim(*storage_, *key, policy_, guard_detail::fingerprint_of(payload), std::move(stop));
     if (!guard) return Outcome<Content>(Verdict::storage_down).with_error(std::move(guard).error());
     if (!guard->acquired()) return answer(*guard);
     return run(*guard, request);
@@ -119,10 +121,10 @@ class Idempotent {
   Handler handler_;
 };
 
-/// Guards a handler: the annotation of this library, written once at start-up. `key` is a literal template over the
-/// request's fields; one that names no field does not compile. The handler takes `const Request&` and returns a value,
-/// nothing, or a Result.
-/// Throws std::invalid_argument for a template that does not parse or a policy that does not hold together.
+/// Guards a handler: the annotation of this library, written once at start-up. `key` is a literal template
+/// over the request's fields; one that names no field does not compile. The handler takes `const Request&`
+/// and returns a value, nothing, or a Result. Throws std::invalid_argument for a template that does not parse
+/// or a policy that does not hold together.
 template <class Request, class Handler>
 [[nodiscard]] auto idempotent(Storage& storage, KeyLiteral<std::type_identity_t<Request>> key, Policy policy,
                               Handler handler) {

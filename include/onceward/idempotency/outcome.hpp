@@ -19,7 +19,7 @@ enum class Verdict : std::uint8_t {
   in_doubt,            ///< an earlier attempt may or may not have taken effect; nothing ran
   lease_lost,          ///< it ran, but another caller had taken the key over meanwhile: its record stands
   result_unavailable,  ///< it had run, but its result cannot be read or stored; it is not run again
-  storage_down,        ///< nothing ran: the storage could not be asked, or not for such a key; error() says why
+  storage_down,  ///< nothing ran: the storage could not be asked, or not for such a key; error() says why
   attempts_exhausted,  ///< it was tried as often as the policy allows; nothing ran
 };
 [[nodiscard]] std::string_view to_string(Verdict verdict) noexcept;
@@ -28,7 +28,8 @@ enum class Verdict : std::uint8_t {
 class DuplicateCall : public std::runtime_error {
  public:
   explicit DuplicateCall(Verdict verdict)
-      : std::runtime_error("a duplicate of a guarded call: " + std::string(to_string(verdict))), verdict_(verdict) {}
+      : std::runtime_error("a duplicate of a guarded call: " + std::string(to_string(verdict))),
+        verdict_(verdict) {}
   [[nodiscard]] Verdict verdict() const noexcept { return verdict_; }
 
  private:

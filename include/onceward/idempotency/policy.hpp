@@ -31,17 +31,18 @@ enum class OnStorageDown : std::uint8_t {
 /// How calls of one operation are guarded.
 struct Policy {
   std::string operation = "call";  ///< [a-z0-9._-]{1,64}; equal keys of two operations are two keys
-  /// How long a claim keeps others away; > 0, longer than the handler takes.
-  Duration lease = std::chrono::seconds(30);
+  Duration lease =
+      std::chrono::seconds(30);  ///< how long a claim keeps others away; > 0, longer than the handler takes
   Duration retention = std::chrono::hours(24 * 7);  ///< how long a result is remembered; >= lease
   OnDuplicate on_duplicate = OnDuplicate::replay;
   OnBusy on_busy = OnBusy::reject;
   Duration wait_limit = std::chrono::seconds(10);  ///< of OnBusy::wait; > 0
   OnStale on_stale = OnStale::takeover;
   OnStorageDown on_storage_down = OnStorageDown::fail_closed;
-  int attempts_max = 100;                              ///< runs of one key, takeovers included; 1..1,000,000
+  int attempts_max = 100;                               ///< runs of one key, takeovers included; 1..1,000,000
   std::size_t result_bytes_max = std::size_t{1} << 18;  ///< of a stored result; 1..limits::value_bytes - 4096
-  Duration record_limit = std::chrono::seconds(5);  ///< how long a completion is repeated while the storage is away
+  Duration record_limit =
+      std::chrono::seconds(5);  ///< how long a completion is repeated while the storage is away
 
   /// Errors: invalid_argument naming the field.
   [[nodiscard]] Result<void> check() const;

@@ -25,7 +25,8 @@ struct Diagnostic {
   int column = 0;       ///< from 1, in bytes
 };
 
-/// "campaign.xml:12:5: unknown-step: there is no step grant-point@1 (did you mean grant-points@1?)", a line each.
+/// "campaign.xml:12:5: unknown-step: there is no step grant-point@1 (did you mean grant-points@1?)", a line
+/// each.
 [[nodiscard]] std::string describe(const std::vector<Diagnostic>& diagnostics, std::string_view file);
 
 }  // namespace onceward

@@ -79,8 +79,8 @@ class Plan {
 };
 
 /// Builds a pipeline in code:
-/// pipeline("reward").input("user", Value::Kind::string)
-///     .step("points", "grant-points@1", {{"user", "user"}}).compile(registry)
+/// pipeline("reward").input("user", Value::Kind::string).step("points", "grant-points@1", {{"user",
+/// "user"}}).compile(registry)
 class PipelineBuilder {
  public:
   explicit PipelineBuilder(std::string id, std::string version = "1");

@@ -67,25 +67,25 @@ struct RunnerOptions {
 /// A run that its creator owns and has not driven yet: its record goes into a batch of the creator's.
 struct PreparedRun {
   std::string partition;
-  std::string key;     ///< the run's key
-  Operation insert;    ///< writes the run's record, already leased to this runner
+  std::string key;              ///< the run's key
+  Operation insert;             ///< writes the run's record, already leased to this runner
   std::shared_ptr<void> state;  ///< what drive() needs; opaque
 };
 
 /// What work() did.
 struct WorkReport {
-  std::size_t taken = 0;          ///< runs whose due time had come and that this runner took over
-  std::size_t ended = 0;          ///< of those, how many ended
-  std::size_t unknown_plans = 0;  ///< runs left alone since their plan is not in the catalog
+  std::size_t taken = 0;              ///< runs whose due time had come and that this runner took over
+  std::size_t ended = 0;              ///< of those, how many ended
+  std::size_t unknown_plans = 0;      ///< runs left alone since their plan is not in the catalog
   std::optional<Duration> next_in{};  ///< until the next known due time; unset where nothing waits
 };
 
 /// Runs plans. A run is one record, under "run/<pipeline>/<key>" of its partition; a step is recorded as done
-/// together with the start of the next, so that N steps cost N+1 commits, and commits are shared by runs driven
-/// side by side. The record's due time is the lease's end while a step runs and the retry time while it waits:
-/// after a crash work() of any process finds it. Every write expects the revision read: who lost the lease
-/// can change nothing. The step's token makes the repeated call harmless downstream.
-/// Safe from any thread. The storage, the catalog and the plans' registry must outlive it.
+/// together with the start of the next, so that N steps cost N+1 commits, and commits are shared by runs
+/// driven side by side. The record's due time is the lease's end while a step runs and the retry time while
+/// it waits: after a crash work() of any process finds it. Every write expects the revision read: who lost
+/// the lease can change nothing. The step's token makes the repeated call harmless downstream. Safe from any
+/// thread. The storage, the catalog and the plans' registry must outlive it.
 class Runner {
  public:
   Runner(Storage& storage, const PlanCatalog& catalog, RunnerOptions options = {});
@@ -97,18 +97,21 @@ class Runner {
   /// with the same key and input returns the run as it stands and causes nothing.
   /// Errors: invalid_argument (an input that does not fit the plan), conflict (the key with another input or
   /// plan), those of the storage; in_doubt means that the run may be stored: start again with the same key.
-  Result<RunView> start(const Plan& plan, std::string_view partition, std::string_view key, const Value& input);
+  Result<RunView> start(const Plan& plan, std::string_view partition, std::string_view key,
+                        const Value& input);
 
   /// Makes the record of a new run for a batch of the caller's, owned by this runner for one lease.
   /// Errors: invalid_argument as start.
-  Result<PreparedRun> prepare(const Plan& plan, std::string partition, std::string key, const Value& input) const;
-  /// Drives prepared runs whose batch was applied (`revisions[i]` is that batch's revision) side by side, each
-  /// to its end or its first durable wait. Each view stands at the place of its run.
-  /// Errors: those of the storage; what was not finished is found again by work() after the lease.
+  Result<PreparedRun> prepare(const Plan& plan, std::string partition, std::string key,
+                              const Value& input) const;
+  /// Drives prepared runs whose batch was applied (`revisions[i]` is that batch's revision) side by side,
+  /// each to its end or its first durable wait. Each view stands at the place of its run. Errors: those of
+  /// the storage; what was not finished is found again by work() after the lease.
   Result<std::vector<RunView>> drive(std::span<PreparedRun> runs, std::span<const Revision> revisions);
 
   /// The run as stored; empty where there is none.
-  Result<std::optional<RunView>> find(std::string_view pipeline, std::string_view partition, std::string_view key);
+  Result<std::optional<RunView>> find(std::string_view pipeline, std::string_view partition,
+                                      std::string_view key);
 
   /// Takes up to `limit` runs whose due time has come and drives them. Call it in a loop, or use start().
   Result<WorkReport> work(std::size_t limit = 256);
@@ -126,9 +129,11 @@ class Runner {
 
 /// The key of a run's record in its partition.
 [[nodiscard]] std::string run_record_key(std::string_view pipeline, std::string_view key);
-/// The token of a step: 32 hexadecimal digits of SHA-256 over the parts (namespace, pipeline, partition, run key,
-/// step id, "do"). The partition belongs to a run's identity: equal keys of two merchants never share a token.
+/// The token of a step: 32 hexadecimal digits of SHA-256 over the parts (namespace, pipeline, partition, run
+/// key, step id, "do"). The partition belongs to a run's identity: equal keys of two merchants never share a
+/// token.
 [[nodiscard]] std::string step_token(std::string_view name_space, std::string_view pipeline,
-                                     std::string_view partition, std::string_view run_key, std::string_view step_id);
+                                     std::string_view partition, std::string_view run_key,
+                                     std::string_view step_id);
 
 }  // namespace onceward

@@ -66,7 +66,12 @@ class StepContext {
  public:
   StepContext(std::string_view pipeline, std::string_view run, std::string_view step, std::string_view token,
               const Value& arguments, int attempt, std::stop_token stop = {}) noexcept
-      : pipeline_(pipeline), run_(run), step_(step), token_(token), arguments_(&arguments), attempt_(attempt),
+      : pipeline_(pipeline),
+        run_(run),
+        step_(step),
+        token_(token),
+        arguments_(&arguments),
+        attempt_(attempt),
         stop_(std::move(stop)) {}
 
   [[nodiscard]] std::string_view pipeline() const noexcept { return pipeline_; }
@@ -82,7 +87,8 @@ class StepContext {
   /// All arguments, a map checked against the spec.
   [[nodiscard]] const Value& arguments() const noexcept { return *arguments_; }
   /// One argument as bool, std::int64_t, int, double or std::string.
-  /// Throws std::invalid_argument where it is not there, of another kind, or does not fit: the spec promised it.
+  /// Throws std::invalid_argument where it is not there, of another kind, or does not fit: the spec promised
+  /// it.
   template <class T>
   [[nodiscard]] T arg(std::string_view name) const;
   /// As arg, empty where the argument was not given or is null.
@@ -103,8 +109,9 @@ class Step {
   [[nodiscard]] virtual StepSpec spec() const = 0;
   /// Causes the effect named by step.token(). An exception counts as Unknown (idempotent) or Retry (pure).
   virtual StepOutcome run(StepContext& step) = 0;
-  /// Causes the effects of many runs that are driven side by side: `outcomes[i]` is that of `steps[i]`. Override it
-  /// where the downstream takes many in one call; each keeps its own token. The default calls run() for each.
+  /// Causes the effects of many runs that are driven side by side: `outcomes[i]` is that of `steps[i]`.
+  /// Override it where the downstream takes many in one call; each keeps its own token. The default calls
+  /// run() for each.
   virtual void run_many(std::span<StepContext> steps, std::span<StepOutcome> outcomes);
 
  protected:

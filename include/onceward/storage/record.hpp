@@ -20,8 +20,8 @@ inline constexpr Revision absent = 0;
 
 using Shard = std::uint32_t;
 
-/// When a record asks for attention (`due_in`) and when it ends to exist (`expires_in`), both counted from the
-/// storage's own clock at the moment of the write. Unset means never. Neither may be negative.
+/// When a record asks for attention (`due_in`) and when it ends to exist (`expires_in`), both counted from
+/// the storage's own clock at the moment of the write. Unset means never. Neither may be negative.
 struct Timing {
   std::optional<Duration> due_in{};
   std::optional<Duration> expires_in{};
@@ -50,10 +50,10 @@ struct Operation {
 
   Kind kind = Kind::require;
   std::string key;
-  std::string value{};                                          ///< insert and replace
-  Revision expected = absent;                                   ///< replace, remove and require
-  Timing timing{};                                              ///< insert and replace; add: on creation only
-  std::int64_t delta = 0;                                       ///< add
+  std::string value{};         ///< insert and replace
+  Revision expected = absent;  ///< replace, remove and require
+  Timing timing{};             ///< insert and replace; add: on creation only
+  std::int64_t delta = 0;      ///< add
   std::int64_t least = std::numeric_limits<std::int64_t>::min();  ///< add: refused below
   std::int64_t most = std::numeric_limits<std::int64_t>::max();   ///< add: refused above
 

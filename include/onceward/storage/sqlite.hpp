@@ -23,10 +23,10 @@ struct Options {
 };
 
 /// Opens or creates a database file in WAL mode: the embedded default. One connection writes, the commits of
-/// concurrent callers share one transaction; reads have a connection of their own and see every answered commit.
-/// Several processes may use one file.
-/// Errors: unavailable (cannot be opened, read-only, no such folder), corrupt (no database, damaged),
-/// invalid_argument (the file has a newer format or another shard count); the message names the file.
+/// concurrent callers share one transaction; reads have a connection of their own and see every answered
+/// commit. Several processes may use one file. Errors: unavailable (cannot be opened, read-only, no such
+/// folder), corrupt (no database, damaged), invalid_argument (the file has a newer format or another shard
+/// count); the message names the file.
 Result<std::unique_ptr<Storage>> open(const std::string& path, Options options = {});
 
 /// A Storage that writes inside the caller's own open transaction of `database`: what it commits is there

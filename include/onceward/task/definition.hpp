@@ -10,14 +10,15 @@
 
 namespace onceward {
 
-/// How events of one type count for a task. At most one of `add`, `distinct` and `streak` is set; all rules of a
-/// task are of the same kind. With none of them an event adds 1.
+/// How events of one type count for a task. At most one of `add`, `distinct` and `streak` is set; all rules
+/// of a task are of the same kind. With none of them an event adds 1.
 struct EventRule {
-  std::string event;           ///< the event type, such as "order.paid"
-  std::string when{};          ///< an expression over event.*; the event counts only where it is true
-  std::string add{};           ///< an expression: the integer to add, negative ones take away
-  std::string distinct{};      ///< an expression: progress is the number of different values
-  Period streak = Period::once;  ///< day, week or month: progress is the longest run of consecutive ones; once: off
+  std::string event;       ///< the event type, such as "order.paid"
+  std::string when{};      ///< an expression over event.*; the event counts only where it is true
+  std::string add{};       ///< an expression: the integer to add, negative ones take away
+  std::string distinct{};  ///< an expression: progress is the number of different values
+  Period streak =
+      Period::once;  ///< day, week or month: progress is the longest run of consecutive ones; once: off
   SourcePlace place{};
 
   friend bool operator==(const EventRule&, const EventRule&) = default;
@@ -76,19 +77,23 @@ namespace task_detail {
 struct CompiledCampaign;
 }
 
-/// A campaign checked and compiled against the steps of an application. Immutable, cheap to copy, for any thread.
+/// A campaign checked and compiled against the steps of an application. Immutable, cheap to copy, for any
+/// thread.
 class Campaign {
  public:
-  /// Reports every mistake at once in `diagnostics`; `file` is only named in them. `event_attributes`, where it is
-  /// not empty, is the whole set of attributes events carry: expressions that read another one are mistakes.
-  /// Errors: invalid_argument, its message holding the diagnostics.
+  /// Reports every mistake at once in `diagnostics`; `file` is only named in them. `event_attributes`, where
+  /// it is not empty, is the whole set of attributes events carry: expressions that read another one are
+  /// mistakes. Errors: invalid_argument, its message holding the diagnostics.
   static Result<Campaign> compile(const CampaignDefinition& definition, const StepRegistry& registry,
-                                  std::string_view file = {}, std::span<const std::string> event_attributes = {},
+                                  std::string_view file = {},
+                                  std::span<const std::string> event_attributes = {},
                                   std::vector<Diagnostic>* diagnostics = nullptr);
 
   [[nodiscard]] const CampaignDefinition& definition() const noexcept;
   /// For the library's own use.
-  [[nodiscard]] std::shared_ptr<const task_detail::CompiledCampaign> shared() const noexcept { return compiled_; }
+  [[nodiscard]] std::shared_ptr<const task_detail::CompiledCampaign> shared() const noexcept {
+    return compiled_;
+  }
 
  private:
   explicit Campaign(std::shared_ptr<const task_detail::CompiledCampaign> compiled) noexcept

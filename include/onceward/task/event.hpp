@@ -42,7 +42,8 @@ struct GrantKey {
 struct Contribution {
   std::string task;
   std::string cycle;
-  Value amount{};  ///< the integer added, or the distinct value, or the number of the streak's day, week or month
+  Value amount{};  ///< the integer added, or the distinct value, or the number of the streak's day, week or
+                   ///< month
 
   friend bool operator==(const Contribution&, const Contribution&) = default;
 };
@@ -53,7 +54,8 @@ struct GrantReceipt {
   std::string cycle;
   std::int64_t stage = 1;
   bool out_of_stock = false;  ///< reached without a reward: the quota's last unit was gone
-  /// Of the reward's run; meaningless where it is out of stock. It is a view: a later look may find it further on.
+  /// Of the reward's run; meaningless where it is out of stock. It is a view: a later look may find it
+  /// further on.
   RunState state = RunState::running;
 
   friend bool operator==(const GrantReceipt&, const GrantReceipt&) = default;

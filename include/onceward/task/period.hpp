@@ -22,7 +22,8 @@ enum class Period : std::uint8_t {
 /// A zone of the system's time zone database, read once, up to the year 2100. Immutable and cheap to copy.
 class Zone {
  public:
-  /// Errors: not_found (no such zone; the message says how names look), unavailable (no database on this system).
+  /// Errors: not_found (no such zone; the message says how names look), unavailable (no database on this
+  /// system).
   static Result<Zone> find(std::string_view name);
 
   /// The day of an instant, in days since 1970-01-01: a day begins at the first instant whose wall clock

@@ -23,16 +23,18 @@ struct InstanceView {
   std::int64_t reached = 0;  ///< stages reached, from the first
 };
 
-/// Takes events, moves the instances of the tasks they count for, and has the rewards of reached stages issued.
+/// Takes events, moves the instances of the tasks they count for, and has the rewards of reached stages
+/// issued.
 ///
-/// One event is one batch: its record (which dedupes it and holds its receipt), the instances it moved and the runs
-/// of the rewards it earned are there together or not at all. The rewards' steps are called afterwards, under their
-/// tokens; where the process dies before or in between, work() of any process issues them.
-/// A stage under a quota is reached first and takes its unit then, so that no unit is lost: the unit is named
-/// by its grant and taken at most once, and who finds the grant waiting, by the event again or by work(), finishes it.
+/// One event is one batch: its record (which dedupes it and holds its receipt), the instances it moved and
+/// the runs of the rewards it earned are there together or not at all. The rewards' steps are called
+/// afterwards, under their tokens; where the process dies before or in between, work() of any process issues
+/// them. A stage under a quota is reached first and takes its unit then, so that no unit is lost: the unit is
+/// named by its grant and taken at most once, and who finds the grant waiting, by the event again or by
+/// work(), finishes it.
 ///
-/// Safe from any thread. Events of one user are applied in the order one caller gives them; a caller that wants a
-/// user's events in order sends them through one thread. Storage, runner and catalog must outlive it.
+/// Safe from any thread. Events of one user are applied in the order one caller gives them; a caller that
+/// wants a user's events in order sends them through one thread. Storage, runner and catalog must outlive it.
 class TaskCenter {
  public:
   TaskCenter(Storage& storage, PlanCatalog& catalog, Runner& runner, TaskCenterOptions options = {});
@@ -45,14 +47,14 @@ class TaskCenter {
   /// Errors: conflict (a known version with another content; the message names it), those of the storage.
   Result<void> publish(const Campaign& campaign);
 
-  /// Applies one event. Errors: not_found (the merchant has no campaign), invalid_argument (a limit of Event, an
-  /// expression that cannot be computed on it: nothing was applied, mend the event or the task and send it again),
-  /// conflict (the id with another content), out_of_range (progress beyond 64 bits), those of the storage:
-  /// in_doubt means it may be applied, so send it again.
+  /// Applies one event. Errors: not_found (the merchant has no campaign), invalid_argument (a limit of Event,
+  /// an expression that cannot be computed on it: nothing was applied, mend the event or the task and send it
+  /// again), conflict (the id with another content), out_of_range (progress beyond 64 bits), those of the
+  /// storage: in_doubt means it may be applied, so send it again.
   Result<Receipt> report(const Event& event);
 
-  /// Applies many events of any users with shared round trips, in order for each user. One answer per event, at its
-  /// place; an event that is refused does not keep the others from being applied.
+  /// Applies many events of any users with shared round trips, in order for each user. One answer per event,
+  /// at its place; an event that is refused does not keep the others from being applied.
   std::vector<Result<Receipt>> report_many(std::span<const Event> events);
 
   /// The user's instance; empty where no event has counted yet.

@@ -25,8 +25,8 @@ class FaultyStorage final : public Storage {
   void fail_calls(Call call, Fault fault, ErrorCode code, std::size_t count = 1, std::size_t skip = 0);
   /// Forgets what fail_calls asked for.
   void heal();
-  /// Calls `hook` with "commit.before", "commit.after", "read.before", ... on the caller's thread: to kill the process
-  /// there, or to let a rival write in between.
+  /// Calls `hook` with "commit.before", "commit.after", "read.before", ... on the caller's thread: to kill
+  /// the process there, or to let a rival write in between.
   void on_call(std::function<void(std::string_view point)> hook);
   /// Calls of this kind so far, the failed ones included.
   [[nodiscard]] std::size_t calls(Call call) const;

@@ -89,9 +89,10 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
     }
   }
 
-  const bool writes = std::any_of(batch.operations.begin(), batch.operations.end(), [](const Operation& operation) {
-    return operation.kind != Operation::Kind::require && operation.kind != Operation::Kind::remove;
-  });
+  const bool writes =
+      std::any_of(batch.operations.begin(), batch.operations.end(), [](const Operation& operation) {
+        return operation.kind != Operation::Kind::require && operation.kind != Operation::Kind::remove;
+      });
   if (!writes && known == partitions_.end()) return answer;
   auto& partition = writes ? *partitions_.try_emplace(batch.partition).first : *known;
   std::vector<Keys::iterator> removed;
@@ -111,8 +112,8 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
       step.item->second.value = std::to_string(step.sum);
       step.item->second.revision = answer.revision;
     } else {
-      write(partition, step.item, operation, counts ? std::to_string(step.sum) : operation.value, answer.revision,
-            now);
+      write(partition, step.item, operation, counts ? std::to_string(step.sum) : operation.value,
+            answer.revision, now);
     }
   }
   for (const auto& item : removed) erase(partition, item);

@@ -33,7 +33,9 @@ class MemoryShard {
   using Keys = std::map<std::string, Entry, std::less<>>;
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>()(text); }
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>()(text);
+    }
   };
   using Partitions = std::unordered_map<std::string, Keys, Hash, std::equal_to<>>;
   /// Points into the nodes of the maps above, which stay where they are until the record is erased.
@@ -47,8 +49,8 @@ class MemoryShard {
   };
 
   static std::optional<Record> to_record(const Keys::value_type* item);
-  void write(Partitions::value_type& partition, Keys::iterator item, const Operation& operation, std::string value,
-             Revision revision, Timestamp now);
+  void write(Partitions::value_type& partition, Keys::iterator item, const Operation& operation,
+             std::string value, Revision revision, Timestamp now);
   void erase(Partitions::value_type& partition, Keys::iterator item);
   void forget_times(const std::string& partition, const Keys::value_type& item);
   void purge(Timestamp now);

@@ -55,7 +55,8 @@ class MemoryStorage final : public Storage {
   }
 
   Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
-    if (auto checked = check_due(shards, limit, shard_count()); !checked) return fail(std::move(checked).error());
+    if (auto checked = check_due(shards, limit, shard_count()); !checked)
+      return fail(std::move(checked).error());
     DuePage page{clock_.now(), {}, {}};
     const auto visit = [&](MemoryShard& shard) {
       const std::lock_guard lock(shard.mutex);

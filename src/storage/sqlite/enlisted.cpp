@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
-
 namespace onceward::sqlite {
 namespace {
 
@@ -32,20 +31,23 @@ class EnlistedStorage final : public Storage {
       return fail(ErrorCode::wrong_state,
                   "an enlisted storage writes in the caller's transaction and none is open; BEGIN one first");
     }
-    return attempt("writing in the caller's transaction", database_.getFilename(), [&]() -> Result<CommitAnswer> {
-      const auto high = writer_.stored_high();
-      CommitAnswer answer{clock_.now(), {}};
-      answer.batches.resize(batches.size());
-      writer_.start(answer.now, high);
-      for (std::size_t i = 0; i < batches.size(); ++i) {
-        // With savepoints a refused batch leaves the rest of the caller's transaction as it was.
-        if (!writer_.apply(batches[i], TableWriter::Undo::savepoint, answer.batches[i])) {
-          return fail(ErrorCode::corrupt, "a refused batch could not be taken back; roll the transaction back");
-        }
-      }
-      writer_.store_high();
-      return answer;
-    });
+    return attempt("writing in the caller's transaction", database_.getFilename(),
+                   [&]() -> Result<CommitAnswer> {
+                     const auto high = writer_.stored_high();
+                     CommitAnswer answer{clock_.now(), {}};
+                     answer.batches.resize(batches.size());
+                     writer_.start(answer.now, high);
+                     for (std::size_t i = 0; i < batches.size(); ++i) {
+                       // With savepoints a refused batch leaves the rest of the caller's transaction as it
+                       // was.
+                       if (!writer_.apply(batches[i], TableWriter::Undo::savepoint, answer.batches[i])) {
+                         return fail(ErrorCode::corrupt,
+                                     "a refused batch could not be taken back; roll the transaction back");
+                       }
+                     }
+                     writer_.store_high();
+                     return answer;
+                   });
   }
 
   Result<ReadAnswer> read(std::span<const RecordRef> records) override {
@@ -95,7 +97,8 @@ Result<std::unique_ptr<Storage>> enlist(SQLite::Database& database, Options opti
   return attempt("enlisting", database.getFilename(), [&]() -> Result<std::unique_ptr<Storage>> {
     database.exec("SAVEPOINT onceward_enlist");
     auto schema = detail::ensure_schema(database, options);
-    database.exec(schema ? "RELEASE onceward_enlist" : "ROLLBACK TO onceward_enlist; RELEASE onceward_enlist");
+    database.exec(schema ? "RELEASE onceward_enlist"
+                         : "ROLLBACK TO onceward_enlist; RELEASE onceward_enlist");
     if (!schema) return fail(std::move(schema).error());
     return std::unique_ptr<Storage>(std::make_unique<EnlistedStorage>(database, options, *schema));
   });

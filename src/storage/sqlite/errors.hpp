@@ -8,7 +8,8 @@
 namespace onceward::sqlite::detail {
 
 /// What SQLite's error means for the caller; `doing` and `file` say where.
-[[nodiscard]] Error to_error(const SQLite::Exception& exception, std::string_view doing, std::string_view file);
+[[nodiscard]] Error to_error(const SQLite::Exception& exception, std::string_view doing,
+                             std::string_view file);
 
 /// Runs `work` and turns what SQLiteCpp throws into an Error.
 template <class Work>

@@ -6,9 +6,10 @@
 namespace onceward::sqlite::detail {
 namespace {
 
-// A partition's records lie together (the primary key is the table's order), so that the handful of records one
-// event touches share a page or two; the indices hold only records that have a due time or an expiry.
-// `onceward_clock.high` makes revisions grow even where a record was removed and the machine's clock stepped back.
+// A partition's records lie together (the primary key is the table's order), so that the handful of records
+// one event touches share a page or two; the indices hold only records that have a due time or an expiry.
+// `onceward_clock.high` makes revisions grow even where a record was removed and the machine's clock stepped
+// back.
 constexpr const char* creation = R"sql(
 CREATE TABLE onceward_meta(name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE onceward_clock(id INTEGER PRIMARY KEY CHECK (id = 0), high INTEGER NOT NULL);
@@ -47,8 +48,8 @@ Result<Schema> ensure_schema(SQLite::Database& database, const Options& options)
   if (!database.tableExists("onceward_meta")) {
     schema.shards = options.shards.value_or(limits::default_shards);
     database.exec(creation);
-    database.exec(fmt::format("INSERT INTO onceward_meta(name, value) VALUES ('format', {}), ('shards', {})", format,
-                              schema.shards));
+    database.exec(fmt::format("INSERT INTO onceward_meta(name, value) VALUES ('format', {}), ('shards', {})",
+                              format, schema.shards));
     return schema;
   }
   const auto found = meta(database, "format");
@@ -58,15 +59,18 @@ Result<Schema> ensure_schema(SQLite::Database& database, const Options& options)
                 fmt::format("SQLite file \"{}\": onceward_meta does not say its format and shards", file));
   }
   if (*found > format) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("SQLite file \"{}\" has format {}, this library knows up to {}; use a newer library", file,
-                            *found, format));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("SQLite file \"{}\" has format {}, this library knows up to {}; use a newer library",
+                    file, *found, format));
   }
   schema.shards = static_cast<Shard>(*shards);
   if (options.shards && *options.shards != schema.shards) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("SQLite file \"{}\" was created with {} shards, {} were asked for; the count never changes",
-                            file, schema.shards, *options.shards));
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format(
+            "SQLite file \"{}\" was created with {} shards, {} were asked for; the count never changes", file,
+            schema.shards, *options.shards));
   }
   schema.high = database.execAndGet("SELECT high FROM onceward_clock WHERE id = 0").getInt64();
   return schema;

@@ -14,8 +14,8 @@ struct Schema {
   Revision high = absent;  ///< no record has, or ever had, a larger revision
 };
 
-/// Reads the schema, creating it where the database has none. Nothing is written before every check has passed.
-/// The caller holds a write transaction. Throws SQLite::Exception.
+/// Reads the schema, creating it where the database has none. Nothing is written before every check has
+/// passed. The caller holds a write transaction. Throws SQLite::Exception.
 Result<Schema> ensure_schema(SQLite::Database& database, const Options& options);
 
 }  // namespace onceward::sqlite::detail

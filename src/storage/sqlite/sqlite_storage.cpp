@@ -38,7 +38,9 @@ int milliseconds(Duration duration) noexcept {
 /// Takes the lock of the file's transaction at once, so that it never has to be upgraded.
 class WriteTransaction {
  public:
-  explicit WriteTransaction(SQLite::Database& database) : database_(database) { database_.exec("BEGIN IMMEDIATE"); }
+  explicit WriteTransaction(SQLite::Database& database) : database_(database) {
+    database_.exec("BEGIN IMMEDIATE");
+  }
   ~WriteTransaction() {
     if (!ended_) database_.tryExec("ROLLBACK");
   }
@@ -106,7 +108,8 @@ class SqliteStorage final : public Storage {
   Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
     if (auto checked = check_due(shards, limit, shards_); !checked) return fail(std::move(checked).error());
     DuePage page;
-    return with_reader("reading due records", page, [&](TableReader& reader) { reader.due(shards, limit, page); });
+    return with_reader("reading due records", page,
+                       [&](TableReader& reader) { reader.due(shards, limit, page); });
   }
 
   [[nodiscard]] Shard shard_count() const noexcept override { return shards_; }
@@ -214,7 +217,8 @@ Result<void> check_path(const std::string& path) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) return {};
-  if (std::filesystem::is_directory(status)) return refuse(ErrorCode::invalid_argument, "it is a folder; name a file");
+  if (std::filesystem::is_directory(status))
+    return refuse(ErrorCode::invalid_argument, "it is a folder; name a file");
   using Perms = std::filesystem::perms;
   // Root may write a file that is marked read-only; the mark is a wish all the same.
   constexpr auto writable = Perms::owner_write | Perms::group_write | Perms::others_write;
@@ -234,8 +238,10 @@ Result<detail::Schema> prepare(SQLite::Database& database, const Options& option
       if (!schema) return schema;
     }
   }
-  if (database.execAndGet("PRAGMA journal_mode").getString() != "wal") database.exec("PRAGMA journal_mode = WAL");
-  database.exec(options.synchronous == Synchronous::full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+  if (database.execAndGet("PRAGMA journal_mode").getString() != "wal")
+    database.exec("PRAGMA journal_mode = WAL");
+  database.exec(options.synchronous == Synchronous::full ? "PRAGMA synchronous = FULL"
+                                                         : "PRAGMA synchronous = NORMAL");
   database.exec(fmt::format("PRAGMA cache_size = -{}", options.cache_kib));
   database.exec(fmt::format("PRAGMA wal_autocheckpoint = {}", checkpoint_pages));
   WriteTransaction transaction(database);
@@ -250,10 +256,12 @@ Result<std::unique_ptr<Storage>> open(const std::string& path, Options options) 
   if (auto checked = check_path(path); !checked) return fail(std::move(checked).error());
   return attempt("opening", path, [&]() -> Result<std::unique_ptr<Storage>> {
     auto database = std::make_unique<SQLite::Database>(
-        path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX, milliseconds(options.busy_timeout));
+        path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX,
+        milliseconds(options.busy_timeout));
     auto schema = prepare(*database, options);
     if (!schema) return fail(std::move(schema).error());
-    return std::unique_ptr<Storage>(std::make_unique<SqliteStorage>(path, options, std::move(database), *schema));
+    return std::unique_ptr<Storage>(
+        std::make_unique<SqliteStorage>(path, options, std::move(database), *schema));
   });
 }
 

@@ -158,7 +158,8 @@ TableWriter::TableWriter(SQLite::Database& database, Shard shards)
       overwrite_(database,
                  "UPDATE onceward_record SET value = ?, revision = ?, due = ?, expires = ? "
                  "WHERE partition = ? AND key = ?"),
-      recount_(database, "UPDATE onceward_record SET value = ?, revision = ? WHERE partition = ? AND key = ?"),
+      recount_(database,
+               "UPDATE onceward_record SET value = ?, revision = ? WHERE partition = ? AND key = ?"),
       replace_(database,
                "UPDATE onceward_record SET value = ?, revision = ?, due = ?, expires = ? WHERE partition = ? "
                "AND key = ? AND revision = ? AND (expires IS NULL OR expires > ?)"),
@@ -167,9 +168,10 @@ TableWriter::TableWriter(SQLite::Database& database, Shard shards)
               "AND (expires IS NULL OR expires > ?)"),
       clock_(database, "SELECT high FROM onceward_clock WHERE id = 0"),
       set_clock_(database, "UPDATE onceward_clock SET high = ? WHERE id = 0"),
-      purge_(database,
-             "DELETE FROM onceward_record WHERE (partition, key) IN (SELECT partition, key FROM onceward_record "
-             "WHERE expires <= ? LIMIT ?)"),
+      purge_(
+          database,
+          "DELETE FROM onceward_record WHERE (partition, key) IN (SELECT partition, key FROM onceward_record "
+          "WHERE expires <= ? LIMIT ?)"),
       savepoint_(database, "SAVEPOINT onceward_batch"),
       rollback_(database, "ROLLBACK TO onceward_batch"),
       release_(database, "RELEASE onceward_batch") {}
@@ -251,8 +253,8 @@ bool TableWriter::insert(const Batch& batch, const Operation& operation, const s
   return wrote_ = true;
 }
 
-bool TableWriter::change(SQLite::Statement& statement, int first, const Batch& batch, const Operation& operation,
-                         BatchAnswer& answer) {
+bool TableWriter::change(SQLite::Statement& statement, int first, const Batch& batch,
+                         const Operation& operation, BatchAnswer& answer) {
   statement.bindNoCopy(first, batch.partition);
   statement.bindNoCopy(first + 1, operation.key);
   statement.bind(first + 2, operation.expected);

@@ -5,7 +5,8 @@
 
 namespace onceward::sqlite::detail {
 
-/// The reading half of the tables, on one connection. One thread at a time. Everything throws SQLite::Exception.
+/// The reading half of the tables, on one connection. One thread at a time. Everything throws
+/// SQLite::Exception.
 class TableReader {
  public:
   TableReader(SQLite::Database& database, Shard shards);
@@ -51,8 +52,8 @@ class TableWriter {
   [[nodiscard]] bool run(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool insert(const Batch& batch, const Operation& operation, const std::string& content,
                             BatchAnswer& answer);
-  [[nodiscard]] bool change(SQLite::Statement& statement, int first, const Batch& batch, const Operation& operation,
-                            BatchAnswer& answer);
+  [[nodiscard]] bool change(SQLite::Statement& statement, int first, const Batch& batch,
+                            const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool require(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool add(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   void bind_content(SQLite::Statement& statement, int first, const std::string& value, const Timing& timing);

@@ -30,8 +30,10 @@ void check(const Value& test) {
   onceward::Result<Value> got = Value();
   if (*test.find("kind")->string() == "template") {
     auto parsed = Template::parse(text);
-    auto rendered = parsed ? parsed->render(context) : onceward::Result<std::string>(onceward::fail(parsed.error()));
-    got = rendered ? onceward::Result<Value>(Value(*rendered)) : onceward::Result<Value>(onceward::fail(rendered.error()));
+    auto rendered =
+        parsed ? parsed->render(context) : onceward::Result<std::string>(onceward::fail(parsed.error()));
+    got = rendered ? onceward::Result<Value>(Value(*rendered))
+                   : onceward::Result<Value>(onceward::fail(rendered.error()));
   } else {
     auto parsed = Expression::parse(text);
     got = parsed ? parsed->evaluate(context) : onceward::Result<Value>(onceward::fail(parsed.error()));

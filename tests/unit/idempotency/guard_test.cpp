@@ -24,18 +24,26 @@ struct Bench {
   FaultyStorage storage{*memory};
   Policy policy{.operation = "points.grant", .lease = 30s, .retention = 1h, .record_limit = 200ms};
 
-  Guard claim(std::string_view key, std::string_view print = {}) { return Guard::claim(storage, key, policy, print).value(); }
-  Record stored(std::string_view key) { return read_one(*memory, guard_partition("points.grant", key), key).value().value(); }
+  Guard claim(std::string_view key, std::string_view print = {}) {
+    return Guard::claim(storage, key, policy, print).value();
+  }
+  Record stored(std::string_view key) {
+    return read_one(*memory, guard_partition("points.grant", key), key).value().value();
+  }
   void remove(std::string_view key) {
     const auto record = stored(key);
-    REQUIRE(commit_one(*memory, {guard_partition("points.grant", key), {Operation::remove(std::string(key), record.revision)}})->applied());
+    REQUIRE(commit_one(*memory, {guard_partition("points.grant", key),
+                                 {Operation::remove(std::string(key), record.revision)}})
+                ->applied());
   }
 };
 
 }  // namespace
 
-TEST_CASE("the first call acquires, a completed one replays its result in one round trip [guard-1] [guard-2] [guard-5]") {
-  for (const Value& result : {Value(0), Value(false), Value(""), Value(Map()), Value(), Value(List{1, "x"})}) {
+TEST_CASE(
+    "the first call acquires, a completed one replays its result in one round trip [guard-1] [guard-2] [guard-5]") {
+  for (const Value& result :
+       {Value(0), Value(false), Value(""), Value(Map()), Value(), Value(List{1, "x"})}) {
     Bench bench;
     auto first = bench.claim("k");
     REQUIRE(first.acquired());
@@ -181,7 +189,8 @@ TEST_CASE("a stop request ends a wait") {
   auto owner = bench.claim("k");
   std::stop_source stop;
   std::atomic<Verdict> verdict = Verdict::executed;
-  std::jthread waiting([&] { verdict = Guard::claim(bench.storage, "k", bench.policy, {}, stop.get_token())->verdict(); });
+  std::jthread waiting(
+      [&] { verdict = Guard::claim(bench.storage, "k", bench.policy, {}, stop.get_token())->verdict(); });
   stop.request_stop();
   waiting.join();
   CHECK(verdict.load() == Verdict::in_progress);
@@ -302,7 +311,8 @@ TEST_CASE("an empty or overlong key is refused before the storage is touched [gu
 
 TEST_CASE("while the storage is down a claim fails closed, or runs unguarded where asked [guard-50]") {
   Bench bench;
-  bench.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::unavailable, 2);
+  bench.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::unavailable,
+                           2);
   CHECK(Guard::claim(bench.storage, "k", bench.policy).error().code == ErrorCode::unavailable);
   bench.policy.on_storage_down = OnStorageDown::fail_open;
   auto open = bench.claim("k");
@@ -314,10 +324,12 @@ TEST_CASE("while the storage is down a claim fails closed, or runs unguarded whe
 TEST_CASE("a completion outlives a short outage, and after a long one the claim still stands [guard-51]") {
   Bench bench;
   auto guard = bench.claim("k");
-  bench.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::unavailable, 2);
+  bench.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::unavailable,
+                           2);
   CHECK(guard.complete(Value(1)).recorded);
   auto other = bench.claim("long");
-  bench.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::unavailable, 1'000'000);
+  bench.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::unavailable,
+                           1'000'000);
   const auto completion = other.complete(Value(1));
   CHECK(completion.verdict == Verdict::executed);
   CHECK_FALSE(completion.recorded);
@@ -329,7 +341,9 @@ TEST_CASE("stored bytes that cannot be read are never run again [guard-53]") {
   Bench bench;
   bench.claim("k").complete(Value(1));
   const auto record = bench.stored("k");
-  REQUIRE(commit_one(*bench.memory, {guard_partition("points.grant", "k"), {Operation::replace("k", record.revision, "{\"v\":9}")}})->applied());
+  REQUIRE(commit_one(*bench.memory, {guard_partition("points.grant", "k"),
+                                     {Operation::replace("k", record.revision, "{\"v\":9}")}})
+              ->applied());
   auto guard = bench.claim("k");
   CHECK(guard.verdict() == Verdict::result_unavailable);
   CHECK(guard.error()->code == ErrorCode::corrupt);
@@ -395,14 +409,16 @@ TEST_CASE("a moved guard completes once, and the one moved from is inert [guard-
   CHECK(bench.claim("k").result() == Value("right"));
 }
 
-TEST_CASE("a guard that goes out of scope gives its key back, and survives a storage that is gone [guard-60]") {
+TEST_CASE(
+    "a guard that goes out of scope gives its key back, and survives a storage that is gone [guard-60]") {
   Bench bench;
   { auto guard = bench.claim("k"); }
   CHECK(bench.claim("k").attempt() == 2);
   bench.clock.advance(31s);
   {
     auto guard = bench.claim("other");
-    bench.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::unavailable);
+    bench.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before,
+                             ErrorCode::unavailable);
   }
   CHECK(bench.claim("other").verdict() == Verdict::in_progress);
 }

@@ -33,8 +33,8 @@ constexpr GrantRequest request{"gifts-uk", 42, "spend", 100};
 TEST_CASE("a wrapped handler runs once and its aggregate comes back equal [guard-1] [guard-2]") {
   const auto storage = open_memory().value();
   int runs = 0;
-  auto grant = idempotent<GrantRequest>(*storage, "grant:#{merchant}:#{user}:#{task}", {.operation = "points.grant"},
-                                        [&](const GrantRequest& r) {
+  auto grant = idempotent<GrantRequest>(*storage, "grant:#{merchant}:#{user}:#{task}",
+                                        {.operation = "points.grant"}, [&](const GrantRequest& r) {
                                           ++runs;
                                           return GrantReceipt{"g-1", r.points + 5, "n", {1, 2}};
                                         });
@@ -115,7 +115,9 @@ TEST_CASE("a throwing handler gives the key back and its exception arrives [guar
 TEST_CASE("duplicates answer by result, code or exception, as the policy says") {
   const auto storage = open_memory().value();
   const auto handler = [](const GrantRequest&) { return 7; };
-  const auto with = [&](OnDuplicate on) { return idempotent<GrantRequest>(*storage, "k", {.on_duplicate = on}, handler); };
+  const auto with = [&](OnDuplicate on) {
+    return idempotent<GrantRequest>(*storage, "k", {.on_duplicate = on}, handler);
+  };
   CHECK(with(OnDuplicate::replay)(request).verdict() == Verdict::executed);
   CHECK(with(OnDuplicate::replay)(request).value() == 7);
   const auto coded = with(OnDuplicate::code)(request);
@@ -127,7 +129,8 @@ TEST_CASE("duplicates answer by result, code or exception, as the policy says") 
 
 TEST_CASE("another payload under the same key is refused [guard-40]") {
   const auto storage = open_memory().value();
-  auto call = idempotent<GrantRequest>(*storage, "k:#{user}", {}, [](const GrantRequest& r) { return r.points; });
+  auto call =
+      idempotent<GrantRequest>(*storage, "k:#{user}", {}, [](const GrantRequest& r) { return r.points; });
   CHECK(call(request).value() == 100);
   GrantRequest other = request;
   other.points = 200;
@@ -137,7 +140,9 @@ TEST_CASE("another payload under the same key is refused [guard-40]") {
 }
 
 TEST_CASE("the fingerprint is that of the content, not of its order [guard-43]") {
-  const auto print = [](std::string_view json) { return guard_detail::fingerprint_of(Value::from_json(json).value()); };
+  const auto print = [](std::string_view json) {
+    return guard_detail::fingerprint_of(Value::from_json(json).value());
+  };
   CHECK(print(R"({"a":1,"b":[1,2]})") == print(R"({ "b":[1,2], "a":1 })"));
   CHECK(print(R"({"a":1,"b":[1,2]})") != print(R"({"a":1,"b":[2,1]})"));
   CHECK(print(R"({"a":1})") != print(R"({"a":1.0})"));
@@ -167,9 +172,11 @@ TEST_CASE("a key that cannot be made is an error before the storage is touched [
 
 TEST_CASE("a stored result of another shape is not run again [guard-53]") {
   const auto storage = open_memory().value();
-  auto before = idempotent<GrantRequest>(*storage, "k", {}, [](const GrantRequest&) { return std::string("text"); });
+  auto before =
+      idempotent<GrantRequest>(*storage, "k", {}, [](const GrantRequest&) { return std::string("text"); });
   CHECK(before(request).verdict() == Verdict::executed);
-  auto after = idempotent<GrantRequest>(*storage, "k", {}, [](const GrantRequest&) { return GrantReceipt{}; });
+  auto after =
+      idempotent<GrantRequest>(*storage, "k", {}, [](const GrantRequest&) { return GrantReceipt{}; });
   CHECK(after(request).verdict() == Verdict::result_unavailable);
 }
 

@@ -19,7 +19,8 @@ KeyRecord record(KeyRecord::State state, int attempt = 1) {
 }  // namespace
 
 TEST_CASE("another payload is told apart before anything else [guard-40]") {
-  for (const auto state : {KeyRecord::State::claimed, KeyRecord::State::done, KeyRecord::State::failed, KeyRecord::State::released}) {
+  for (const auto state : {KeyRecord::State::claimed, KeyRecord::State::done, KeyRecord::State::failed,
+                           KeyRecord::State::released}) {
     for (const Duration left : {Duration(1s), Duration(0), Duration(-1s)}) {
       for (const auto* owner : {"owner-a", "owner-b"}) {
         const auto decision = decide(record(state), left, {}, owner, "other print");
@@ -34,7 +35,8 @@ TEST_CASE("an ended key is replayed whoever asks and however late") {
   for (const auto state : {KeyRecord::State::done, KeyRecord::State::failed}) {
     for (const Duration left : {Duration(1s), Duration(-1s)}) {
       for (const auto stale : {OnStale::takeover, OnStale::in_doubt}) {
-        const auto decision = decide(record(state), left, {.on_busy = OnBusy::wait, .on_stale = stale}, "owner-a", "print");
+        const auto decision =
+            decide(record(state), left, {.on_busy = OnBusy::wait, .on_stale = stale}, "owner-a", "print");
         CHECK(decision.kind == Kind::answer);
         CHECK(decision.verdict == Verdict::replayed);
       }
@@ -43,7 +45,8 @@ TEST_CASE("an ended key is replayed whoever asks and however late") {
 }
 
 TEST_CASE("a released key is taken until the attempts are used up") {
-  CHECK(decide(record(KeyRecord::State::released, 2), -1s, {.attempts_max = 3}, "b", "print").kind == Kind::take);
+  CHECK(decide(record(KeyRecord::State::released, 2), -1s, {.attempts_max = 3}, "b", "print").kind ==
+        Kind::take);
   const auto used_up = decide(record(KeyRecord::State::released, 3), -1s, {.attempts_max = 3}, "b", "print");
   CHECK(used_up.kind == Kind::answer);
   CHECK(used_up.verdict == Verdict::attempts_exhausted);
@@ -72,7 +75,8 @@ TEST_CASE("a stale claim is taken over or left in doubt, as the policy says [gua
 }
 
 TEST_CASE("a key's record reads back as it was written, and damage is noticed") {
-  for (const auto state : {KeyRecord::State::claimed, KeyRecord::State::done, KeyRecord::State::failed, KeyRecord::State::released}) {
+  for (const auto state : {KeyRecord::State::claimed, KeyRecord::State::done, KeyRecord::State::failed,
+                           KeyRecord::State::released}) {
     const auto written = encode(record(state));
     const auto read = guard_detail::decode_key_record({"k", written});
     REQUIRE(read.has_value());

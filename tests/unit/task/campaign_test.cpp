@@ -1,0 +1,118 @@
+#include "support.hpp"
+
+#include "support/catch.hpp"
+
+using namespace task_test;
+
+namespace {
+
+std::vector<Diagnostic> mistakes_of(std::string_view text) {
+  std::vector<Diagnostic> found;
+  CHECK_FALSE(parse_campaign_xml(text, "c.xml", &found).has_value());
+  return found;
+}
+
+bool has(const std::vector<Diagnostic>& found, std::string_view code, int line, int column) {
+  return std::any_of(found.begin(), found.end(), [&](const Diagnostic& d) {
+    return d.code == code && d.line == line && d.column == column;
+  });
+}
+
+}  // namespace
+
+TEST_CASE("every mistake of a campaign's text is reported, each with its place [pipeline-61]") {
+  const auto found = mistakes_of(
+      "<campaign merchant='m' zone='UTC'>\n"
+      "  <task id='a' perod='day' period='year'>\n"
+      "    <on evnt='paid'/>\n"
+      "    <stage target='many' pipeline='p'><arg nam='x' value='1'/></stage>\n"
+      "    <quota limit='1' per='hour'/>\n"
+      "    <quota limit='2'/>\n"
+      "    <reward/>\n"
+      "  </task>\n"
+      "  <task id='b' starts='yesterday' on-refund='clawback'/>\n"
+      "  <pipeline id='p'><step id='s'/><input><param name='n' type='number'/></input></pipeline>\n"
+      "</campaign>");
+  CHECK(has(found, "unknown-attribute", 1, 24));
+  CHECK(has(found, "unknown-attribute", 2, 16));
+  CHECK(has(found, "bad-value", 2, 28));
+  CHECK(has(found, "unknown-attribute", 3, 9));
+  CHECK(has(found, "missing-attribute", 3, 5));
+  CHECK(has(found, "bad-value", 4, 12));
+  CHECK(has(found, "unknown-attribute", 4, 44));
+  CHECK(has(found, "bad-value", 5, 22));
+  CHECK(has(found, "duplicate-element", 6, 5));
+  CHECK(has(found, "unknown-element", 7, 5));
+  CHECK(has(found, "bad-value", 9, 16));
+  CHECK(has(found, "bad-value", 9, 35));
+  CHECK(has(found, "missing-attribute", 10, 20));
+  CHECK(has(found, "bad-value", 10, 57));
+  CHECK(std::any_of(found.begin(), found.end(),
+                    [](const Diagnostic& d) { return d.hint == "did you mean period?"; }));
+}
+
+TEST_CASE("hostile XML is refused at once [pipeline-62]") {
+  CHECK(mistakes_of("<!DOCTYPE x [<!ENTITY a 'b'>]><campaign merchant='m'/>").at(0).code == "declaration");
+  CHECK(mistakes_of("<campaign merchant='m'>\n<!ENTITY a 'b'></campaign>").at(0).line == 2);
+  std::string deep;
+  for (int i = 0; i < 1000; ++i) deep += "<a>";
+  CHECK(mistakes_of(deep).at(0).code == "too-deep");
+  CHECK(mistakes_of(std::string(10'000'000, ' ')).at(0).code == "too-large");
+  for (const auto* text : {"", "<", "<campaign", "<campaign merchant='m'", "<campaign>", "<campaign></task>",
+                           "plain", "<campaign merchant='m'><!-- never closed", "<task/>", "\xff\xfe<"}) {
+    INFO(text);
+    CHECK_FALSE(mistakes_of(text).empty());
+  }
+}
+
+TEST_CASE("every mistake of a campaign's meaning is reported, with its place") {
+  Shop shop;
+  const auto definition =
+      parse_campaign_xml(
+          "<campaign merchant='M!' timezone='UTC'>\n"
+          "<task id='a'><on event='paid' add='event.n' distinct='event.n'/>\n"
+          "<stage target='5' pipeline='none'/>\n"
+          "<stage target='5' pipeline='p'><arg name='points' value=\"'ten'\"/></stage></task>\n"
+          "<task id='a'><on event='paid' when='event.n &gt;'/>\n"
+          "<stage target='1' pipeline='p'><arg name='nope' value='1'/></stage></task>\n"
+          "<task id='c' starts='2024-01-02T00:00:00Z' ends='2024-01-01T00:00:00Z'>\n"
+          "<on event='paid' when='user.vip'/><on event='x' streak='day'/></task>\n"
+          "<task id='d'><on event='paid' add='event.pense'/>\n"
+          "<stage target='1' pipeline='p'><arg name='points' value='1'/></stage></task>\n"
+          "<pipeline id='p'><input><param name='user'/><param name='points' type='int'/></input>\n"
+          "<step id='s' use='grant-point@1'><arg name='user' value='usr'/></step></pipeline>\n"
+          "</campaign>",
+          "c.xml")
+          .value();
+  std::vector<Diagnostic> found;
+  const std::vector<std::string> attributes{"n", "pence"};
+  const auto compiled = Campaign::compile(definition, shop.registry, "c.xml", attributes, &found);
+  REQUIRE_FALSE(compiled.has_value());
+  CHECK(compiled.error().code == ErrorCode::invalid_argument);
+  CHECK(compiled.error().message.find("c.xml:9:14: unknown-attribute") != std::string::npos);
+  const auto count = [&](std::string_view code) {
+    return std::count_if(found.begin(), found.end(), [&](const Diagnostic& d) { return d.code == code; });
+  };
+  CHECK(count("bad-id") == 1);
+  CHECK(count("duplicate-task") == 1);
+  CHECK(count("mixed-measure") == 2);
+  CHECK(count("unknown-pipeline") == 1);
+  CHECK(count("bad-target") == 1);
+  CHECK(count("bad-expression") == 1);
+  CHECK(count("bad-window") == 1);
+  CHECK(count("unknown-name") == 2);
+  CHECK(count("bad-stages") == 1);
+  CHECK(count("unknown-attribute") == 1);
+  CHECK(has(found, "unknown-step", 12, 1));
+}
+
+TEST_CASE("a run key names one grant and no other") {
+  for (const GrantKey& grant :
+       {GrantKey{"m", "u", "t", "-", 1, 1}, GrantKey{"m", "a/b/c", "t", "M:2024-01", 12, 3},
+        GrantKey{"m", "/", "t", "-", 1, 1}, GrantKey{"m", "u/t", "t", "-", 1, 1}}) {
+    CHECK(parse_run_key(to_run_key(grant)) == grant);
+  }
+  for (const auto* text : {"", "m", "m/u/t/c/1", "m/u/t/c/x/1", "m/u/t/c/0/1", "m/u/t/c/1/-1", "u/t/c/1/1"}) {
+    CHECK_FALSE(parse_run_key(text).has_value());
+  }
+}
