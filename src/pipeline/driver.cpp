@@ -84,6 +84,8 @@ void Driver::call(std::span<Call> calls, const std::stop_token& stop) {
       entry->step->run_many(contexts, outcomes);
     } catch (const std::exception& exception) {
       std::fill(outcomes.begin(), outcomes.end(), Unknown{exception.what()});
+    } catch (...) {
+      std::fill(outcomes.begin(), outcomes.end(), Unknown{"an exception that is no std::exception"});
     }
     for (std::size_t i = 0; i < same; ++i) {
       auto& held = *calls[i].held;
@@ -93,7 +95,19 @@ void Driver::call(std::span<Call> calls, const std::stop_token& stop) {
   }
 }
 
-void Driver::lose(Held& held, const std::optional<Record>& found) {
+Operation Driver::fitting_write_of(Held& held) const {
+  auto write = write_of(held);
+  if (write.value.size() <= limits::value_bytes) return write;
+  held.next = drop_result(held.run, held.plan.compiled());
+  return write_of(held);
+}
+
+void Driver::settle(Held& held, const std::optional<Record>& found) {
+  if (found && found->value == encode(held.run)) {
+    held.revision = found->revision;
+    held.due = found->due;
+    return;
+  }
   if (!found) {
     held.run.reason = "its record is gone";
     held.lost = view_of(held.run, held.partition, held.key, std::nullopt);
@@ -111,16 +125,13 @@ Result<void> Driver::record(std::span<Held*> runs) {
   for (;;) {
     std::vector<Batch> batches;
     batches.reserve(left.size());
-    for (auto* held : left) {
-      held->run.owner = owner_;
-      batches.push_back({held->partition, {write_of(*held)}});
-    }
+    for (auto* held : left) batches.push_back({held->partition, {fitting_write_of(*held)}});
     auto committed = storage_.commit(batches);
     if (committed) {
       for (std::size_t i = 0; i < left.size(); ++i) {
         auto& answer = committed->batches[i];
         if (!answer.applied()) {
-          lose(*left[i], answer.found);
+          settle(*left[i], answer.found);
           continue;
         }
         left[i]->revision = answer.revision;
@@ -155,11 +166,8 @@ Result<void> Driver::read_back(std::span<Held*> runs, std::vector<Held*>& again)
     const auto& record = stored->records[i];
     if (record && record->revision == held.revision) {
       again.push_back(&held);
-    } else if (record && record->value == encode(held.run)) {
-      held.revision = record->revision;
-      held.due = record->due;
     } else {
-      lose(held, record);
+      settle(held, record);
     }
   }
   return {};

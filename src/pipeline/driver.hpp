@@ -39,7 +39,8 @@ class Driver {
   /// What writes a run as it stands.
   [[nodiscard]] Operation write_of(const Held& held) const;
   [[nodiscard]] Timing timing_of(const Move& move) const;
-  [[nodiscard]] const std::string& owner() const noexcept { return owner_; }
+  /// Names one holding of one run: two threads of one process that take the same run are told apart.
+  [[nodiscard]] std::string new_owner() { return owner_ + "." + std::to_string(++owners_); }
   /// Commits, repeating where repeating is harmless, and settles an answer that was lost by reading back.
   Result<void> record(std::span<Held*> runs);
 
@@ -54,12 +55,15 @@ class Driver {
   std::vector<Call> calls_of(std::span<Held*> runs);
   void call(std::span<Call> calls, const std::stop_token& stop);
   Result<void> read_back(std::span<Held*> runs, std::vector<Held*>& again);
-  void lose(Held& held, const std::optional<Record>& found);
+  Operation fitting_write_of(Held& held) const;
+  /// Adopts the record where it is this holding's own write whose answer was lost; else the run is another's.
+  void settle(Held& held, const std::optional<Record>& found);
   double chance();
 
   Storage& storage_;
   const RunnerOptions& options_;
   std::string owner_;
+  std::atomic<std::uint64_t> owners_{0};
 };
 
 }  // namespace onceward::pipeline_detail

@@ -76,6 +76,10 @@ class Compiler {
         report(definition.place, "bad-input", fmt::format("\"{}\" is no name for an input", input.name),
                "use letters, digits and '_'; \"steps\" is taken");
       }
+      if (input.kind == Value::Kind::null) {
+        report(definition.place, "bad-input", fmt::format("the input \"{}\" could only be null", input.name),
+               "give it a kind");
+      }
       if (find_input(input.name) != &input) {
         report(definition.place, "duplicate-input",
                fmt::format("the input \"{}\" is there twice", input.name));

@@ -1,20 +1,20 @@
 #include "pipeline/run_state.hpp"
 
+#include "pipeline/storable.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 
 namespace onceward::pipeline_detail {
 namespace {
 
 constexpr std::size_t most_reason_bytes = 1024;
 
-std::string bounded(std::string reason) {
-  if (reason.size() > most_reason_bytes) reason.resize(most_reason_bytes);
-  return reason;
-}
+std::string bounded(std::string reason) { return readable(std::move(reason), most_reason_bytes); }
 
 /// What expressions of the step in progress may read: the inputs, and the results of finished steps.
 Value names_of(const Run& run) {
@@ -45,6 +45,15 @@ Move advance(Run& run, const CompiledPlan& plan) {
   return {Move::Kind::ended};
 }
 
+/// The step in progress took effect, but its result cannot be stored: it is done, and never called again.
+Move without_result(Run& run, const CompiledPlan& plan, std::string_view why) {
+  const auto& id = plan.steps[run.steps.size()].definition->id;
+  run.steps.push_back({id, false, {}});
+  return give_up(
+      run,
+      fmt::format("result_unstorable: step \"{}\" took effect, its result cannot be stored: {}", id, why));
+}
+
 Move try_again(Run& run, const RetryPolicy& policy, std::string reason, const std::optional<Duration>& after,
                double chance) {
   run.reason = bounded(std::move(reason));
@@ -67,6 +76,7 @@ const std::int64_t* number(const Value& value, std::string_view name) {
   return member == nullptr ? nullptr : member->integer();
 }
 
+constexpr std::int64_t most_counted = 1'000'000;  // of attempts and deaths; a record with more is not ours
 constexpr std::array<std::string_view, 4> state_names = {"running", "succeeded", "failed", "needs_attention"};
 
 Unexpected corrupt(const Record& record) {
@@ -125,7 +135,8 @@ Result<Run> decode_run(const Record& record) {
   const auto* input = value->find("input");
   const auto* steps = value->find("steps");
   if (!pipeline || !version || !plan || !state || !owner || !reason || !attempt || !deaths || !waiting ||
-      !waiting->boolean() || !input || !input->map() || !steps || !steps->list()) {
+      !waiting->boolean() || !input || !input->map() || !steps || !steps->list() || *attempt < 1 ||
+      *attempt > most_counted || *deaths < 0 || *deaths > most_counted) {
     return corrupt(record);
   }
   const auto place = std::find(state_names.begin(), state_names.end(), *state);
@@ -172,6 +183,10 @@ Result<Value> complete_input(const CompiledPlan& plan, const Value& input) {
     } else if (given->kind() != wanted.kind) {
       return refuse(wanted.name,
                     fmt::format("is {}, it must be {}", to_string(given->kind()), to_string(wanted.kind)));
+    } else if (!is_storable(*given)) {
+      return refuse(
+          wanted.name,
+          "cannot be stored: its text must be UTF-8, its doubles finite, and it must not nest deep");
     }
   }
   if (complete.size() == plan.definition.inputs.size()) return Value(std::move(complete));
@@ -223,6 +238,7 @@ Result<Value> arguments_of(const Run& run, const CompiledPlan& plan) {
 Move after_outcome(Run& run, const CompiledPlan& plan, const StepOutcome& outcome, double chance) {
   const auto& step = plan.steps[run.steps.size()];
   if (const auto* done = std::get_if<Done>(&outcome)) {
+    if (!is_storable(done->result)) return without_result(run, plan, "text that is no UTF-8, or too deep");
     run.steps.push_back({step.definition->id, false, done->result});
     run.reason.clear();
     return advance(run, plan);
@@ -231,7 +247,10 @@ Move after_outcome(Run& run, const CompiledPlan& plan, const StepOutcome& outcom
     return try_again(run, step.definition->retry, retry->reason, retry->after, chance);
   }
   if (const auto* unknown = std::get_if<Unknown>(&outcome)) {
-    return try_again(run, step.definition->retry, "unknown: " + unknown->reason, std::nullopt, chance);
+    // A step without effects leaves nothing to be in doubt about: it is merely tried again.
+    const bool pure = step.entry->spec.effect == Effect::pure;
+    return try_again(run, step.definition->retry, pure ? unknown->reason : "unknown: " + unknown->reason,
+                     std::nullopt, chance);
   }
   if (const auto* park = std::get_if<Park>(&outcome)) {
     run.waiting = true;
@@ -243,11 +262,21 @@ Move after_outcome(Run& run, const CompiledPlan& plan, const StepOutcome& outcom
   return {Move::Kind::ended};
 }
 
+Move drop_result(Run& run, const CompiledPlan& plan) {
+  while (!run.steps.empty() && run.steps.back().skipped) run.steps.pop_back();
+  if (!run.steps.empty()) run.steps.pop_back();
+  return without_result(run, plan, "the record would be larger than a record may be");
+}
+
 Move give_up(Run& run, std::string reason) {
   run.state = RunState::needs_attention;
   run.reason = bounded(std::move(reason));
   run.waiting = false;
   return {Move::Kind::ended};
+}
+
+bool fits(const Run& run, const CompiledPlan& plan) noexcept {
+  return run.state == RunState::running && run.steps.size() < plan.steps.size();
 }
 
 Move take_over(Run& run, const CompiledPlan& plan) {

@@ -54,6 +54,11 @@ struct Move {
 Move after_outcome(Run& run, const CompiledPlan& plan, const StepOutcome& outcome, double chance);
 /// Ends a run that cannot go on for a reason of its definition.
 Move give_up(Run& run, std::string reason);
+/// The record would be too large with the result of the step that ended last: the result is left out, the run
+/// given up.
+Move drop_result(Run& run, const CompiledPlan& plan);
+/// Whether a stored run is one that this plan may go on with.
+[[nodiscard]] bool fits(const Run& run, const CompiledPlan& plan) noexcept;
 /// A worker takes over a run whose due time came: the step in progress is tried again, unless its workers
 /// keep dying.
 Move take_over(Run& run, const CompiledPlan& plan);

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 namespace onceward {
 
@@ -20,12 +21,17 @@ using pipeline_detail::Move;
 namespace {
 
 constexpr std::size_t token_digits = 32;
+constexpr std::size_t most_span = 1024;
+constexpr unsigned most_workers = 256;
 
 }  // namespace
 
 struct Runner::State {
   State(Storage& in, const PlanCatalog& of, RunnerOptions chosen)
-      : storage(in), catalog(of), options(std::move(chosen)), driver(in, options, new_owner_id()) {}
+      : storage(in), catalog(of), options(std::move(chosen)), driver(in, options, new_owner_id()) {
+    options.span = std::clamp<std::size_t>(options.span, 1, most_span);
+    options.workers = std::clamp(options.workers, 1U, most_workers);
+  }
 
   Storage& storage;
   const PlanCatalog& catalog;
@@ -46,6 +52,10 @@ struct Runner::State {
     if (callback && view.state == RunState::needs_attention) callback(view);
   }
   Result<void> drive(std::vector<Held*> runs, const std::stop_token& stop);
+  /// Runs that are taken over and driven side by side. One whose workers died more than once goes alone: if
+  /// it is what kills them, it takes no neighbour along.
+  [[nodiscard]] std::vector<std::vector<Held*>> groups_of(
+      const std::vector<std::unique_ptr<Held>>& taken) const;
   void work_until(const std::stop_token& stop, Runner& runner);
 };
 
@@ -93,6 +103,22 @@ Result<void> Runner::State::drive(std::vector<Held*> runs, const std::stop_token
   return {};
 }
 
+std::vector<std::vector<Held*>> Runner::State::groups_of(
+    const std::vector<std::unique_ptr<Held>>& taken) const {
+  std::vector<std::vector<Held*>> groups;
+  std::vector<Held*> together;
+  for (const auto& held : taken) {
+    if (held->run.deaths > 1) continue;
+    together.push_back(held.get());
+    if (together.size() == options.span) groups.push_back(std::exchange(together, {}));
+  }
+  if (!together.empty()) groups.push_back(std::move(together));
+  for (const auto& held : taken) {
+    if (held->run.deaths > 1) groups.push_back({held.get()});
+  }
+  return groups;
+}
+
 Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std::string key,
                                     const Value& input) const {
   auto complete = pipeline_detail::complete_input(plan.compiled(), input);
@@ -107,9 +133,14 @@ Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std
   auto held = std::make_shared<Held>(
       Held{plan, pipeline_detail::begin_run(plan.compiled(), plan.sha256(), *std::move(complete)), partition,
            key, std::move(record_key)});
-  held->run.owner = state_->driver.owner();
+  held->run.owner = state_->driver.new_owner();
   held->next = {held->run.state == RunState::running ? Move::Kind::call : Move::Kind::ended};
   auto insert = Operation::insert(held->record_key, encode(held->run), state_->driver.timing_of(held->next));
+  if (insert.value.size() > limits::value_bytes) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("the input of the run \"{}\" of pipeline \"{}\" is larger than {} bytes", key,
+                            plan.definition().id, limits::value_bytes));
+  }
   return PreparedRun{std::move(partition), std::move(key), std::move(insert), std::move(held)};
 }
 
@@ -189,30 +220,36 @@ Result<WorkReport> Runner::work(std::size_t limit) {
       break;
     }
     auto run = pipeline_detail::decode_run(record);
-    if (!run) return fail(std::move(run).error());
+    const auto head = run ? run_record_key(run->pipeline, "") : std::string();
+    if (!run || !record.key.starts_with(head)) {
+      ++report.corrupt;
+      continue;
+    }
     auto plan = state_->catalog.find(run->pipeline, run->version, run->plan);
     if (!plan) {
       ++report.unknown_plans;
       continue;
     }
-    auto key = record.key.substr(run_record_key(run->pipeline, "").size());
+    if (!fits(*run, plan->compiled())) {
+      ++report.corrupt;
+      continue;
+    }
+    run->owner = state_->driver.new_owner();
+    auto key = record.key.substr(head.size());
     taken.push_back(std::make_unique<Held>(
         Held{*std::move(plan), *std::move(run), partition, std::move(key), record.key, record.revision}));
     taken.back()->next = take_over(taken.back()->run, taken.back()->plan.compiled());
   }
-  std::vector<Held*> held;
-  for (const auto& run : taken) held.push_back(run.get());
-  for (std::size_t first = 0; first < held.size(); first += state_->options.span) {
-    const auto some = std::span(held).subspan(first, std::min(state_->options.span, held.size() - first));
+  for (auto& group : state_->groups_of(taken)) {
     // The takeover is a write that expects the revision seen: of two workers one wins.
-    if (auto won = state_->driver.record(some); !won) return fail(std::move(won).error());
-  }
-  std::erase_if(held, [](const Held* run) { return run->lost.has_value(); });
-  report.taken = held.size();
-  if (auto driven = state_->drive(held, {}); !driven) return fail(std::move(driven).error());
-  for (const auto* run : held) {
-    if (run->run.state != RunState::running) ++report.ended;
-    if (run->due) look_again_at(*run->due);
+    if (auto won = state_->driver.record(group); !won) return fail(std::move(won).error());
+    std::erase_if(group, [](const Held* run) { return run->lost.has_value(); });
+    report.taken += group.size();
+    if (auto driven = state_->drive(group, {}); !driven) return fail(std::move(driven).error());
+    for (const auto* run : group) {
+      if (run->run.state != RunState::running) ++report.ended;
+      if (run->due) look_again_at(*run->due);
+    }
   }
   return report;
 }

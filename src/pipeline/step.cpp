@@ -81,6 +81,8 @@ void Step::run_many(std::span<StepContext> steps, std::span<StepOutcome> outcome
     } catch (const std::exception& exception) {
       // The one thing known is that nothing is known: the same token is sent again.
       outcomes[i] = Unknown{exception.what()};
+    } catch (...) {
+      outcomes[i] = Unknown{"an exception that is no std::exception"};
     }
   }
 }

@@ -103,6 +103,10 @@ class PipelineBuilder {
 /// Errors: invalid_argument, its message holding the diagnostics; `file` is only named in them.
 Result<PipelineDefinition> parse_pipeline_xml(std::string_view text, std::string_view file,
                                               std::vector<Diagnostic>* diagnostics = nullptr);
+/// Reads and compiles one <pipeline> document: the mistakes of the text and of the definition in one list, by
+/// place. Errors: as parse_pipeline_xml.
+Result<Plan> compile_pipeline_xml(std::string_view text, std::string_view file, const StepRegistry& registry,
+                                  std::vector<Diagnostic>* diagnostics = nullptr);
 /// The XML text of a definition; parse_pipeline_xml reads it back to an equal definition.
 [[nodiscard]] std::string to_xml(const PipelineDefinition& definition);
 

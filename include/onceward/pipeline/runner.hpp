@@ -77,6 +77,7 @@ struct WorkReport {
   std::size_t taken = 0;              ///< runs whose due time had come and that this runner took over
   std::size_t ended = 0;              ///< of those, how many ended
   std::size_t unknown_plans = 0;      ///< runs left alone since their plan is not in the catalog
+  std::size_t corrupt = 0;            ///< runs left alone since their record is not what this version writes
   std::optional<Duration> next_in{};  ///< until the next known due time; unset where nothing waits
 };
 
@@ -95,8 +96,10 @@ class Runner {
 
   /// Runs a plan inline, to its end or to its first durable wait. The key makes it idempotent: a second start
   /// with the same key and input returns the run as it stands and causes nothing.
-  /// Errors: invalid_argument (an input that does not fit the plan), conflict (the key with another input or
-  /// plan), those of the storage; in_doubt means that the run may be stored: start again with the same key.
+  /// A run belongs to the version it was started with: started again with a later one, it is returned as it
+  /// stands. Errors: invalid_argument (an input that does not fit the plan), conflict (the key with another
+  /// input), corrupt (its record is not what this version writes), those of the storage; in_doubt means that
+  /// the run may be stored: start again with the same key.
   Result<RunView> start(const Plan& plan, std::string_view partition, std::string_view key,
                         const Value& input);
 
