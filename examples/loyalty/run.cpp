@@ -152,6 +152,8 @@ Result<Outcome> run(const Options& options) {
   CrashPoints points(options.crash);
   const auto orders = Orders::open(options.events);
   if (!orders) return fail(orders.error());
+  // What the file lacks is told before what the campaign asks of it.
+  if (const auto columns = orders->mapper(""); !columns) return fail(columns.error());
   const auto definition = read_campaign(options.campaign, *orders);
   if (!definition) return fail(definition.error());
   const auto mapper = orders->mapper(definition->merchant);

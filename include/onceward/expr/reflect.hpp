@@ -2,7 +2,7 @@
 #include <onceward/expr/value.hpp>
 
 #if !__has_include(<boost/pfr/core.hpp>)
-#error "onceward/expr/reflect.hpp needs Boost.PFR: install libboost-dev or Boost 1.75 or newer"
+#error "onceward/expr/reflect.hpp needs Boost.PFR: install libboost-dev, or Boost 1.75 or newer"
 #endif
 #include <boost/pfr/core.hpp>
 

@@ -34,8 +34,8 @@ std::vector<std::string> lines_of(const fs::path& path) {
   return lines;
 }
 
-/// A remote service: its books are files, so they outlive the process that calls it. A token it knows has no second
-/// effect and gets the first answer again.
+/// A remote service: its books are files, so they outlive the process that calls it. A token it knows has no
+/// second effect and gets the first answer again.
 class Remote {
  public:
   explicit Remote(fs::path folder) : effects_(folder / "effects"), calls_(folder / "calls") {}
@@ -83,8 +83,11 @@ struct Process {
   std::optional<Plan> plan;
 
   Process(const fs::path& folder, Timestamp now, const std::function<void()>& moment)
-      : remote(folder), clock(now),
-        sqlite(sqlite::open((folder / "runs.db").string(), {.synchronous = sqlite::Synchronous::normal, .clock = &clock}).value()),
+      : remote(folder),
+        clock(now),
+        sqlite(sqlite::open((folder / "runs.db").string(),
+                            {.synchronous = sqlite::Synchronous::normal, .clock = &clock})
+                   .value()),
         storage(*sqlite) {
     storage.on_call([moment](std::string_view) { moment(); });
     registry.add(std::make_unique<Credit>(remote, moment)).value();
@@ -175,8 +178,9 @@ constexpr std::size_t calls_without_crash = runs_side_by_side * steps_of_a_run;
 
 }  // namespace
 
-TEST_CASE("a process killed at any moment leaves runs that another finishes, each effect once [pipeline-1] [pipeline-2] "
-          "[pipeline-3]") {
+TEST_CASE(
+    "a process killed at any moment leaves runs that another finishes, each effect once [pipeline-1] [pipeline-2] "
+    "[pipeline-3]") {
   int number = 1;
   for (bool killed = true; killed; ++number) {
     INFO("killed at moment " << number);
@@ -204,7 +208,8 @@ TEST_CASE("a process killed while it takes over the runs of a dead one harms not
     const Folder folder;
     // The first dies with the second step of the first run in flight.
     REQUIRE(killed_at(12, folder.path, before_the_crash, [](Process& process) { process.report(); }));
-    killed = killed_at(number, folder.path, before_the_crash + 1h, [](Process& process) { process.runner.work().value(); });
+    killed = killed_at(number, folder.path, before_the_crash + 1h,
+                       [](Process& process) { process.runner.work().value(); });
     Process after(folder.path, before_the_crash + 2h, [] {});
     REQUIRE(after.runner.work());
     check_finished(after, calls_without_crash + 2 * runs_side_by_side);
