@@ -13,7 +13,7 @@ namespace {
 struct Options {
   std::uint64_t events = 3000;
   std::uint64_t users = 0;  ///< 0: a tenth of the events
-  std::uint64_t seed = 1;
+  std::uint64_t seed = 7;
 };
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): small, and equal everywhere, which std's distributions are

@@ -1,59 +1,125 @@
 #!/usr/bin/env bash
-# House rules as a test: tidy.sh FOLDER checks the tree below it and names every violation. Exit 1 where there is one.
-set -uo pipefail
-cd "${1:-$(dirname "$0")/../..}" || exit 2
-violations=0
-violation() { echo "violation: $*"; violations=$((violations + 1)); }
+# tidy.sh [ROOT]: the house rules of docs and code, checked by reading. Prints "file:line: what" for every breach and a
+# notice where a file has outgrown its guide; exits with 1 where a rule is broken.
+set -euo pipefail
+export LC_ALL=C
+cd "${1:-$(dirname "$0")/../..}"
 
-# Which rooms a room may include, itself aside: docs/architecture.md draws it.
-declare -A may=(
-  [core]="" [expr]="core" [storage]="core" [idempotency]="core expr storage"
-  [pipeline]="core expr storage idempotency journal" [task]="core expr storage pipeline config journal"
-  [config]="core storage" [cache]="core storage" [journal]="core" [testing]="core storage"
-  [console]="core expr storage idempotency pipeline task config cache journal"
-)
-for room in "${!may[@]}"; do
-  for folder in "include/onceward/$room" "src/$room"; do
-    [ -d "$folder" ] || continue
-    while IFS=: read -r file line text; do
-      included=$(sed -E 's/.*#include *[<"](onceward\/)?([a-z]+)\/.*/\2/' <<<"$text")
-      [ -n "${may[$included]+known}" ] || continue
-      [ "$included" = "$room" ] && continue
-      case " ${may[$room]} " in *" $included "*) ;; *) violation "$file:$line: room $room may not include room $included" ;; esac
-    done < <(grep -rnE '#include *[<"](onceward/)?[a-z]+/' "$folder" --include='*.hpp' --include='*.cpp')
-  done
+# What each room may include besides itself. A new room is a new line here.
+rooms='
+core:
+expr:core
+storage:core
+config:core storage
+cache:core storage
+journal:core
+testing:core storage
+idempotency:core expr storage
+pipeline:core expr storage idempotency journal
+task:core expr storage pipeline config journal
+console:core expr storage idempotency pipeline task config cache journal
+'
+
+folders=()
+for folder in include src examples tests cmake docs; do
+  [ -d "$folder" ] && folders+=("$folder")
 done
+[ ${#folders[@]} -gt 0 ] || { echo "tidy: nothing to read in $PWD" >&2; exit 1; }
+# These scripts spell out what they forbid.
+mapfile -t files < <(find "${folders[@]}" -type f -not -path 'tests/tidy/*' \
+  \( -name '*.cpp' -o -name '*.hpp' -o -name '*.md' -o -name '*.txt' -o -name '*.cmake' -o -name '*.in' -o -name '*.sh' \
+  -o -name '*.xml' \) | sort)
+for page in README.md CONTRIBUTING.md CHANGELOG.md; do
+  [ -f "$page" ] && files+=("$page")
+done
+[ ${#files[@]} -gt 0 ] || { echo "tidy: no file to read in $PWD" >&2; exit 1; }
 
-# Vendor headers stay in src; Boost.PFR is what reflection is made of.
-while IFS=: read -r file line text; do
-  [ "$file" = include/onceward/expr/reflect.hpp ] && grep -q 'boost/pfr/core.hpp' <<<"$text" && continue
-  violation "$file:$line: a vendor header in a public one:$text"
-done < <(grep -rnE '#include *[<"](hiredis|SQLiteCpp|sqlite3|mysql|mariadb|boost|pugixml|fmt|date|catch2|benchmark)' include 2>/dev/null)
-
-while read -r file; do
-  head -n 1 "$file" | grep -q '^#pragma once' || violation "$file:1: a header begins with #pragma once"
-done < <(find include src examples -name '*.hpp' 2>/dev/null)
-
-while IFS=: read -r file line text; do
-  violation "$file:$line: more than 110 columns"
-done < <(grep -rnE '^.{111,}$' include src examples --include='*.hpp' --include='*.cpp' 2>/dev/null | cut -c1-200)
-
-while IFS=: read -r file line text; do
-  violation "$file:$line: a word of unfinished work:$text"
-done < <(grep -rnwE 'TODO|FIXME|XXX|HACK' include src examples tests cmake --include='*.hpp' --include='*.cpp' --include='*.cmake' 2>/dev/null)
-
-while IFS=: read -r file line text; do
-  violation "$file:$line: a path of some machine:$text"
-done < <(grep -rnE '(^|[" =(])/(home|work|root|Users)/' include src examples docs README.md --include='*.hpp' --include='*.cpp' --include='*.md' 2>/dev/null)
-
-while IFS=: read -r file line text; do
-  violation "$file:$line: an error is swallowed:$text"
-done < <(grep -rnE 'catch *\( *\.\.\. *\) *\{ *\}' include src --include='*.hpp' --include='*.cpp' 2>/dev/null)
-
-# Sizes are a guide to when an idea wants a file of its own, not a rule.
-find include -name '*.hpp' 2>/dev/null | xargs -r wc -l | awk '$2 != "total" && $1 > 150 { print "notice: " $2 ": a header of " $1 " lines" }'
-find src examples \( -name '*.cpp' -o -name '*.hpp' \) 2>/dev/null | xargs -r wc -l |
-  awk '$2 != "total" && $1 > 400 { print "notice: " $2 ": a file of " $1 " lines" }'
-
-echo "$violations violations"
-[ "$violations" -eq 0 ]
+awk -v rooms="$rooms" '
+  BEGIN {
+    most_columns = 110; guide_header = 150; guide_file = 400
+    count = split(rooms, line, "\n")
+    for (i = 1; i <= count; ++i) {
+      if (line[i] == "") continue
+      split(line[i], part, ":")
+      known[part[1]] = 1
+      allowed[part[1], part[1]] = 1
+      many = split(part[2], other, " ")
+      for (j = 1; j <= many; ++j) allowed[part[1], other[j]] = 1
+    }
+  }
+  function breach(what) { print FILENAME ":" FNR ": " what; ++breaches }
+  function finish_file() {
+    if (name == "") return
+    if (header && !once) { print name ":1: has no #pragma once"; ++breaches }
+    if (public && lines > guide_header) notice[++notices] = name ": " lines " lines; a header is best under " guide_header
+    else if (code && lines > guide_file) notice[++notices] = name ": " lines " lines; a file is best under " guide_file
+    if (wide > 0) notice[++notices] = name ": " wide " lines over " most_columns " columns"
+  }
+  function check_include(target, quoted,    head) {
+    if (target ~ /^onceward\//) {
+      if (quoted) breach("a public header is included with <>: \"" target "\"")
+      sub(/^onceward\//, "", target)
+      head = target
+      sub(/\/.*/, "", head)
+      if (room != "" && !((room, head) in allowed))
+        breach("room " room " must not include room " head " (" target ")")
+    } else if (public) {
+      if (quoted) breach("a public header includes only <onceward/...> and the standard library: \"" target "\"")
+      else if (target ~ /[.\/]/ && !(target == "boost/pfr/core.hpp" && FILENAME == "include/onceward/expr/reflect.hpp"))
+        breach("a public header must not include the vendor header <" target ">")
+    } else if (quoted && room != "") {
+      head = target
+      if (target !~ /\//) breach("include \"" target "\" by its place under src, as in \"" room "/" target "\"")
+      else {
+        sub(/\/.*/, "", head)
+        if (!((room, head) in allowed)) breach("room " room " must not include room " head " (" target ")")
+        else if (room == "console" && head != room) breach("console knows other rooms by their public headers alone: " target)
+      }
+    }
+  }
+  FNR == 1 {
+    finish_file()
+    name = FILENAME; lines = 0; wide = 0; once = 0; room = ""
+    code = name ~ /\.(cpp|hpp)$/; header = name ~ /\.hpp$/; public = code && name ~ /^include\//
+    house = name ~ /^(include|src)\//
+    if (code && house) {
+      room = name
+      sub(/^include\/onceward\//, "", room); sub(/^(include|src)\//, "", room)
+      if (room !~ /\//) { breach("lies in no room"); room = "" }
+      else {
+        sub(/\/.*/, "", room)
+        if (!(room in known)) { breach("room " room " is not listed in tests/tidy/tidy.sh"); room = "" }
+      }
+    }
+  }
+  {
+    ++lines
+    text = $0
+    gsub(/[\200-\277]/, "", text)  # columns are characters, and these bytes only continue one
+    columns = length(text)
+    if (code) {
+      # A test may carry a long literal; it is told, and no more.
+      if (columns > most_columns && name ~ /^tests\//) ++wide
+      else if (columns > most_columns) breach(columns " columns, the most are " most_columns)
+    }
+    if (header && $0 ~ /^#pragma once/) once = 1
+    if (code && house && $0 ~ /catch *\( *\.\.\. *\) *\{ *\}/) breach("an error is swallowed: " $0)
+    if (match($0, /(^|[^A-Za-z0-9_])(TODO|FIXME|XXX|HACK)([^A-Za-z0-9_]|$)/))
+      breach("unfinished: " substr($0, RSTART, RLENGTH))
+    if (name !~ /^(tests|cmake)\// && match($0, /(^|[^A-Za-z0-9_.)}~\/-])\/(work|home|tmp|root|Users)([^A-Za-z0-9_]|$)/))
+      breach("a path of one machine: " substr($0, RSTART, RLENGTH))
+  }
+  code && /^[ \t]*#[ \t]*include[ \t]*[<"]/ {
+    target = $0
+    sub(/^[ \t]*#[ \t]*include[ \t]*/, "", target)
+    quoted = substr(target, 1, 1) == "\""
+    target = substr(target, 2)
+    sub(/[>"].*/, "", target)
+    check_include(target, quoted)
+  }
+  END {
+    finish_file()
+    for (i = 1; i <= notices; ++i) print "notice: " notice[i]
+    printf "tidy: %d files read, %d breaches, %d notices\n", ARGC - 1, breaches, notices
+    exit breaches > 0
+  }' "${files[@]}"
