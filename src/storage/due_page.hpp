@@ -12,6 +12,11 @@ inline void order_due_page(DuePage& page, std::size_t limit) {
     return std::tie(a.record.due, a.partition, a.record.key) <
            std::tie(b.record.due, b.partition, b.record.key);
   });
+  // A shard that was named twice was read twice.
+  const auto same = [](const DuePage::Entry& a, const DuePage::Entry& b) {
+    return a.partition == b.partition && a.record.key == b.record.key;
+  };
+  page.entries.erase(std::unique(page.entries.begin(), page.entries.end(), same), page.entries.end());
   if (page.entries.size() > limit) {
     const auto cut = page.entries[limit].record.due;
     if (!page.next || *cut < *page.next) page.next = cut;

@@ -16,9 +16,10 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        const auto old = put(contract, "shop/ann", "old", "x");
        const auto kept = put(contract, "shop/ann", "kept", "x");
-       const auto answer = commit(contract, "shop/ann",
-                                  {Op::require("missing", absent), Op::insert("new", "1"), Op::replace("kept", kept, "2"),
-                                   Op::remove("old", old), Op::add("count", 3)});
+       const auto answer =
+           commit(contract, "shop/ann",
+                  {Op::require("missing", absent), Op::insert("new", "1"), Op::replace("kept", kept, "2"),
+                   Op::remove("old", old), Op::add("count", 3)});
        EXPECT(answer.applied());
        EXPECT_EQ(answer.counters, std::vector<std::int64_t>{3});
        const auto records = all_of(contract, "shop/ann");
@@ -50,7 +51,8 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        put(contract, "shop/ann", "b", "there");
        put(contract, "shop/ann", "c", "there");
-       expect_refused(contract, "shop/ann", {Op::insert("a", "1"), Op::insert("b", "2"), Op::insert("c", "3")}, 1);
+       expect_refused(contract, "shop/ann",
+                      {Op::insert("a", "1"), Op::insert("b", "2"), Op::insert("c", "3")}, 1);
      }},
     {"counters of a batch come in the order of its adds",
      [](Contract& contract) {
@@ -63,8 +65,8 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        put(contract, "shop/bob", "order", "there");
        const auto answer = commit(contract, {{"shop/ann", {Op::insert("order", "1")}},
-                                            {"shop/bob", {Op::insert("order", "2")}},
-                                            {"shop/cat", {Op::add("count", 2)}}});
+                                             {"shop/bob", {Op::insert("order", "2")}},
+                                             {"shop/cat", {Op::add("count", 2)}}});
        EXPECT(answer.batches[0].applied());
        EXPECT(!answer.batches[1].applied());
        EXPECT(answer.batches[2].applied());
@@ -73,8 +75,8 @@ constexpr ContractCase cases[] = {
     {"a refused batch leaves the other batches of its span alone",
      [](Contract& contract) {
        const auto answer = commit(contract, {{"shop/ann", {Op::insert("a", "1"), Op::insert("b", "1")}},
-                                            {"shop/ann", {Op::insert("c", "1"), Op::insert("a", "2")}},
-                                            {"shop/ann", {Op::insert("d", "1")}}});
+                                             {"shop/ann", {Op::insert("c", "1"), Op::insert("a", "2")}},
+                                             {"shop/ann", {Op::insert("d", "1")}}});
        EXPECT(answer.batches[0].applied());
        EXPECT_EQ(answer.batches[1].refused, 1u);
        EXPECT(answer.batches[2].applied());
@@ -83,8 +85,8 @@ constexpr ContractCase cases[] = {
     {"a later batch of a span sees what an earlier one wrote",
      [](Contract& contract) {
        const auto answer = commit(contract, {{"shop/ann", {Op::insert("order", "1")}},
-                                            {"shop/ann", {Op::insert("order", "2")}},
-                                            {"shop/ann", {Op::require("order", absent)}}});
+                                             {"shop/ann", {Op::insert("order", "2")}},
+                                             {"shop/ann", {Op::require("order", absent)}}});
        EXPECT(answer.batches[0].applied());
        EXPECT_EQ(answer.batches[1].refused, 0u);
        EXPECT_EQ(answer.batches[1].found, Record{"order", "1", answer.batches[0].revision, {}, {}});
@@ -92,8 +94,8 @@ constexpr ContractCase cases[] = {
      }},
     {"batches of a span count one counter up in order",
      [](Contract& contract) {
-       const auto answer = commit(
-           contract, std::vector<Batch>(5, Batch{"shop/ann", {Op::add("count", 1, 0, 3)}}));
+       const auto answer =
+           commit(contract, std::vector<Batch>(5, Batch{"shop/ann", {Op::add("count", 1, 0, 3)}}));
        for (std::size_t i = 0; i < 3; ++i) {
          EXPECT_EQ(answer.batches[i].counters, std::vector<std::int64_t>{static_cast<std::int64_t>(i) + 1});
        }
@@ -125,8 +127,9 @@ constexpr ContractCase cases[] = {
        std::vector<Batch> batches;
        for (std::size_t i = 0; i < limits::span_batches; ++i) {
          const auto pair = i / 2;
-         batches.push_back({fmt::format("shop/{}", pair % 16),
-                            {Op::insert(fmt::format("x{}", i), "v"), Op::insert(fmt::format("k{}", pair), "v")}});
+         batches.push_back(
+             {fmt::format("shop/{}", pair % 16),
+              {Op::insert(fmt::format("x{}", i), "v"), Op::insert(fmt::format("k{}", pair), "v")}});
        }
        const auto answer = commit(contract, batches);
        std::size_t wrong = 0;

@@ -66,7 +66,8 @@ constexpr ContractCase cases[] = {
            }
          }
        });
-       EXPECT_EQ(get(contract, "shop/ann", "sum").value_or(Record{}).value, std::to_string(turns * int{many}));
+       EXPECT_EQ(get(contract, "shop/ann", "sum").value_or(Record{}).value,
+                 std::to_string(turns * int{many}));
      },
      threads},
     {"a counter taken from by many threads never oversells",
@@ -130,7 +131,8 @@ constexpr ContractCase cases[] = {
          run_threads(contract, 2, [&](std::size_t index) {
            const auto& mine = index == 0 ? left : right;
            const auto& other = index == 0 ? right : left;
-           const auto answer = commit(contract, "shop/ann", {Op::require(other, absent), Op::insert(mine, "v")});
+           const auto answer =
+               commit(contract, "shop/ann", {Op::require(other, absent), Op::insert(mine, "v")});
            if (answer.applied()) ++applied;
          });
          EXPECT_EQ(applied.load(), 1);
@@ -149,7 +151,8 @@ constexpr ContractCase cases[] = {
            if (index == 0) {
              worker = commit(contract, "shop/ann", {Op::require(lease, held), Op::insert(work, "done")});
            } else {
-             rival = commit(contract, "shop/ann", {Op::require(work, absent), Op::replace(lease, held, "taken")});
+             rival =
+                 commit(contract, "shop/ann", {Op::require(work, absent), Op::replace(lease, held, "taken")});
            }
          });
          EXPECT(worker.applied() != rival.applied());
@@ -165,8 +168,9 @@ constexpr ContractCase cases[] = {
          if (index == 0) {
            for (int i = 1; i <= turns; ++i) {
              const auto value = std::to_string(i);
-             const auto answer = commit(
-                 contract, "shop/ann", {Op::replace("a", revision, value), Op::replace("z", revision, value)});
+             const auto answer =
+                 commit(contract, "shop/ann",
+                        {Op::replace("a", revision, value), Op::replace("z", revision, value)});
              if (!EXPECT(answer.applied())) break;
              revision = answer.revision;
            }
@@ -203,7 +207,8 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        constexpr int jobs = 40;
        for (int i = 0; i < jobs; ++i) {
-         put(contract, fmt::format("shop/{}", i % 5), fmt::format("job{}", i), "open", {.due_in = Duration(0)});
+         put(contract, fmt::format("shop/{}", i % 5), fmt::format("job{}", i), "open",
+             {.due_in = Duration(0)});
        }
        std::atomic<int> taken = 0;
        run_threads(contract, 4, [&](std::size_t) {
@@ -225,13 +230,15 @@ constexpr ContractCase cases[] = {
        constexpr int turns = 10;
        run_threads(contract, many, [&](std::size_t) {
          std::vector<Batch> span;
-         for (int i = 0; i < 8; ++i) span.push_back({fmt::format("shop/{}", i), {Op::add("a", 1), Op::add("b", -1)}});
+         for (int i = 0; i < 8; ++i)
+           span.push_back({fmt::format("shop/{}", i), {Op::add("a", 1), Op::add("b", -1)}});
          for (int i = 0; i < turns; ++i) commit(contract, span);
        });
        for (int i = 0; i < 8; ++i) {
          const auto partition = fmt::format("shop/{}", i);
          EXPECT_EQ(get(contract, partition, "a").value_or(Record{}).value, std::to_string(turns * int{many}));
-         EXPECT_EQ(get(contract, partition, "b").value_or(Record{}).value, std::to_string(-turns * int{many}));
+         EXPECT_EQ(get(contract, partition, "b").value_or(Record{}).value,
+                   std::to_string(-turns * int{many}));
        }
      },
      threads},

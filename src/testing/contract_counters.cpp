@@ -44,13 +44,16 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        put(contract, "shop", "stock", "10");
        expect_refused(contract, "shop", {Op::add("stock", -1, 0, 5)}, 0);
-       EXPECT_EQ(commit(contract, "shop", {Op::add("stock", -7, 0, 5)}).counters, std::vector<std::int64_t>{3});
+       EXPECT_EQ(commit(contract, "shop", {Op::add("stock", -7, 0, 5)}).counters,
+                 std::vector<std::int64_t>{3});
      }},
     {"a counter holds all 64 bits and does not overflow",
      [](Contract& contract) {
-       EXPECT_EQ(commit(contract, "shop", {Op::add("high", largest)}).counters, std::vector<std::int64_t>{largest});
+       EXPECT_EQ(commit(contract, "shop", {Op::add("high", largest)}).counters,
+                 std::vector<std::int64_t>{largest});
        expect_refused(contract, "shop", {Op::add("high", 1)}, 0);
-       EXPECT_EQ(commit(contract, "shop", {Op::add("low", smallest)}).counters, std::vector<std::int64_t>{smallest});
+       EXPECT_EQ(commit(contract, "shop", {Op::add("low", smallest)}).counters,
+                 std::vector<std::int64_t>{smallest});
        expect_refused(contract, "shop", {Op::add("low", -1)}, 0);
        EXPECT_EQ(commit(contract, "shop", {Op::add("low", largest)}).counters, std::vector<std::int64_t>{-1});
      }},
@@ -58,7 +61,8 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        constexpr std::int64_t beyond_double = (std::int64_t{1} << 53) + 1;
        put(contract, "shop", "stock", std::to_string(beyond_double));
-       EXPECT_EQ(commit(contract, "shop", {Op::add("stock", 1)}).counters, std::vector<std::int64_t>{beyond_double + 1});
+       EXPECT_EQ(commit(contract, "shop", {Op::add("stock", 1)}).counters,
+                 std::vector<std::int64_t>{beyond_double + 1});
        EXPECT_EQ(commit(contract, "shop", {Op::add("stock", 1, 0, beyond_double + 2)}).counters,
                  std::vector<std::int64_t>{beyond_double + 2});
        expect_refused(contract, "shop", {Op::add("stock", 1, 0, beyond_double + 2)}, 0);
@@ -66,7 +70,8 @@ constexpr ContractCase cases[] = {
     {"an add to a value that is no number is refused with the record found",
      [](Contract& contract) {
        int i = 0;
-       for (const auto* value : {"", "ten", "12a", "1.5", "+5", " 5", "5 ", "1e3", "0x10", "99999999999999999999"}) {
+       for (const auto* value :
+            {"", "ten", "12a", "1.5", "+5", " 5", "5 ", "1e3", "0x10", "99999999999999999999"}) {
          const auto key = "stock" + std::to_string(i++);
          put(contract, "shop", key, value);
          expect_refused(contract, "shop", {Op::add(key, 1)}, 0);

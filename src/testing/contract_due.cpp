@@ -33,7 +33,8 @@ constexpr ContractCase cases[] = {
      }},
     {"a due entry holds its partition and the whole record",
      [](Contract& contract) {
-       put(contract, "shop/ann", "a", std::string("\0\xff", 2), {.due_in = Duration(0), .expires_in = ticks(50)});
+       put(contract, "shop/ann", "a", std::string("\0\xff", 2),
+           {.due_in = Duration(0), .expires_in = ticks(50)});
        const auto page = due(contract);
        if (!EXPECT_EQ(page.entries.size(), 1u)) return;
        EXPECT_EQ(page.entries[0].partition, "shop/ann");
@@ -71,7 +72,8 @@ constexpr ContractCase cases[] = {
     {"due shows only the shards it is asked for",
      [](Contract& contract) {
        const auto apart = partitions_apart(contract, 3);
-       for (const auto& partition : apart) put(contract, partition, "of " + partition, "v", {.due_in = Duration(0)});
+       for (const auto& partition : apart)
+         put(contract, partition, "of " + partition, "v", {.due_in = Duration(0)});
        const Shard first = contract.storage().shard_of(apart[0]);
        const Shard third = contract.storage().shard_of(apart[2]);
        EXPECT_EQ(keys_of(due(contract, {first})), Keys{"of " + apart[0]});
@@ -124,7 +126,8 @@ constexpr ContractCase cases[] = {
      }},
     {"a refused batch makes nothing due",
      [](Contract& contract) {
-       expect_refused(contract, "shop/ann", {Op::insert("a", "1", {.due_in = Duration(0)}), Op::require("b", 1)}, 1);
+       expect_refused(contract, "shop/ann",
+                      {Op::insert("a", "1", {.due_in = Duration(0)}), Op::require("b", 1)}, 1);
        EXPECT(due(contract).entries.empty());
      }},
     {"looking at due records takes nothing",
@@ -143,7 +146,8 @@ constexpr ContractCase cases[] = {
     {"expired records do not crowd live ones out of a due page",
      [](Contract& contract) {
        for (int i = 0; i < 20; ++i) {
-         put(contract, "shop/ann", fmt::format("gone{}", i), "v", {.due_in = Duration(0), .expires_in = ticks(1)});
+         put(contract, "shop/ann", fmt::format("gone{}", i), "v",
+             {.due_in = Duration(0), .expires_in = ticks(1)});
        }
        put(contract, "shop/ann", "there", "v", {.due_in = ticks(1)});
        contract.clock().advance(ticks(1));
@@ -166,7 +170,8 @@ constexpr ContractCase cases[] = {
          put(contract, fmt::format("shop/{}", i), "job", "v", {.due_in = Duration(0)});
        }
        std::size_t done = 0;
-       for (auto page = due(contract, {}, 3); !page.entries.empty() && done < 20; page = due(contract, {}, 3)) {
+       for (auto page = due(contract, {}, 3); !page.entries.empty() && done < 20;
+            page = due(contract, {}, 3)) {
          for (const auto& entry : page.entries) {
            apply(contract, entry.partition, {Op::remove(entry.record.key, entry.record.revision)});
            ++done;

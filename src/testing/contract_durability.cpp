@@ -62,7 +62,8 @@ constexpr ContractCase cases[] = {
        const auto kept = put(contract, "shop/ann", "kept", "1");
        const auto expired = put(contract, "shop/ann", "expired", "1", {.expires_in = ticks(1)});
        auto removed = put(contract, "shop/ann", "removed", "1");
-       for (int i = 0; i < 20; ++i) removed = apply(contract, "shop/ann", {Op::replace("removed", removed, "x")});
+       for (int i = 0; i < 20; ++i)
+         removed = apply(contract, "shop/ann", {Op::replace("removed", removed, "x")});
        apply(contract, "shop/ann", {Op::remove("removed", removed)});
        contract.reopen();
        EXPECT(put(contract, "shop/ann", "removed", "2") > removed);
@@ -93,14 +94,16 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        apply(contract, "shop", {Op::add("stock", 2, 0, 3)});
        contract.reopen();
-       EXPECT_EQ(commit(contract, "shop", {Op::add("stock", 1, 0, 3)}).counters, std::vector<std::int64_t>{3});
+       EXPECT_EQ(commit(contract, "shop", {Op::add("stock", 1, 0, 3)}).counters,
+                 std::vector<std::int64_t>{3});
        expect_refused(contract, "shop", {Op::add("stock", 1, 0, 3)}, 0);
      },
      {.reopening = true}},
     {"a refused batch leaves no trace after a reopening",
      [](Contract& contract) {
        put(contract, "shop/ann", "there", "1");
-       expect_refused(contract, "shop/ann", {Op::insert("a", "1"), Op::add("c", 1), Op::insert("there", "2")}, 2);
+       expect_refused(contract, "shop/ann", {Op::insert("a", "1"), Op::add("c", 1), Op::insert("there", "2")},
+                      2);
        contract.reopen();
        EXPECT_EQ(keys_of(all_of(contract, "shop/ann")), Keys{"there"});
      },
@@ -109,7 +112,8 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        std::vector<Batch> batches;
        for (int i = 0; i < 1000; ++i) {
-         batches.push_back({fmt::format("shop/{}", i % 10), {Op::insert(fmt::format("k{:04}", i), "v"), Op::add("n", 1)}});
+         batches.push_back(
+             {fmt::format("shop/{}", i % 10), {Op::insert(fmt::format("k{:04}", i), "v"), Op::add("n", 1)}});
        }
        commit(contract, batches);
        contract.reopen();

@@ -136,7 +136,8 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        std::vector<Operation> operations;
        for (int i = 0; i < 200; ++i) {
-         operations.push_back(Op::insert(fmt::format("k{:03}", i), "v", {.due_in = Duration(0), .expires_in = ticks(1)}));
+         operations.push_back(
+             Op::insert(fmt::format("k{:03}", i), "v", {.due_in = Duration(0), .expires_in = ticks(1)}));
        }
        apply(contract, "shop/ann", std::move(operations));
        contract.clock().advance(ticks(1));
@@ -149,7 +150,8 @@ constexpr ContractCase cases[] = {
      [](Contract& contract) {
        const auto before = storage_now(contract);
        put(contract, "shop/ann", "a", "1", {.expires_in = Duration(limits::duration_us)});
-       EXPECT(get(contract, "shop/ann", "a").value_or(Record{}).expires >= before + Duration(limits::duration_us));
+       EXPECT(get(contract, "shop/ann", "a").value_or(Record{}).expires >=
+              before + Duration(limits::duration_us));
      }},
 };
 

@@ -30,7 +30,8 @@ std::string show_record(const Record& record) {
 CommitAnswer commit(Contract& contract, const std::vector<Batch>& batches, Here here) {
   auto answer = answer_of(contract, contract.storage().commit(batches), here);
   if (answer.batches.size() != batches.size()) {
-    contract.give_up(fmt::format("{} batches were answered by {}", batches.size(), answer.batches.size()), here);
+    contract.give_up(fmt::format("{} batches were answered by {}", batches.size(), answer.batches.size()),
+                     here);
   }
   return answer;
 }
@@ -43,7 +44,8 @@ BatchAnswer commit(Contract& contract, std::string partition, std::vector<Operat
 ReadAnswer read(Contract& contract, const std::vector<RecordRef>& records, Here here) {
   auto answer = answer_of(contract, contract.storage().read(records), here);
   if (answer.records.size() != records.size()) {
-    contract.give_up(fmt::format("{} places were answered by {}", records.size(), answer.records.size()), here);
+    contract.give_up(fmt::format("{} places were answered by {}", records.size(), answer.records.size()),
+                     here);
   }
   return answer;
 }
@@ -71,8 +73,8 @@ Revision apply(Contract& contract, std::string partition, std::vector<Operation>
   const auto answer = commit(contract, std::move(partition), std::move(operations), here);
   if (!answer.applied()) {
     contract.give_up(fmt::format("the batch was refused at operation {}, where {} was found", answer.refused,
-                                show(answer.found)),
-                    here);
+                                 show(answer.found)),
+                     here);
   }
   return answer.revision;
 }
@@ -87,7 +89,8 @@ void expect_refused(Contract& contract, const std::string& partition, std::vecto
   expect_equal(contract, answer.refused, index, "the index of the refused operation", here);
   expect_equal(contract, answer.found, there, "the record found by the refused operation", here);
   contract.expect(answer.counters.empty(), "a refused batch answers no counters", here);
-  expect_equal(contract, all_of(contract, partition, here), before, "the partition after a refused batch", here);
+  expect_equal(contract, all_of(contract, partition, here), before, "the partition after a refused batch",
+               here);
 }
 
 void expect_invalid(Contract& contract, const std::vector<Batch>& batches, Here here) {
@@ -114,7 +117,8 @@ std::vector<Record> all_of(Contract& contract, std::string_view partition, Here 
   std::string cursor;
   do {
     auto page = scan(contract, partition, {}, cursor, limits::page_records, here);
-    if (!page.cursor.empty() && page.cursor <= cursor) contract.give_up("the cursor of a scan does not move on", here);
+    if (!page.cursor.empty() && page.cursor <= cursor)
+      contract.give_up("the cursor of a scan does not move on", here);
     for (auto& record : page.records) records.push_back(std::move(record));
     cursor = std::move(page.cursor);
   } while (!cursor.empty());

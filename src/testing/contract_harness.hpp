@@ -57,8 +57,8 @@ Revision put(Contract& contract, std::string partition, std::string key, std::st
 /// Commits a batch that must be applied, and gives its revision.
 Revision apply(Contract& contract, std::string partition, std::vector<Operation> operations,
                Here here = Here::current());
-/// Commits a batch that must be refused at `index` with the record that is there now (or none), and checks that
-/// nothing of the partition changed.
+/// Commits a batch that must be refused at `index` with the record that is there now (or none), and checks
+/// that nothing of the partition changed.
 void expect_refused(Contract& contract, const std::string& partition, std::vector<Operation> operations,
                     std::size_t index, Here here = Here::current());
 /// Expects that this commit is an error of `invalid_argument` and that the partitions are as they were.

@@ -19,9 +19,9 @@ struct Call {
   std::size_t ended = 0;
 };
 
-/// Looks for an order of the calls in which each one is explained by those before it, and no call comes before
-/// another that had ended when it began (Wing and Gong, 1993). What was tried is remembered by the calls done
-/// and the last write, which together say all of the state.
+/// Looks for an order of the calls in which each one is explained by those before it, and no call comes
+/// before another that had ended when it began (Wing and Gong, 1993). What was tried is remembered by the
+/// calls done and the last write, which together say all of the state.
 class Order {
  public:
   explicit Order(const std::vector<Call>& calls) : calls_(calls) {}
@@ -55,8 +55,9 @@ class Order {
 
   [[nodiscard]] static bool explained(const Call& call, const std::optional<Record>& state) {
     if (!call.write) return call.seen == state;
-    const bool holds = call.write->kind == Operation::Kind::insert ? !state.has_value()
-                                                                   : state && state->revision == call.write->expected;
+    const bool holds = call.write->kind == Operation::Kind::insert
+                           ? !state.has_value()
+                           : state && state->revision == call.write->expected;
     if (holds != call.applied) return false;
     return call.applied ? !state || call.revision > state->revision : call.seen == state;
   }

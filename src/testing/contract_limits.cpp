@@ -8,7 +8,8 @@ namespace {
 /// Expects this operation to be invalid alone, and to spoil a whole span whose other batches are good.
 void expect_spoils(Contract& contract, const Operation& operation, Here here = Here::current()) {
   expect_invalid(contract, {{"shop/ann", {operation}}}, here);
-  expect_invalid(contract, {{"shop/ann", {Op::insert("good", "1")}}, {"shop/bob", {Op::insert("x", "1"), operation}}},
+  expect_invalid(contract,
+                 {{"shop/ann", {Op::insert("good", "1")}}, {"shop/bob", {Op::insert("x", "1"), operation}}},
                  here);
 }
 
@@ -55,7 +56,8 @@ constexpr ContractCase cases[] = {
        const std::string partition(limits::partition_bytes, '\x80');
        put(contract, partition, "a", "v");
        EXPECT(get(contract, partition, "a").has_value());
-       expect_invalid(contract, {{"shop/ann", {Op::insert("a", "v")}}, {partition + "x", {Op::insert("a", "v")}}});
+       expect_invalid(contract,
+                      {{"shop/ann", {Op::insert("a", "v")}}, {partition + "x", {Op::insert("a", "v")}}});
        expect_invalid(contract, {{"shop/ann", {Op::insert("a", "v")}}, {"", {Op::insert("a", "v")}}});
      }},
     {"an empty batch is refused with the whole span",
@@ -65,7 +67,7 @@ constexpr ContractCase cases[] = {
     {"a key twice in a batch is refused with the whole span, also among many",
      [](Contract& contract) {
        expect_invalid(contract, {{"shop/bob", {Op::insert("b", "v")}},
-                                {"shop/ann", {Op::require("a", absent), Op::insert("a", "v")}}});
+                                 {"shop/ann", {Op::require("a", absent), Op::insert("a", "v")}}});
        std::vector<Operation> many;
        for (int i = 0; i < 100; ++i) many.push_back(Op::insert(fmt::format("k{}", i), "v"));
        many.push_back(Op::add("k50", 1));
@@ -74,7 +76,8 @@ constexpr ContractCase cases[] = {
     {"too many operations in a batch are refused",
      [](Contract& contract) {
        std::vector<Operation> many;
-       for (std::size_t i = 0; i <= limits::batch_operations; ++i) many.push_back(Op::insert(fmt::format("k{}", i), "v"));
+       for (std::size_t i = 0; i <= limits::batch_operations; ++i)
+         many.push_back(Op::insert(fmt::format("k{}", i), "v"));
        expect_invalid(contract, {{"shop/ann", std::move(many)}});
      }},
     {"too many batches in a span are refused",
@@ -105,8 +108,8 @@ constexpr ContractCase cases[] = {
        expect_invalid_answer(contract, contract.storage().read(many));
        const std::string long_key(limits::key_bytes + 1, 'k');
        const std::string long_partition(limits::partition_bytes + 1, 'p');
-       for (const auto& place : {RecordRef{"", "a"}, RecordRef{"shop/ann", ""}, RecordRef{"shop/ann", long_key},
-                                 RecordRef{long_partition, "a"}}) {
+       for (const auto& place : {RecordRef{"", "a"}, RecordRef{"shop/ann", ""},
+                                 RecordRef{"shop/ann", long_key}, RecordRef{long_partition, "a"}}) {
          const std::vector<RecordRef> places{RecordRef{"shop/ann", "a"}, place};
          expect_invalid_answer(contract, contract.storage().read(places));
        }
@@ -118,7 +121,8 @@ constexpr ContractCase cases[] = {
        expect_invalid_answer(contract, storage.scan("shop/ann", {}, {}, 0));
        expect_invalid_answer(contract, storage.scan("shop/ann", {}, {}, limits::page_records + 1));
        expect_invalid_answer(contract, storage.scan("", {}, {}, 10));
-       expect_invalid_answer(contract, storage.scan(std::string(limits::partition_bytes + 1, 'p'), {}, {}, 10));
+       expect_invalid_answer(contract,
+                             storage.scan(std::string(limits::partition_bytes + 1, 'p'), {}, {}, 10));
        expect_invalid_answer(contract, storage.scan("shop/ann", long_key, {}, 10));
        expect_invalid_answer(contract, storage.scan("shop/ann", {}, long_key, 10));
      }},

@@ -23,7 +23,8 @@ class Model {
     now_ = page.now;
     std::vector<Record> wanted;
     for (const auto& [place, record] : records_) {
-      if (place.first == partition && place.second.starts_with(prefix) && live(record)) wanted.push_back(record);
+      if (place.first == partition && place.second.starts_with(prefix) && live(record))
+        wanted.push_back(record);
     }
     EXPECT_EQ(page.records, wanted);
   }
@@ -39,7 +40,8 @@ class Model {
       if (*record.due > now_ && (!next || *record.due < *next)) next = record.due;
     }
     std::map<Place, Record> found;
-    for (const auto& entry : page.entries) found.emplace(Place(entry.partition, entry.record.key), entry.record);
+    for (const auto& entry : page.entries)
+      found.emplace(Place(entry.partition, entry.record.key), entry.record);
     EXPECT(found == wanted);
     EXPECT_EQ(page.entries.size(), wanted.size());
     if (next) EXPECT(page.next && *page.next <= *next);
@@ -93,7 +95,8 @@ class Model {
     EXPECT(answer.applied());
     EXPECT_EQ(answer.counters, counters);
     std::size_t counted = 0;
-    for (const auto& operation : batch.operations) write(contract, batch, operation, answer, counters, counted);
+    for (const auto& operation : batch.operations)
+      write(contract, batch, operation, answer, counters, counted);
   }
 
   void write(Contract& contract, const Batch& batch, const Operation& operation, const BatchAnswer& answer,

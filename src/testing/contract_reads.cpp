@@ -21,7 +21,8 @@ constexpr ContractCase cases[] = {
     {"absent places of a read are empty",
      [](Contract& contract) {
        put(contract, "shop/ann", "b", "1");
-       const auto answer = read(contract, {{"shop/ann", "a"}, {"shop/ann", "b"}, {"nowhere", "b"}, {"shop/ann", "c"}});
+       const auto answer =
+           read(contract, {{"shop/ann", "a"}, {"shop/ann", "b"}, {"nowhere", "b"}, {"shop/ann", "c"}});
        EXPECT(!answer.records[0]);
        EXPECT(answer.records[1].has_value());
        EXPECT(!answer.records[2]);
@@ -105,10 +106,12 @@ constexpr ContractCase cases[] = {
     {"keys and partitions may hold any bytes and differ by any",
      [](Contract& contract) {
        const std::string zero(1, '\0');
-       const Keys keys{zero,          zero + zero,      "a" + zero, "a" + zero + "b", "a",  "\xff", "\xff\xff",
-                       "\xc3\x28",    "A",              " ",        "a ",             "*",  "a*",   "a?",
-                       "{a}",         "a\n",            "a\r\n",    "a'b",            "a\"", "a%",   "a_",
-                       "\xc3\xa4",    "a\xcc\x88"};
+       const Keys keys{zero,    zero + zero, "a" + zero, "a" + zero + "b",
+                       "a",     "\xff",      "\xff\xff", "\xc3\x28",
+                       "A",     " ",         "a ",       "*",
+                       "a*",    "a?",        "{a}",      "a\n",
+                       "a\r\n", "a'b",       "a\"",      "a%",
+                       "a_",    "\xc3\xa4",  "a\xcc\x88"};
        for (const auto& key : keys) put(contract, key, key, "value of " + key);
        for (const auto& key : keys) {
          EXPECT_EQ(get(contract, key, key).value_or(Record{}).value, "value of " + key);

@@ -15,7 +15,8 @@ constexpr ContractCase cases[] = {
      }},
     {"revisions grow within one span",
      [](Contract& contract) {
-       const auto answer = commit(contract, std::vector<Batch>(100, Batch{"shop/ann", {Op::add("count", 1)}}));
+       const auto answer =
+           commit(contract, std::vector<Batch>(100, Batch{"shop/ann", {Op::add("count", 1)}}));
        for (std::size_t i = 1; i < answer.batches.size(); ++i) {
          EXPECT(answer.batches[i].revision > answer.batches[i - 1].revision);
        }
@@ -32,11 +33,12 @@ constexpr ContractCase cases[] = {
      }},
     {"revisions grow across removal and insertion within one span",
      [](Contract& contract) {
-       // The first revision of a span cannot be known before it, so each turn removes what the last one wrote.
+       // The first revision of a span cannot be known before it, so each turn removes what the last one
+       // wrote.
        Revision last = put(contract, "shop/ann", "order", "x");
        for (int i = 0; i < 20; ++i) {
-         const auto answer = commit(contract, {{"shop/ann", {Op::remove("order", last)}},
-                                              {"shop/ann", {Op::insert("order", "x")}}});
+         const auto answer = commit(
+             contract, {{"shop/ann", {Op::remove("order", last)}}, {"shop/ann", {Op::insert("order", "x")}}});
          EXPECT(answer.batches[1].applied());
          EXPECT(answer.batches[1].revision > last);
          last = answer.batches[1].revision;

@@ -16,7 +16,8 @@ Contract::Contract(const StorageUnderTest& subject) : subject_(subject) {
 }
 
 void Contract::take(Result<std::unique_ptr<Storage>> opened, std::string_view doing, Here here) {
-  if (!opened) give_up(fmt::format("{} could not be {}: {}", subject_.name, doing, describe(opened.error())), here);
+  if (!opened)
+    give_up(fmt::format("{} could not be {}: {}", subject_.name, doing, describe(opened.error())), here);
   if (*opened == nullptr) give_up(fmt::format("{} was {} as a null pointer", subject_.name, doing), here);
   storage_ = std::move(*opened);
 }

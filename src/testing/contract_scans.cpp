@@ -26,7 +26,8 @@ constexpr ContractCase cases[] = {
      }},
     {"a scan is in byte order of the key, whatever the order of the writes",
      [](Contract& contract) {
-       Keys keys{"b", "a", "B", "aa", "a\x7f", "a\x80", "\xff", "\x01", "z", "a b", "a-b", "10", "9", "\xc3\xa4"};
+       Keys keys{"b",    "a", "B",   "aa",  "a\x7f", "a\x80", "\xff",
+                 "\x01", "z", "a b", "a-b", "10",    "9",     "\xc3\xa4"};
        keys.push_back(std::string(1, '\0'));
        keys.push_back(std::string("a\0", 2));
        put_all(contract, "shop/ann", keys);
@@ -51,10 +52,18 @@ constexpr ContractCase cases[] = {
      }},
     {"a prefix may end in or consist of the largest byte",
      [](Contract& contract) {
-       put_all(contract, "shop/ann", {"a", "a\xff", "a\xff\x01", "a\xff\xff", "b", "\xff", "\xff\xff", "\xff\xff" "a"});
-       EXPECT_EQ(keys_of(scan(contract, "shop/ann", "a\xff").records), Keys{"a\xff", "a\xff\x01", "a\xff\xff"});
-       EXPECT_EQ(keys_of(scan(contract, "shop/ann", "\xff").records), Keys{"\xff", "\xff\xff" "a", "\xff\xff"});
-       EXPECT_EQ(keys_of(scan(contract, "shop/ann", "\xff\xff").records), Keys{"\xff\xff" "a", "\xff\xff"});
+       put_all(contract, "shop/ann",
+               {"a", "a\xff", "a\xff\x01", "a\xff\xff", "b", "\xff", "\xff\xff",
+                "\xff\xff"
+                "a"});
+       EXPECT_EQ(keys_of(scan(contract, "shop/ann", "a\xff").records),
+                 Keys{"a\xff", "a\xff\x01", "a\xff\xff"});
+       EXPECT_EQ(keys_of(scan(contract, "shop/ann", "\xff").records), Keys{"\xff", "\xff\xff",
+                                                                           "\xff\xff"
+                                                                           "a"});
+       EXPECT_EQ(keys_of(scan(contract, "shop/ann", "\xff\xff").records), Keys{"\xff\xff",
+                                                                               "\xff\xff"
+                                                                               "a"});
      }},
     {"a prefix may hold zero bytes",
      [](Contract& contract) {

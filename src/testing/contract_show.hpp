@@ -9,7 +9,9 @@ namespace onceward::testing::contract_detail {
 /// Values as a failure prints them: bytes that do not print as \xNN, long texts cut.
 std::string show_text(std::string_view text);
 std::string show_record(const Record& record);
-inline std::string show_time(Timestamp time) { return std::to_string(time.time_since_epoch().count()) + " us"; }
+inline std::string show_time(Timestamp time) {
+  return std::to_string(time.time_since_epoch().count()) + " us";
+}
 
 template <class T>
 std::string show(const T& value);

@@ -13,7 +13,9 @@ namespace {
 struct Files {
   TemporaryFolder folder;
   int count = 0;
-  [[nodiscard]] std::string current() const { return folder.file("contract-" + std::to_string(count) + ".db"); }
+  [[nodiscard]] std::string current() const {
+    return folder.file("contract-" + std::to_string(count) + ".db");
+  }
 };
 
 /// An enlisted storage in a transaction that stands open as long as it does, as in a caller's program.

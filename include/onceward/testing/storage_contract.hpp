@@ -17,9 +17,9 @@ namespace onceward::testing {
 struct StorageUnderTest {
   using Open = std::function<Result<std::unique_ptr<Storage>>(const Clock& clock)>;
 
-  std::string name;     ///< for messages
-  Open open_fresh;      ///< a storage over no data, on this clock, of at least 4 shards
-  Open reopen{};        ///< the data of the last open_fresh again, after it was closed; empty: not durable
+  std::string name;        ///< for messages
+  Open open_fresh;         ///< a storage over no data, on this clock, of at least 4 shards
+  Open reopen{};           ///< the data of the last open_fresh again, after it was closed; empty: not durable
   bool concurrent = true;  ///< calls may come from several threads at once
 };
 

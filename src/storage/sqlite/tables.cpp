@@ -80,7 +80,7 @@ TableReader::TableReader(SQLite::Database& database, Shard shards)
            "AND due IS NOT NULL AND due <= ? AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT ?"),
       next_due_(database,
                 "SELECT due FROM onceward_record INDEXED BY onceward_due WHERE shard = ? AND due IS NOT NULL "
-                "AND due > ? ORDER BY due LIMIT 1") {}
+                "AND due > ? AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT 1") {}
 
 std::optional<Record> TableReader::find(std::string_view partition, std::string_view key, Timestamp now) {
   const Use use(find_);
@@ -136,6 +136,7 @@ void TableReader::due_of(Shard shard, std::size_t limit, DuePage& page) {
   const Use use(next_due_);
   next_due_.bind(1, static_cast<std::int64_t>(shard));
   next_due_.bind(2, micros(page.now));
+  next_due_.bind(3, micros(page.now));
   if (!next_due_.executeStep()) return;
   const auto next = time_of(next_due_.getColumn(0));
   if (!page.next || *next < *page.next) page.next = next;
