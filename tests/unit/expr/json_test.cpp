@@ -22,7 +22,8 @@ std::string again(std::string_view text) {
 }
 
 std::string random_text(std::mt19937_64& random) {
-  static const std::vector<std::string> pieces = {"a", "\"", "\\", "/", "\n", "\x01", "\x7f", "é", "中", "😀", " ", ""};
+  static const std::vector<std::string> pieces = {"a",    "\"", "\\", "/", "\n", "\x01",
+                                                  "\x7f", "é",  "中", "😀", " ",  ""};
   std::string text;
   for (std::size_t i = random() % 6; i > 0; --i) text += pieces[random() % pieces.size()];
   return text;
@@ -32,9 +33,11 @@ Value random_value(std::mt19937_64& random, int depth) {
   switch (random() % (depth > 0 ? 7 : 5)) {
     case 0: return Value();
     case 1: return Value(random() % 2 == 0);
-    case 2: return Value(static_cast<std::int64_t>(random() >> (random() % 64)) * (random() % 2 == 0 ? 1 : -1));
+    case 2:
+      return Value(static_cast<std::int64_t>(random() >> (random() % 64)) * (random() % 2 == 0 ? 1 : -1));
     case 3: {
-      const double number = std::ldexp(static_cast<double>(random() >> 11), static_cast<int>(random() % 1900) - 1000);
+      const double number =
+          std::ldexp(static_cast<double>(random() >> 11), static_cast<int>(random() % 1900) - 1000);
       return Value(std::isfinite(number) ? number : 0.1);
     }
     case 4: return Value(random_text(random));
@@ -45,7 +48,8 @@ Value random_value(std::mt19937_64& random, int depth) {
     }
     default: {
       Map map;
-      for (std::size_t i = random() % 5; i > 0; --i) map.set(random_text(random), random_value(random, depth - 1));
+      for (std::size_t i = random() % 5; i > 0; --i)
+        map.set(random_text(random), random_value(random, depth - 1));
       return Value(std::move(map));
     }
   }
@@ -77,8 +81,10 @@ TEST_CASE("JSON text is escaped and read back") {
 }
 
 TEST_CASE("bad JSON is refused with the byte where it went wrong") {
-  for (const auto* text : {"", " ", "{", "[1,", "[1,]", "{\"a\":1,}", "{a:1}", "tru", "nul", "01", "1.", "+1", ".5", "'a'", "\"a",
-                           "\"\\x\"", "\"\\ud83d\"", "\"\n\"", "[1] 2", "// c\n1", "NaN", "\"\xff\"", "\"\xc0\x80\"", "\xef\xbb\xbf 1"}) {
+  for (const auto* text : {"",      " ",       "{",   "[1,",      "[1,]",         "{\"a\":1,}",
+                           "{a:1}", "tru",     "nul", "01",       "1.",           "+1",
+                           ".5",    "'a'",     "\"a", "\"\\x\"",  "\"\\ud83d\"",  "\"\n\"",
+                           "[1] 2", "// c\n1", "NaN", "\"\xff\"", "\"\xc0\x80\"", "\xef\xbb\xbf 1"}) {
     INFO(text);
     const auto value = Value::from_json(text);
     REQUIRE_FALSE(value.has_value());
@@ -137,7 +143,8 @@ TEST_CASE("cut and mangled JSON never does more than fail") {
   for (int i = 0; i < 50000; ++i) {
     auto text = random_value(random, 4).to_json();
     if (random() % 2 == 0) text.resize(random() % (text.size() + 1));
-    for (std::size_t j = random() % 4; j > 0 && !text.empty(); --j) text[random() % text.size()] = static_cast<char>(random());
+    for (std::size_t j = random() % 4; j > 0 && !text.empty(); --j)
+      text[random() % text.size()] = static_cast<char>(random());
     const auto value = Value::from_json(text);
     if (value ? !Value::from_json(value->to_json()).has_value() : value.error().offset > text.size()) {
       FAIL_CHECK(text);

@@ -1,4 +1,5 @@
-// Compiled by a test, never run: with ONCEWARD_WRONG set, it must not compile (the number tells which mistake).
+// Compiled by a test, never run: with ONCEWARD_WRONG set, it must not compile (the number tells which
+// mistake).
 #include <onceward/expr/reflect.hpp>
 
 #include <cstdint>

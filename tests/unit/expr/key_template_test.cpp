@@ -87,9 +87,12 @@ TEST_CASE("no byte of a value can end its part of the key") {
 }
 
 TEST_CASE("every key of the cookbook in docs/expressions.md makes a key") {
-  const Value on = Value::from_json(R"({"user": {"id": 42}, "task": {"id": "t-9"}, "stage": 1, "merchant": "m", "order": {"id": "o"},
+  const Value on =
+      Value::from_json(
+          R"({"user": {"id": 42}, "task": {"id": "t-9"}, "stage": 1, "merchant": "m", "order": {"id": "o"},
     "at": 1267401600000000, "zone": "Europe/London", "request_id": "r", "email": " Ann@x.org", "a": 2, "b": 1, "lat": 59.91273,
-    "lng": 10.74609, "campaign": null, "skus": ["A", "B"], "kind": "refund"})").value();
+    "lng": 10.74609, "campaign": null, "skus": ["A", "B"], "kind": "refund"})")
+          .value();
   const Value plain_user = [&] {
     Value changed = on;
     changed.map()->set("user", 42);

@@ -23,7 +23,8 @@ inline const Value& names() {
     "t": "abc", "blank": " \t\n", "empty": "", "yes": true, "no": false, "n": null, "uni": "é中😀",
     "user": {"id": 42, "name": "Ann", "email": null, "tags": ["a", "b"], "score": 12.5},
     "m": {"k": 1, "a.b": 2, "eq": 3, "size": 9}, "l": [1, [2, 3], null], "none": [], "at": 1267401600000000
-  })").value();
+  })")
+                                 .value();
   return value;
 }
 

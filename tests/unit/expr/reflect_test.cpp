@@ -108,7 +108,8 @@ TEST_CASE("field names are known at compile time, in order") {
   static_assert(onceward::field_names<Empty>().size() == 0);
   std::string seen;
   const Address address{"x", 1};
-  onceward::for_each_field(address, [&](std::string_view name, const auto&) { seen.append(name).append(","); });
+  onceward::for_each_field(address,
+                           [&](std::string_view name, const auto&) { seen.append(name).append(","); });
   CHECK(seen == "city,zip,");
 }
 
@@ -186,11 +187,25 @@ TEST_CASE("a key literal takes what the language takes") {
   constexpr KeyLiteral<Everything> plain("k:#{text}:#{address.city}:#{#big}");
   static_assert(plain.text() == "k:#{text}:#{address.city}:#{#big}");
   // Each of these compiles: strings, calls, words, numbers, lists, safe steps and literal text hide no field.
-  const KeyLiteral<Everything> many[] = {
-      "no placeholder at all", "}{ $#x text", "#{'nope ' + text + \"nope\"}", "#{text.toUpperCase().substring(0, 1)}",
-      "#{upper(text)}:#{max(small, port)}", "#{flag and not false or true}", "#{flag AND NOT true}", "#{flag Or big GE 0xFF}", "#{home?.city ?: 'none'}",
-      "#{{1,2}.size()}:#{text}", "#{counts['nope']}:#{counts.nope}", "#{big between {1L, 2}}", "#{'#{'}#{'}'}", "#{raw.anything}",
-      "#{text . length()}", "#{upper (text)}", "#{1e3 > exact ? 1 : 2}", "#{others[0].city}", "#{'it''s'}#{text}"};
+  const KeyLiteral<Everything> many[] = {"no placeholder at all",
+                                         "}{ $#x text",
+                                         "#{'nope ' + text + \"nope\"}",
+                                         "#{text.toUpperCase().substring(0, 1)}",
+                                         "#{upper(text)}:#{max(small, port)}",
+                                         "#{flag and not false or true}",
+                                         "#{flag AND NOT true}",
+                                         "#{flag Or big GE 0xFF}",
+                                         "#{home?.city ?: 'none'}",
+                                         "#{{1,2}.size()}:#{text}",
+                                         "#{counts['nope']}:#{counts.nope}",
+                                         "#{big between {1L, 2}}",
+                                         "#{'#{'}#{'}'}",
+                                         "#{raw.anything}",
+                                         "#{text . length()}",
+                                         "#{upper (text)}",
+                                         "#{1e3 > exact ? 1 : 2}",
+                                         "#{others[0].city}",
+                                         "#{'it''s'}#{text}"};
   for (const auto& literal : many) {
     INFO(literal.text());
     CHECK_FALSE(literal.text().empty());
