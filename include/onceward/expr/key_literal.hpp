@@ -1,5 +1,5 @@
 #pragma once
-#include <onceward/expr/reflect.hpp>
+#include <onceward/expr/convert.hpp>
 
 #include <array>
 #include <string_view>
@@ -19,7 +19,10 @@ constexpr bool is_word(char c) noexcept { return is_letter(c) || (c >= '0' && c 
 /// or a codec is not known before it is there.
 template <class T>
 constexpr bool knows_path(std::string_view path) {
-  if constexpr (!Reflected<T>) {
+  if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T> ||
+                std::is_convertible_v<const T&, std::string_view> || is_duration<T> || is_time_point<T>) {
+    return false;
+  } else if constexpr (!Reflected<T>) {
     return true;
   } else {
     const auto dot = path.find('.');
@@ -35,6 +38,21 @@ constexpr bool knows_path(std::string_view path) {
   }
 }
 
+/// Words that name no field: constants as they are written, operators in any case.
+constexpr bool is_word_of_language(std::string_view text) {
+  for (const std::string_view constant : {"true", "false", "null"}) {
+    if (text == constant) return true;
+  }
+  for (const std::string_view word :
+       {"not", "and", "or", "in", "between", "eq", "ne", "lt", "le", "gt", "ge", "div", "mod"}) {
+    bool same = text.size() == word.size();
+    for (std::size_t i = 0; same && i < word.size(); ++i)
+      same = text[i] == word[i] || text[i] == word[i] - 'a' + 'A';
+    if (same) return true;
+  }
+  return false;
+}
+
 /// Called by a key literal in which a name is no field: it is not constexpr, so that the literal does not
 /// compile.
 void a_placeholder_of_this_key_names_no_field();
@@ -43,9 +61,6 @@ void a_placeholder_of_this_key_names_no_field();
 /// parser: this knows words, strings, dots and calls, which is what tells a field's name.
 template <class T>
 constexpr void check_paths(std::string_view text) {
-  constexpr std::array<std::string_view, 18> words = {"true", "false",   "null", "not", "and", "or",
-                                                      "in",   "between", "eq",   "ne",  "lt",  "le",
-                                                      "gt",   "ge",      "div",  "mod", "NOT", "AND"};
   for (auto open = text.find("#{"); open != std::string_view::npos; open = text.find("#{", open)) {
     std::size_t at = open + 2;
     std::size_t depth = 1;
@@ -63,11 +78,13 @@ constexpr void check_paths(std::string_view text) {
           ++at;
         auto path = text.substr(begin, at - begin);
         // A call's name is a function's, or the last part of a path a method's.
-        if (at < text.size() && text[at] == '(')
-          path = path.substr(0, path.rfind('.') == std::string_view::npos ? 0 : path.rfind('.'));
-        bool known = after_dot || path.empty();
-        for (const auto word : words) known = known || word == path;
-        if (!known && !knows_path<T>(path)) a_placeholder_of_this_key_names_no_field();
+        const auto next = text.find_first_not_of(' ', at);
+        const auto last_dot = path.rfind('.');
+        if (next != std::string_view::npos && text[next] == '(' && !is_word_of_language(path)) {
+          path = path.substr(0, last_dot == std::string_view::npos ? 0 : last_dot);
+        }
+        const bool known = after_dot || path.empty() || is_word_of_language(path) || knows_path<T>(path);
+        if (!known) a_placeholder_of_this_key_names_no_field();
         after_dot = false;
       } else if (is_word(c)) {
         while (at < text.size() && (is_word(text[at]) || text[at] == '.')) ++at;
