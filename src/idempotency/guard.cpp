@@ -20,6 +20,7 @@ using guard_detail::KeyRecord;
 
 constexpr std::uint64_t partitions_of_operation = 256;
 constexpr int most_rounds = 64;
+constexpr int most_lost = 3;
 constexpr auto first_pause = std::chrono::milliseconds(5);
 constexpr auto longest_pause = std::chrono::milliseconds(200);
 
@@ -96,12 +97,13 @@ class Claimant {
       now = answer->now;
       return {};
     }
-    if (answer.error().code == ErrorCode::in_doubt) {
-      // Either the claim stands, and is found as this owner's, or nothing was written.
-      auto looked = look(found, now);
-      return looked ? looked : down(looked.error());
-    }
-    return down(answer.error());
+    const auto code = answer.error().code;
+    if (code != ErrorCode::in_doubt && code != ErrorCode::timeout) return down(answer.error());
+    // Either the claim stands, and is found as this owner's, or nothing was written.
+    if (auto looked = look(found, now); !looked) return down(looked.error());
+    // A storage that let one write time out is not asked to try a new key again on this caller's time.
+    if (++lost_ > most_lost || (!found && code == ErrorCode::timeout)) return down(answer.error());
+    return {};
   }
 
   Result<void> look(std::optional<Record>& found, Timestamp& now) {
@@ -126,7 +128,11 @@ class Claimant {
       case Decision::Kind::resume:
         acquire(known->attempt, known->fence == absent ? record.revision : known->fence, record.revision);
         return Next::settled;
-      case Decision::Kind::take: attempt_ = known->attempt + 1; return Next::write;
+      case Decision::Kind::take:
+        attempt_ = known->attempt + 1;
+        // A caller without a payload keeps what is known of it.
+        if (guard_.fingerprint_.empty()) guard_.fingerprint_ = std::move(known->fingerprint);
+        return Next::write;
       case Decision::Kind::wait:
         if (stop_.stop_requested() || Clock::now() >= waits_until_) {
           settle(Verdict::in_progress);
@@ -142,11 +148,11 @@ class Claimant {
     }
     settle(decision.verdict);
     guard_.retry_after_ = decision.retry_after;
-    if (decision.verdict == Verdict::replayed) {
+    if (decision.verdict == Verdict::replayed || decision.verdict == Verdict::result_unavailable) {
       guard_.attempt_ = known->attempt;
       guard_.fence_ = known->fence;
       guard_.result_ = std::move(known->result);
-      if (known->state == KeyRecord::State::failed) guard_.error_ = std::move(known->error);
+      if (known->has_error()) guard_.error_ = std::move(known->error);
     }
     return Next::settled;
   }
@@ -178,6 +184,7 @@ class Claimant {
   Clock::time_point waits_until_;
   std::chrono::milliseconds pause_ = first_pause;
   int attempt_ = 1;
+  int lost_ = 0;
   bool settled_ = false;
 };
 
@@ -204,7 +211,7 @@ Guard::Guard(Guard&& other) noexcept { *this = std::move(other); }
 
 Guard& Guard::operator=(Guard&& other) noexcept {
   if (this == &other) return *this;
-  if (storage_ != nullptr) (void)release();
+  drop();
   storage_ = std::exchange(other.storage_, nullptr);
   acquired_ = std::exchange(other.acquired_, false);
   policy_ = std::move(other.policy_);
@@ -220,7 +227,9 @@ Guard& Guard::operator=(Guard&& other) noexcept {
   return *this;
 }
 
-Guard::~Guard() {
+Guard::~Guard() { drop(); }
+
+void Guard::drop() noexcept {
   if (storage_ == nullptr) return;
   try {
     // A release that fails leaves the claim as it is: the lease ends it.
@@ -230,24 +239,53 @@ Guard::~Guard() {
   }
 }
 
+/// From here on the key is not given back, whatever happens.
+Storage* Guard::let_go() noexcept {
+  acquired_ = false;
+  return std::exchange(storage_, nullptr);
+}
+
+std::string Guard::ended(Ended how, const Value& result, const Error& error) const {
+  const auto state = how == Ended::failed ? KeyRecord::State::failed : KeyRecord::State::done;
+  return encode(KeyRecord{state, owner_, attempt_, fence_, fingerprint_, result, error, how == Ended::unstored});
+}
+
 Completion Guard::complete(const Value& result) {
-  auto value = encode(KeyRecord{KeyRecord::State::done, owner_, attempt_, fence_, fingerprint_, result});
+  Storage* const held = let_go();
+  const auto value = ended(Ended::done, result, {});
   if (value.size() > policy_.result_bytes_max) {
-    // The effect took place. What cannot be given again must not be run again either.
-    const Error error{ErrorCode::limit_exceeded,
-                      fmt::format("the result of \"{}\" has {} bytes, at most {} are stored",
-                                  policy_.operation, value.size(), policy_.result_bytes_max)};
-    auto completion = complete_with_error(error);
-    completion.verdict =
-        completion.verdict == Verdict::executed ? Verdict::result_unavailable : completion.verdict;
-    return completion;
+    return end_unstored(held, {ErrorCode::limit_exceeded,
+                               fmt::format("the result of \"{}\" has {} bytes, at most {} are stored",
+                                           policy_.operation, value.size(), policy_.result_bytes_max)});
   }
-  return record(std::move(value));
+  if (!guard_detail::reads_back(value)) {
+    return end_unstored(held, {ErrorCode::invalid_argument,
+                               fmt::format("the result of \"{}\" is no UTF-8, or nested too deeply, and is "
+                                           "not stored; encode bytes as text",
+                                           policy_.operation)});
+  }
+  return record(held, value);
+}
+
+Completion Guard::complete_unstored(const Error& why) { return end_unstored(let_go(), why); }
+
+Completion Guard::end_unstored(Storage* storage, const Error& why) {
+  // The effect took place. What cannot be given again must not be run again either.
+  auto completion = record(storage, ended(Ended::unstored, {}, why));
+  if (completion.verdict == Verdict::executed) completion.verdict = Verdict::result_unavailable;
+  if (!completion.error) completion.error = why;
+  return completion;
 }
 
 Completion Guard::complete_with_error(const Error& error) {
-  return record(
-      encode(KeyRecord{KeyRecord::State::failed, owner_, attempt_, fence_, fingerprint_, {}, error}));
+  Storage* const held = let_go();
+  auto value = ended(Ended::failed, {}, error);
+  if (!guard_detail::reads_back(value)) {
+    auto plain = error;
+    std::replace_if(plain.message.begin(), plain.message.end(), [](char c) { return (c & 0x80) != 0; }, '?');
+    value = ended(Ended::failed, {}, plain);
+  }
+  return record(held, value);
 }
 
 /// What a completion makes of the record it met; nothing where it should write again.
@@ -265,10 +303,9 @@ std::optional<Completion> Guard::settle(const std::optional<Record>& found, cons
   return Completion{Verdict::lease_lost, false, std::nullopt};
 }
 
-Completion Guard::record(std::string value) {
-  if (storage_ == nullptr) return {Verdict::executed, false, std::nullopt};
-  Storage& storage = *std::exchange(storage_, nullptr);  // whatever happens now, the key is not given back
-  acquired_ = false;
+Completion Guard::record(Storage* held, const std::string& value) {
+  if (held == nullptr) return {Verdict::executed, false, std::nullopt};
+  Storage& storage = *held;
   const auto until = std::chrono::steady_clock::now() + policy_.record_limit;
   std::chrono::milliseconds pause = first_pause;
   for (;;) {
@@ -301,34 +338,37 @@ Completion Guard::record(std::string value) {
   }
 }
 
-Result<void> Guard::release() {
-  if (storage_ == nullptr) return {};
-  Storage& storage = *std::exchange(storage_, nullptr);
-  acquired_ = false;
-  auto value = encode(KeyRecord{KeyRecord::State::released, owner_, attempt_, fence_, fingerprint_});
-  const auto answer = commit_one(
-      storage, {partition_,
-                {Operation::replace(key_, revision_, std::move(value), {std::nullopt, policy_.retention})}});
-  if (!answer) return fail(answer.error());
-  if (answer->applied()) return {};
+/// Writes over this guard's claim. A claim found under another revision is this guard's too, where the answer
+/// to a renewal was lost; it is written over once more.
+Result<void> Guard::rewrite(Storage& storage, const std::string& value, Timing timing) {
+  constexpr int tries = 2;
+  for (int i = 0; i < tries; ++i) {
+    const auto answer = commit_one(storage, {partition_, {Operation::replace(key_, revision_, value, timing)}});
+    if (!answer) return fail(answer.error());
+    if (answer->applied()) {
+      revision_ = answer->revision;
+      return {};
+    }
+    if (!answer->found) break;
+    const auto known = guard_detail::decode_key_record(*answer->found);
+    if (!known || known->state != KeyRecord::State::claimed || known->owner != owner_) break;
+    revision_ = answer->found->revision;
+  }
   return fail(ErrorCode::conflict,
               fmt::format("the key \"{}\" is no longer this guard's; it was left alone", key_));
 }
 
+Result<void> Guard::release() {
+  if (storage_ == nullptr) return {};
+  Storage& storage = *let_go();
+  const auto value = encode(KeyRecord{KeyRecord::State::released, owner_, attempt_, fence_, fingerprint_});
+  return rewrite(storage, value, {std::nullopt, policy_.retention});
+}
+
 Result<void> Guard::renew() {
   if (storage_ == nullptr) return fail(ErrorCode::wrong_state, "there is no claim to renew");
-  auto value = encode(KeyRecord{KeyRecord::State::claimed, owner_, attempt_, fence_, fingerprint_});
-  const auto answer = commit_one(
-      *storage_,
-      {partition_,
-       {Operation::replace(key_, revision_, std::move(value), {policy_.lease, policy_.retention})}});
-  if (!answer) return fail(answer.error());
-  if (!answer->applied()) {
-    return fail(ErrorCode::conflict,
-                fmt::format("the key \"{}\" is no longer this guard's; it was left alone", key_));
-  }
-  revision_ = answer->revision;
-  return {};
+  const auto value = encode(KeyRecord{KeyRecord::State::claimed, owner_, attempt_, fence_, fingerprint_});
+  return rewrite(*storage_, value, {policy_.lease, policy_.retention});
 }
 
 }  // namespace onceward

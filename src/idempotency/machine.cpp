@@ -11,6 +11,37 @@ namespace {
 
 constexpr std::array<std::string_view, 4> state_names = {"claimed", "done", "failed", "released"};
 constexpr int known_codes = static_cast<int>(ErrorCode::limit_exceeded) + 1;
+constexpr std::size_t message_bytes = 4096;
+
+/// The first bytes of a text, whole UTF-8 characters only.
+std::string_view cut(std::string_view text) noexcept {
+  if (text.size() <= message_bytes) return text;
+  std::size_t end = message_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+Value to_value(const Error& error) {
+  Map map{{"code", static_cast<int>(error.code)},
+          {"message", cut(error.message)},
+          {"native_code", error.native_code}};
+  if (error.offset != Error::no_offset) map.set("offset", static_cast<std::int64_t>(error.offset));
+  return map;
+}
+
+std::optional<Error> to_error(const Value& value) {
+  const auto* code = value.find("code");
+  const auto* message = value.find("message");
+  const auto* native = value.find("native_code");
+  if (!code || !code->integer() || *code->integer() < 0 || *code->integer() >= known_codes || !message ||
+      !message->string() || !native || !native->integer()) {
+    return std::nullopt;
+  }
+  Error error{static_cast<ErrorCode>(*code->integer()), *message->string(), *native->integer()};
+  const auto* offset = value.find("offset");
+  if (offset && offset->integer()) error.offset = static_cast<std::size_t>(*offset->integer());
+  return error;
+}
 
 }  // namespace
 
@@ -21,19 +52,24 @@ std::string encode(const KeyRecord& record) {
                  R"({{"state":"{}","owner":"{}","attempt":{},"fence":{},"fingerprint":"{}")",
                  state_names[static_cast<std::size_t>(record.state)], record.owner, record.attempt,
                  record.fence, record.fingerprint);
-  if (record.state == KeyRecord::State::done) {
+  if (record.has_error()) {
+    text += record.unstored ? ",\"unstored\":" : ",\"error\":";
+    to_value(record.error).append_json(text);
+  } else if (record.state == KeyRecord::State::done) {
     text += ",\"result\":";
     record.result.append_json(text);
   }
-  if (record.state == KeyRecord::State::failed) {
-    text += ",\"error\":";
-    Value(Map{{"code", static_cast<int>(record.error.code)},
-              {"message", record.error.message},
-              {"native_code", record.error.native_code}})
-        .append_json(text);
-  }
   text += '}';
   return text;
+}
+
+bool reads_back(std::string_view encoded) {
+  const auto suspect = [](char c) { return c == '[' || c == '{'; };
+  const bool ascii = std::all_of(encoded.begin(), encoded.end(), [](char c) { return (c & 0x80) == 0; });
+  // Only text beyond ASCII can be no UTF-8, and only many brackets can be nested deeply: most need no parser.
+  const auto brackets = static_cast<std::size_t>(std::count_if(encoded.begin(), encoded.end(), suspect));
+  if (ascii && brackets < limits::json_depth) return true;
+  return Value::from_json(encoded).has_value();
 }
 
 Result<KeyRecord> decode_key_record(const Record& record) {
@@ -61,21 +97,17 @@ Result<KeyRecord> decode_key_record(const Record& record) {
   if (place == state_names.end()) return corrupt();
   KeyRecord read{static_cast<KeyRecord::State>(place - state_names.begin()), *owner,
                  static_cast<int>(*attempt), *fence, *fingerprint};
-  if (read.state == KeyRecord::State::done) {
+  const auto* unstored = value->find("unstored");
+  read.unstored = read.state == KeyRecord::State::done && unstored != nullptr;
+  if (read.has_error()) {
+    const auto* stored = read.unstored ? unstored : value->find("error");
+    auto error = stored == nullptr ? std::nullopt : to_error(*stored);
+    if (!error) return corrupt();
+    read.error = *std::move(error);
+  } else if (read.state == KeyRecord::State::done) {
     const auto* result = value->find("result");
     if (result == nullptr) return corrupt();
     read.result = *result;
-  }
-  if (read.state == KeyRecord::State::failed) {
-    const auto* error = value->find("error");
-    const auto* code = error == nullptr ? nullptr : error->find("code");
-    const auto* message = error == nullptr ? nullptr : error->find("message");
-    const auto* native = error == nullptr ? nullptr : error->find("native_code");
-    if (!code || !code->integer() || *code->integer() < 0 || *code->integer() >= known_codes || !message ||
-        !message->string() || !native || !native->integer()) {
-      return corrupt();
-    }
-    read.error = {static_cast<ErrorCode>(*code->integer()), *message->string(), *native->integer()};
   }
   return read;
 }
@@ -84,19 +116,21 @@ Decision decide(const KeyRecord& found, Duration lease_left, const Policy& polic
                 std::string_view fingerprint) {
   using Kind = Decision::Kind;
   // Before anything else: what another payload left behind is not this caller's to see.
-  if (found.fingerprint != fingerprint) return {Kind::answer, Verdict::key_reused};
+  const bool compared = !found.fingerprint.empty() && !fingerprint.empty();
+  if (compared && found.fingerprint != fingerprint) return {Kind::answer, Verdict::key_reused};
   const auto take = [&]() -> Decision {
     if (found.attempt >= policy.attempts_max) return {Kind::answer, Verdict::attempts_exhausted};
     return {Kind::take};
   };
   switch (found.state) {
     case KeyRecord::State::done:
+      return {Kind::answer, found.unstored ? Verdict::result_unavailable : Verdict::replayed};
     case KeyRecord::State::failed: return {Kind::answer, Verdict::replayed};
     case KeyRecord::State::released: return take();
     case KeyRecord::State::claimed: break;
   }
-  if (found.owner == owner) return {Kind::resume};
   if (lease_left > Duration::zero()) {
+    if (found.owner == owner) return {Kind::resume};
     if (policy.on_busy == OnBusy::wait) return {Kind::wait, Verdict::in_progress, lease_left};
     return {Kind::answer, Verdict::in_progress, lease_left};
   }

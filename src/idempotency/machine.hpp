@@ -14,10 +14,16 @@ struct KeyRecord {
       absent;  ///< of the claim that ended; while claimed it is the record's own revision, or older
   std::string fingerprint{};
   Value result{};
-  Error error{};
+  Error error{};          ///< of failed, and of an unstored result
+  bool unstored = false;  ///< done, but its result is not here: `error` says why
+
+  [[nodiscard]] bool has_error() const noexcept { return state == State::failed || unstored; }
 };
 
+/// A message of an error is cut to 4096 bytes.
 [[nodiscard]] std::string encode(const KeyRecord& record);
+/// Whether an encoded record can be read again: its text may be no UTF-8, or be nested too deeply.
+[[nodiscard]] bool reads_back(std::string_view encoded);
 /// Errors: corrupt.
 Result<KeyRecord> decode_key_record(const Record& record);
 

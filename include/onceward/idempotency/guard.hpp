@@ -58,6 +58,9 @@ class Guard {
   Completion complete(const Value& result);
   /// Stores a final error: every later call gets it.
   Completion complete_with_error(const Error& error);
+  /// Ends the claim of work that took effect and whose result cannot be stored: every later call gets
+  /// result_unavailable with this error, and none runs.
+  Completion complete_unstored(const Error& why);
   /// Gives the key back: the next call runs, as a further attempt. Errors: those of the storage; conflict
   /// where the claim is no longer this guard's.
   Result<void> release();
@@ -67,7 +70,13 @@ class Guard {
  private:
   Guard() = default;
   friend class Claimant;
-  Completion record(std::string value);
+  enum class Ended : std::uint8_t { done, failed, unstored };
+  void drop() noexcept;
+  Storage* let_go() noexcept;
+  [[nodiscard]] std::string ended(Ended how, const Value& result, const Error& error) const;
+  Completion end_unstored(Storage* storage, const Error& why);
+  Completion record(Storage* held, const std::string& value);
+  Result<void> rewrite(Storage& storage, const std::string& value, Timing timing);
   std::optional<Completion> settle(const std::optional<Record>& found, const std::string& value);
 
   Storage* storage_ = nullptr;  ///< null where nothing is held

@@ -95,17 +95,32 @@ class Idempotent {
       if constexpr (std::is_void_v<Content>) {
         return finish(outcome.with_value({}), guard.complete(Value()));
       } else {
-        const Value stored = to_value(*returned);
-        return finish(outcome.with_value(*std::move(returned)), guard.complete(stored));
+        const auto completion = store(guard, *returned);
+        return finish(outcome.with_value(*std::move(returned)), completion);
       }
     } else if constexpr (std::is_void_v<Returned>) {
       handler_(request);
       return finish(outcome.with_value({}), guard.complete(Value()));
     } else {
       Returned returned = handler_(request);
-      const Value stored = to_value(returned);
-      return finish(outcome.with_value(std::move(returned)), guard.complete(stored));
+      const auto completion = store(guard, returned);
+      return finish(outcome.with_value(std::move(returned)), completion);
     }
+  }
+
+  /// The work took effect: a codec that throws must not give its key back.
+  template <class Stored>
+  static Completion store(Guard& guard, const Stored& result) {
+    std::optional<Value> encoded;
+    std::string why = "its codec threw something that is no std::exception";
+    try {
+      encoded = to_value(result);
+    } catch (const std::exception& thrown) {
+      why = thrown.what();
+    } catch (...) {
+    }
+    if (encoded) return guard.complete(*encoded);
+    return guard.complete_unstored({ErrorCode::invalid_argument, "the result cannot be stored: " + why});
   }
 
   static Outcome<Content> finish(const Outcome<Content>& outcome, const Completion& completion) {
