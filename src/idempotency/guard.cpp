@@ -247,7 +247,8 @@ Storage* Guard::let_go() noexcept {
 
 std::string Guard::ended(Ended how, const Value& result, const Error& error) const {
   const auto state = how == Ended::failed ? KeyRecord::State::failed : KeyRecord::State::done;
-  return encode(KeyRecord{state, owner_, attempt_, fence_, fingerprint_, result, error, how == Ended::unstored});
+  return encode(
+      KeyRecord{state, owner_, attempt_, fence_, fingerprint_, result, error, how == Ended::unstored});
 }
 
 Completion Guard::complete(const Value& result) {
@@ -282,7 +283,8 @@ Completion Guard::complete_with_error(const Error& error) {
   auto value = ended(Ended::failed, {}, error);
   if (!guard_detail::reads_back(value)) {
     auto plain = error;
-    std::replace_if(plain.message.begin(), plain.message.end(), [](char c) { return (c & 0x80) != 0; }, '?');
+    std::replace_if(
+        plain.message.begin(), plain.message.end(), [](char c) { return (c & 0x80) != 0; }, '?');
     value = ended(Ended::failed, {}, plain);
   }
   return record(held, value);
@@ -343,7 +345,8 @@ Completion Guard::record(Storage* held, const std::string& value) {
 Result<void> Guard::rewrite(Storage& storage, const std::string& value, Timing timing) {
   constexpr int tries = 2;
   for (int i = 0; i < tries; ++i) {
-    const auto answer = commit_one(storage, {partition_, {Operation::replace(key_, revision_, value, timing)}});
+    const auto answer =
+        commit_one(storage, {partition_, {Operation::replace(key_, revision_, value, timing)}});
     if (!answer) return fail(answer.error());
     if (answer->applied()) {
       revision_ = answer->revision;

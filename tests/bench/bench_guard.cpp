@@ -1,4 +1,5 @@
-// What a guarded call costs on memory storage: medians of rounds, beside the same two commits without a guard.
+// What a guarded call costs on memory storage: medians of rounds, beside the same two commits without a
+// guard.
 #include <onceward/idempotency/idempotent.hpp>
 #include <onceward/storage/memory.hpp>
 
@@ -55,9 +56,11 @@ void expect(bool fine) {
 int main() {
   const auto storage = open_memory().value();
   const auto request = [](std::int64_t user) { return GrantRequest{"gifts-uk", user, "first-order", 50}; };
-  auto grant = idempotent<GrantRequest>(
-      *storage, "grant:#{merchant}:#{user}:#{task}", {.operation = "points.grant", .lease = 30s},
-      [](const GrantRequest& asked) { return GrantReceipt{"grant", asked.points}; });
+  auto grant =
+      idempotent<GrantRequest>(*storage, "grant:#{merchant}:#{user}:#{task}",
+                               {.operation = "points.grant", .lease = 30s}, [](const GrantRequest& asked) {
+                                 return GrantReceipt{"grant", asked.points};
+                               });
 
   const double first =
       nanoseconds([&](std::int64_t i) { expect(grant(request(i)).verdict() == Verdict::executed); });

@@ -7,6 +7,7 @@
 #include "processes.hpp"
 
 #include <functional>
+#include <thread>
 #include <vector>
 
 using namespace onceward;
@@ -29,7 +30,8 @@ struct Process {
   std::string effects;
   Policy policy{.operation = "fault", .lease = 30s, .retention = 24h};
 
-  Process(const Folder& folder, Timestamp now, const std::function<void()>& moment = [] {})
+  Process(
+      const Folder& folder, Timestamp now, const std::function<void()>& moment = [] {})
       : clock(now),
         sqlite(sqlite::open(folder.file("guards.db"),
                             {.synchronous = sqlite::Synchronous::normal, .clock = &clock})
@@ -66,7 +68,8 @@ TEST_CASE("of many processes with one key exactly one runs, key after key [guard
   std::vector<pid_t> children;
   for (int i = 0; i < processes; ++i) {
     children.push_back(fault::start([&] {
-      Process process(folder, before_the_crash);
+      // Everything takes a little, so that the others come while one holds the key.
+      Process process(folder, before_the_crash, [] { std::this_thread::sleep_for(1ms); });
       process.policy.on_busy = OnBusy::wait;
       process.policy.wait_limit = 60s;
       for (int key = 0; key < keys; ++key) {
@@ -79,7 +82,8 @@ TEST_CASE("of many processes with one key exactly one runs, key after key [guard
     }));
   }
   for (const auto child : children) CHECK_FALSE(fault::was_killed(child));
-  for (int key = 0; key < keys; ++key) CHECK(fault::lines_of(folder.file("effects"), std::to_string(key)) == 1);
+  for (int key = 0; key < keys; ++key)
+    CHECK(fault::lines_of(folder.file("effects"), std::to_string(key)) == 1);
   CHECK(fault::lines_of(folder.file("verdicts"), "executed") == keys);
   CHECK(fault::lines_of(folder.file("verdicts"), "replayed") == keys * (processes - 1));
 }
@@ -111,7 +115,8 @@ TEST_CASE("forked processes that share a past never share the name of an owner")
   CHECK(owners == 4);
 }
 
-TEST_CASE("a process killed at any moment of a call leaves its key for a retry or its result for a replay [guard-26]") {
+TEST_CASE(
+    "a process killed at any moment of a call leaves its key for a retry or its result for a replay [guard-26]") {
   int number = 1;
   int replays = 0;
   int takeovers = 0;
@@ -128,7 +133,8 @@ TEST_CASE("a process killed at any moment of a call leaves its key for a retry o
     const auto effects = folder.file("effects");
     const int before = fault::lines_of(effects, "k");
 
-    // While the dead owner's lease runs nobody runs beside it; after it the key is taken over, unless it is done.
+    // While the dead owner's lease runs nobody runs beside it; after it the key is taken over, unless it is
+    // done.
     Process soon(folder, before_the_crash + 10s);
     const auto early = soon.call("k");
     const bool free = early.verdict() == Verdict::executed;  // killed before its claim was written
@@ -148,7 +154,8 @@ TEST_CASE("a process killed at any moment of a call leaves its key for a retry o
     CHECK(fault::lines_of(effects, "k") == before + (early.verdict() == Verdict::replayed ? 0 : 1));
     CHECK(late.call("k").verdict() == Verdict::replayed);
   }
-  // Two commits and the work have two moments each: the claim is written at the first, the result at the last.
+  // Two commits and the work have two moments each: the claim is written at the first, the result at the
+  // last.
   CHECK(number - 2 == 6);
   CHECK(takeovers == 4);
   CHECK(replays == 2);

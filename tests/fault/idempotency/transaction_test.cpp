@@ -1,4 +1,5 @@
-// Guards that write inside the caller's own SQLite transaction: the record and the rows stand or fall together.
+// Guards that write inside the caller's own SQLite transaction: the record and the rows stand or fall
+// together.
 #include <onceward/idempotency/idempotent.hpp>
 #include <onceward/storage/sqlite.hpp>
 
@@ -64,7 +65,8 @@ struct Connection {
 
 }  // namespace
 
-TEST_CASE("a call that throws leaves neither row nor record after the rollback, and a retry runs [guard-62]") {
+TEST_CASE(
+    "a call that throws leaves neither row nor record after the rollback, and a retry runs [guard-62]") {
   const Folder folder;
   Connection connection(folder);
   connection.database.exec("BEGIN IMMEDIATE");

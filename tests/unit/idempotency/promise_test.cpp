@@ -1,4 +1,5 @@
-// What the guard promises where the ordinary cases end: results that cannot be encoded, answers that are lost.
+// What the guard promises where the ordinary cases end: results that cannot be encoded, answers that are
+// lost.
 #include <onceward/idempotency/idempotent.hpp>
 #include <onceward/storage/memory.hpp>
 #include <onceward/testing/fake_clock.hpp>
@@ -7,6 +8,8 @@
 #include "support/catch.hpp"
 
 #include "../../../src/idempotency/machine.hpp"
+
+#include <array>
 
 using namespace onceward;
 using namespace std::chrono_literals;
@@ -120,7 +123,7 @@ TEST_CASE("a final error is given again whole, its offset too, and a huge one is
 }
 
 TEST_CASE("a renewal whose answer was lost leaves an owner that can renew, release and complete [guard-28]") {
-  for (const int end : {0, 1, 2}) {
+  for (std::size_t end = 0; end < 3; ++end) {
     Bench bench;
     auto owner = Guard::claim(bench.storage, "k", bench.policy).value();
     const auto fence = owner.fence();
@@ -131,7 +134,8 @@ TEST_CASE("a renewal whose answer was lost leaves an owner that can renew, relea
     if (end == 2) CHECK(owner.complete(Value(1)).recorded);
     CHECK(owner.fence() == fence);
     const auto next = Guard::claim(bench.storage, "k", bench.policy).value();
-    CHECK(next.verdict() == (end == 0 ? Verdict::in_progress : end == 2 ? Verdict::replayed : Verdict::executed));
+    const auto after = std::array{Verdict::in_progress, Verdict::executed, Verdict::replayed}.at(end);
+    CHECK(next.verdict() == after);
   }
 }
 
