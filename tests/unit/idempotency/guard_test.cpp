@@ -197,11 +197,11 @@ TEST_CASE("a stop request ends a wait") {
 }
 
 TEST_CASE("a record that vanishes between refusal and look is claimed, never run unguarded [guard-23]") {
+  int commits = 0;  // outlives the guards, whose destructors still pass the hook
   Bench bench;
   auto owner = bench.claim("k");
   bench.clock.advance(31s);
   // Just before the takeover is written, the stale record goes away.
-  int commits = 0;
   bench.storage.on_call([&](std::string_view point) {
     if (point == "commit.before" && ++commits == 2) bench.remove("k");
   });

@@ -26,7 +26,7 @@ struct Note {
   std::string text;
 };
 
-constexpr GrantRequest request{"gifts-uk", 42, "spend", 100};
+const GrantRequest request{"gifts-uk", 42, "spend", 100};
 
 }  // namespace
 
