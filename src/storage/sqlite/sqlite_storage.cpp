@@ -251,8 +251,8 @@ Result<detail::Schema> prepare(SQLite::Database& database, const Options& option
   return schema;
 }
 
-/// Prepares the file, and waits for other processes that do the same: SQLite itself answers "busy" at once, not
-/// after the busy timeout, where two connections turn one new file to WAL.
+/// Prepares the file, and waits for other processes that do the same: SQLite itself answers "busy" at once,
+/// not after the busy timeout, where two connections turn one new file to WAL.
 Result<detail::Schema> prepare_in_turn(SQLite::Database& database, const Options& options) {
   constexpr auto pause = std::chrono::milliseconds(2);
   const auto until = std::chrono::steady_clock::now() + options.busy_timeout;

@@ -53,7 +53,8 @@ TEST_CASE("a refused enlisted batch leaves the rest of the caller's transaction 
   Bench bench;
   bench.database.exec("BEGIN; INSERT INTO orders VALUES (1)");
   CHECK(bench.insert("a")->applied());
-  const auto refused = commit_one(*bench.storage, {"shop", {Operation::insert("b", "v"), Operation::insert("a", "v")}});
+  const auto refused =
+      commit_one(*bench.storage, {"shop", {Operation::insert("b", "v"), Operation::insert("a", "v")}});
   CHECK(refused->refused == 1);
   bench.database.exec("COMMIT");
   CHECK(bench.orders() == 1);

@@ -71,5 +71,6 @@ TEST_CASE("the hook is called on both sides of every call, also of one that fail
   CHECK(bench.storage.due({}, 1).has_value());
   bench.storage.fail_calls(Call::read, Fault::before, ErrorCode::unavailable);
   CHECK_FALSE(read_one(bench.storage, "shop", "a").has_value());
-  CHECK(points == std::vector<std::string>{"commit.before", "commit.after", "due.before", "due.after", "read.before"});
+  CHECK(points ==
+        std::vector<std::string>{"commit.before", "commit.after", "due.before", "due.after", "read.before"});
 }

@@ -77,7 +77,8 @@ TEST_CASE("a SQLite file that cannot serve is refused in words that name it") {
   }
   SECTION("one of no or too many shards") {
     check_refused(sqlite::open(path, {.shards = 0}), ErrorCode::invalid_argument, "choose 1 to");
-    check_refused(sqlite::open(path, {.shards = limits::most_shards + 1}), ErrorCode::invalid_argument, "choose 1 to");
+    check_refused(sqlite::open(path, {.shards = limits::most_shards + 1}), ErrorCode::invalid_argument,
+                  "choose 1 to");
   }
 }
 

@@ -33,7 +33,8 @@ int run_processes(int count, const std::function<bool(int)>& work) {
   int succeeded = 0;
   for (const pid_t child : children) {
     int status = -1;
-    if (child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0) ++succeeded;
+    if (child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+      ++succeeded;
   }
   return succeeded;
 }
@@ -44,12 +45,13 @@ TEST_CASE("eight processes that create one file at the same time all open it") {
   for (int round = 0; round < 5; ++round) {
     const TemporaryFolder folder;
     const auto path = folder.file("rewards.db");
-    CHECK(run_processes(8, [&](int index) {
-            const auto opened = sqlite::open(path);
-            if (!opened) return false;
-            const auto answer = commit_one(**opened, {"shop", {Operation::insert(std::to_string(index), "v")}});
-            return answer && answer->applied();
-          }) == 8);
+    CHECK(
+        run_processes(8, [&](int index) {
+          const auto opened = sqlite::open(path);
+          if (!opened) return false;
+          const auto answer = commit_one(**opened, {"shop", {Operation::insert(std::to_string(index), "v")}});
+          return answer && answer->applied();
+        }) == 8);
     CHECK(sqlite::open(path).value()->scan("shop", {}, {}, 100)->records.size() == 8);
   }
 }
