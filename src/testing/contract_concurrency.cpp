@@ -55,7 +55,8 @@ constexpr ContractCase cases[] = {
        put(contract, "shop/ann", "sum", "0");
        run_threads(contract, many, [&](std::size_t) {
          auto seen = get(contract, "shop/ann", "sum").value();
-         for (int done = 0; done < turns;) {
+         int done = 0;
+         for (int tries = 0; done < turns && tries < turns * 100; ++tries) {
            const auto next = std::to_string(std::stoi(seen.value) + 1);
            auto answer = commit(contract, "shop/ann", {Op::replace("sum", seen.revision, next)});
            if (answer.applied()) {
@@ -65,6 +66,7 @@ constexpr ContractCase cases[] = {
              seen = answer.found.value();
            }
          }
+         EXPECT_EQ(done, turns);
        });
        EXPECT_EQ(get(contract, "shop/ann", "sum").value_or(Record{}).value,
                  std::to_string(turns * int{many}));
@@ -161,30 +163,31 @@ constexpr ContractCase cases[] = {
      threads},
     {"readers never see half a batch",
      [](Contract& contract) {
-       constexpr int turns = 40;
+       constexpr int looks = 60;
+       constexpr std::size_t readers = 3;
        auto revision = apply(contract, "shop/ann", {Op::insert("a", "0"), Op::insert("z", "0")});
-       std::atomic<bool> done = false;
-       run_threads(contract, 4, [&](std::size_t index) {
-         if (index == 0) {
-           for (int i = 1; i <= turns; ++i) {
-             const auto value = std::to_string(i);
-             const auto answer =
-                 commit(contract, "shop/ann",
-                        {Op::replace("a", revision, value), Op::replace("z", revision, value)});
-             if (!EXPECT(answer.applied())) break;
-             revision = answer.revision;
-           }
-           done = true;
+       std::atomic<std::size_t> reading = readers;
+       run_threads(contract, readers + 1, [&](std::size_t index) {
+         // The writer goes on until the last reader has ended, so that a fast storage is read under way too.
+         for (int i = 1; index == readers && reading > 0; ++i) {
+           const auto value = std::to_string(i);
+           const auto answer = commit(contract, "shop/ann",
+                                      {Op::replace("a", revision, value), Op::replace("z", revision, value)});
+           if (!EXPECT(answer.applied())) return;
+           revision = answer.revision;
          }
-         do {
+         if (index == readers) return;
+         const std::unique_ptr<std::atomic<std::size_t>, void (*)(std::atomic<std::size_t>*)> end(
+             &reading, [](std::atomic<std::size_t>* left) { --*left; });  // also where a call gives up
+         for (int i = 0; i < looks; ++i) {
            const auto both = read(contract, {{"shop/ann", "a"}, {"shop/ann", "z"}});
            const bool whole = both.records[0] && both.records[1] &&
                               both.records[0]->value == both.records[1]->value &&
                               both.records[0]->revision == both.records[1]->revision;
-           if (!EXPECT(whole)) break;
+           if (!EXPECT(whole)) return;
            const auto page = scan(contract, "shop/ann");
-           if (!EXPECT(page.records.size() == 2 && page.records[0].value == page.records[1].value)) break;
-         } while (!done);
+           if (!EXPECT(page.records.size() == 2 && page.records[0].value == page.records[1].value)) return;
+         }
        });
      },
      threads},
@@ -212,7 +215,7 @@ constexpr ContractCase cases[] = {
        }
        std::atomic<int> taken = 0;
        run_threads(contract, 4, [&](std::size_t) {
-         for (;;) {
+         for (int turn = 0; turn < jobs * 5; ++turn) {  // a storage that never ends its pages ends here
            const auto page = due(contract, {}, 5);
            if (page.entries.empty()) return;
            for (const auto& entry : page.entries) {

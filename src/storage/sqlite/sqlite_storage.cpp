@@ -12,6 +12,7 @@
 
 #include <filesystem>
 #include <mutex>
+#include <thread>
 
 namespace onceward::sqlite {
 namespace {
@@ -250,6 +251,21 @@ Result<detail::Schema> prepare(SQLite::Database& database, const Options& option
   return schema;
 }
 
+/// Prepares the file, and waits for other processes that do the same: SQLite itself answers "busy" at once,
+/// not after the busy timeout, where two connections turn one new file to WAL.
+Result<detail::Schema> prepare_in_turn(SQLite::Database& database, const Options& options) {
+  constexpr auto pause = std::chrono::milliseconds(2);
+  const auto until = std::chrono::steady_clock::now() + options.busy_timeout;
+  for (;;) {
+    try {
+      return prepare(database, options);
+    } catch (const SQLite::Exception& busy) {
+      if ((busy.getErrorCode() & 0xff) != SQLITE_BUSY || std::chrono::steady_clock::now() >= until) throw;
+    }
+    std::this_thread::sleep_for(pause);
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Storage>> open(const std::string& path, Options options) {
@@ -258,7 +274,7 @@ Result<std::unique_ptr<Storage>> open(const std::string& path, Options options) 
     auto database = std::make_unique<SQLite::Database>(
         path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX,
         milliseconds(options.busy_timeout));
-    auto schema = prepare(*database, options);
+    auto schema = prepare_in_turn(*database, options);
     if (!schema) return fail(std::move(schema).error());
     return std::unique_ptr<Storage>(
         std::make_unique<SqliteStorage>(path, options, std::move(database), *schema));

@@ -1,0 +1,73 @@
+#include <onceward/storage/sqlite.hpp>
+
+#include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <SQLiteCpp/Database.h>
+
+using namespace onceward;
+
+namespace {
+
+struct Bench {
+  TemporaryFolder folder;
+  SQLite::Database database{folder.file("business.db"), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE};
+  std::unique_ptr<Storage> storage = sqlite::enlist(database).value();
+
+  Bench() { database.exec("CREATE TABLE orders(id INTEGER PRIMARY KEY)"); }
+  Result<BatchAnswer> insert(std::string key) {
+    return commit_one(*storage, {"shop", {Operation::insert(std::move(key), "v")}});
+  }
+  bool there(std::string_view key) { return read_one(*storage, "shop", key).value().has_value(); }
+  int orders() { return database.execAndGet("SELECT count(*) FROM orders").getInt(); }
+};
+
+}  // namespace
+
+TEST_CASE("an enlisted write is there with the caller's commit and gone with the caller's rollback") {
+  Bench bench;
+  bench.database.exec("BEGIN; INSERT INTO orders VALUES (1)");
+  CHECK(bench.insert("a")->applied());
+  bench.database.exec("COMMIT");
+  CHECK(bench.there("a"));
+  CHECK(bench.orders() == 1);
+  bench.database.exec("BEGIN; INSERT INTO orders VALUES (2)");
+  CHECK(bench.insert("b")->applied());
+  CHECK(bench.there("b"));
+  bench.database.exec("ROLLBACK");
+  CHECK_FALSE(bench.there("b"));
+  CHECK(bench.orders() == 1);
+}
+
+TEST_CASE("an enlisted write without an open transaction is in a wrong state and writes nothing") {
+  Bench bench;
+  CHECK(bench.insert("a").error().code == ErrorCode::wrong_state);
+  CHECK_FALSE(bench.there("a"));
+  bench.database.exec("BEGIN");
+  CHECK(bench.insert("a")->applied());
+  bench.database.exec("COMMIT");
+  CHECK(bench.insert("b").error().code == ErrorCode::wrong_state);
+}
+
+TEST_CASE("a refused enlisted batch leaves the rest of the caller's transaction as it was") {
+  Bench bench;
+  bench.database.exec("BEGIN; INSERT INTO orders VALUES (1)");
+  CHECK(bench.insert("a")->applied());
+  const auto refused =
+      commit_one(*bench.storage, {"shop", {Operation::insert("b", "v"), Operation::insert("a", "v")}});
+  CHECK(refused->refused == 1);
+  bench.database.exec("COMMIT");
+  CHECK(bench.orders() == 1);
+  CHECK(bench.there("a"));
+  CHECK_FALSE(bench.there("b"));
+}
+
+TEST_CASE("a storage that opens the file sees what was enlisted after the commit, not before") {
+  Bench bench;
+  const auto other = sqlite::open(bench.database.getFilename()).value();
+  bench.database.exec("BEGIN");
+  CHECK(bench.insert("a")->applied());
+  CHECK_FALSE(read_one(*other, "shop", "a").value().has_value());
+  bench.database.exec("COMMIT");
+  CHECK(read_one(*other, "shop", "a").value().has_value());
+}
