@@ -72,7 +72,7 @@ bool read_number(std::string_view text, std::uint64_t& number) {
 
 int main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; ++i) {
+  for (int i = 1; i < argc; i += 2) {
     const std::string_view name = argv[i];
     if (name == "--help") {
       std::puts(
@@ -89,7 +89,6 @@ int main(int argc, char** argv) {
                    argv[i]);
       return 2;
     }
-    ++i;
   }
   if (options.events == 0) options.events = 1;
   if (options.users == 0) options.users = options.events / 10 + 1;
