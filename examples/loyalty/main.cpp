@@ -1,4 +1,5 @@
 // The main job, end to end: orders in, rewards out, each exactly once. `loyalty --help` says how.
+#include "heap.hpp"
 #include "run.hpp"
 
 #include <fmt/format.h>
@@ -34,6 +35,7 @@ int run(int count, const char* const* words) {
 }  // namespace
 
 int main(int count, char** words) {
+  loyalty::use_huge_pages();
   try {
     return run(count, words);
   } catch (const std::exception& exception) {

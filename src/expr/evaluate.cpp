@@ -306,8 +306,9 @@ std::optional<Operand> Names::find(std::string_view name) const noexcept {
     return found == nullptr ? std::nullopt : std::optional(Operand::of(*found));
   }
   for (const auto& binding : bindings_) {
-    if (binding.name == name)
-      return binding.map == nullptr ? Operand::of(binding.text) : Operand::of(*binding.map);
+    if (binding.name != name) continue;
+    if (binding.map != nullptr) return Operand::of(*binding.map);
+    return binding.value != nullptr ? Operand::of(*binding.value) : Operand::of(binding.text);
   }
   return std::nullopt;
 }

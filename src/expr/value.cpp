@@ -8,6 +8,8 @@
 namespace onceward {
 namespace {
 
+constexpr std::size_t few = 4;  ///< a map that begins to fill makes room for so many
+
 struct ByName {
   bool operator()(const Map::Entry& entry, std::string_view name) const noexcept {
     return entry.first < name;
@@ -91,7 +93,9 @@ void Map::set(std::string name, Value value) {
   if (place != entries_.end() && place->first == name) {
     place->second = std::move(value);
   } else {
-    entries_.emplace(place, std::move(name), std::move(value));
+    const auto index = place - entries_.begin();
+    if (entries_.capacity() == 0) entries_.reserve(few);
+    entries_.emplace(entries_.begin() + index, std::move(name), std::move(value));
   }
 }
 
@@ -110,6 +114,17 @@ bool operator==(const Map& a, const Map& b) noexcept { return a.entries_ == b.en
 const Value* Value::find(std::string_view name) const noexcept {
   const auto* members = map();
   return members == nullptr ? nullptr : members->find(name);
+}
+
+void Map::append_json(std::string& out) const {
+  out += '{';
+  for (const auto& [name, value] : entries_) {
+    if (out.back() != '{') out += ',';
+    append_escaped(out, name);
+    out += ':';
+    value.append_json(out);
+  }
+  out += '}';
 }
 
 std::string Value::to_json() const {
@@ -133,16 +148,7 @@ void Value::append_json(std::string& out) const {
       }
       out += ']';
       return;
-    case Kind::map:
-      out += '{';
-      for (const auto& [name, value] : *map()) {
-        if (&name != &map()->begin()->first) out += ',';
-        append_escaped(out, name);
-        out += ':';
-        value.append_json(out);
-      }
-      out += '}';
-      return;
+    case Kind::map: return map()->append_json(out);
   }
 }
 

@@ -79,7 +79,7 @@ void Driver::call(std::span<Call> calls, const std::stop_token& stop) {
       contexts.emplace_back(item.held->run.pipeline, item.held->key, item.step->definition->id, item.token,
                             item.arguments, item.held->run.attempt, stop);
     }
-    std::vector<StepOutcome> outcomes(same, Unknown{"the step gave no outcome"});
+    std::vector<StepOutcome> outcomes(same, Unknown{});
     try {
       entry->step->run_many(contexts, outcomes);
     } catch (const std::exception& exception) {
@@ -89,7 +89,7 @@ void Driver::call(std::span<Call> calls, const std::stop_token& stop) {
     }
     for (std::size_t i = 0; i < same; ++i) {
       auto& held = *calls[i].held;
-      held.next = after_outcome(held.run, held.plan.compiled(), outcomes[i], chance());
+      held.next = after_outcome(held.run, held.plan.compiled(), std::move(outcomes[i]), chance());
     }
     calls = calls.subspan(same);
   }
@@ -125,7 +125,10 @@ Result<void> Driver::record(std::span<Held*> runs) {
   for (;;) {
     std::vector<Batch> batches;
     batches.reserve(left.size());
-    for (auto* held : left) batches.push_back({held->partition, {fitting_write_of(*held)}});
+    for (auto* held : left) {
+      batches.push_back({held->partition, {}});
+      batches.back().operations.push_back(fitting_write_of(*held));
+    }
     auto committed = storage_.commit(batches);
     if (committed) {
       for (std::size_t i = 0; i < left.size(); ++i) {

@@ -23,6 +23,7 @@ struct Held {
   /// Set where the record turned out to be somebody else's: the view is what they wrote.
   std::optional<RunView> lost{};
 
+  [[nodiscard]] RunState state() const noexcept { return lost ? lost->state : run.state; }
   [[nodiscard]] RunView view() const { return lost ? *lost : view_of(run, partition, key, due); }
 };
 

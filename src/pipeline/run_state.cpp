@@ -16,15 +16,27 @@ constexpr std::size_t most_reason_bytes = 1024;
 
 std::string bounded(std::string reason) { return readable(std::move(reason), most_reason_bytes); }
 
-/// What expressions of the step in progress may read: the inputs, and the results of finished steps.
-Value names_of(const Run& run) {
-  if (run.steps.empty()) return run.input;
-  Map names = *run.input.map();
-  Map steps;
-  for (const auto& step : run.steps) steps.set(step.id, step.skipped ? Value() : step.result);
-  names.set("steps", std::move(steps));
-  return Value(std::move(names));
-}
+/// What expressions of the step in progress may read: the inputs, and the results of finished steps. The run
+/// must outlive it.
+class StepNames {
+ public:
+  explicit StepNames(const Run& run) {
+    const auto& input = *run.input.map();
+    bindings_.reserve(input.size() + 1);
+    for (const auto& [name, value] : input) bindings_.push_back({name, nullptr, {}, &value});
+    if (run.steps.empty()) return;
+    for (const auto& step : run.steps) steps_.set(step.id, step.skipped ? Value() : step.result);
+    bindings_.push_back({"steps", &steps_});
+  }
+  StepNames(const StepNames&) = delete;
+  StepNames& operator=(const StepNames&) = delete;
+
+  operator std::span<const Binding>() const noexcept { return bindings_; }
+
+ private:
+  Map steps_;
+  std::vector<Binding> bindings_;
+};
 
 /// Goes on to the next step whose `when` holds, recording those that are skipped.
 Move advance(Run& run, const CompiledPlan& plan) {
@@ -34,7 +46,7 @@ Move advance(Run& run, const CompiledPlan& plan) {
   while (run.steps.size() < plan.steps.size()) {
     const auto& step = plan.steps[run.steps.size()];
     if (!step.when) return {Move::Kind::call};
-    const auto holds = step.when->test(names_of(run));
+    const auto holds = step.when->test(StepNames(run));
     if (!holds)
       return give_up(run, fmt::format("step \"{}\", when: {}", step.definition->id, describe(holds.error())));
     if (*holds) return {Move::Kind::call};
@@ -89,7 +101,7 @@ Unexpected corrupt(const Record& record) {
 
 std::string encode(const Run& run) {
   std::string out;
-  out.reserve(256);
+  out.reserve(512);
   const auto member = [&](std::string_view name, std::string_view id) {
     out.append(out.empty() ? "{\"" : ",\"").append(name).append("\":\"").append(id).append("\"");
   };
@@ -165,7 +177,7 @@ RunView view_of(const Run& run, std::string partition, std::string key, std::opt
   return {std::move(partition), std::move(key), run.state, run.reason, run.steps, run.attempt, due};
 }
 
-Result<Value> complete_input(const CompiledPlan& plan, const Value& input) {
+Result<Value> complete_input(const CompiledPlan& plan, Value input) {
   const auto refuse = [&](std::string_view name, std::string_view why) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("pipeline \"{}\": the input \"{}\" {}", plan.definition.id, name, why));
@@ -174,7 +186,7 @@ Result<Value> complete_input(const CompiledPlan& plan, const Value& input) {
     return fail(ErrorCode::invalid_argument, fmt::format("pipeline \"{}\": the input must be a map, it is {}",
                                                          plan.definition.id, to_string(input.kind())));
   }
-  Map complete = *input.map();
+  Map complete = std::move(*input.map());
   for (const auto& wanted : plan.definition.inputs) {
     const auto* given = complete.find(wanted.name);
     if (given == nullptr || given->is_null()) {
@@ -199,21 +211,22 @@ Result<Value> complete_input(const CompiledPlan& plan, const Value& input) {
   return Value(std::move(complete));
 }
 
-Run begin_run(const CompiledPlan& plan, std::string sha256, Value input) {
+Run begin_run(const CompiledPlan& plan, std::string_view sha256, Value input) {
   Run run;
   run.pipeline = plan.definition.id;
   run.version = plan.definition.version;
-  run.plan = std::move(sha256);
-  run.plan.resize(plan_digits);
+  run.plan = sha256.substr(0, plan_digits);
   run.input = std::move(input);
+  run.steps.reserve(plan.steps.size());
   advance(run, plan);
   return run;
 }
 
 Result<Value> arguments_of(const Run& run, const CompiledPlan& plan) {
   const auto& step = plan.steps[run.steps.size()];
-  const Value names = names_of(run);
+  const StepNames names(run);
   Map arguments;
+  arguments.reserve(step.arguments.size());
   for (const auto& [name, expression] : step.arguments) {
     auto value = expression.evaluate(names);
     if (!value) {
@@ -235,11 +248,11 @@ Result<Value> arguments_of(const Run& run, const CompiledPlan& plan) {
   return Value(std::move(arguments));
 }
 
-Move after_outcome(Run& run, const CompiledPlan& plan, const StepOutcome& outcome, double chance) {
+Move after_outcome(Run& run, const CompiledPlan& plan, StepOutcome outcome, double chance) {
   const auto& step = plan.steps[run.steps.size()];
-  if (const auto* done = std::get_if<Done>(&outcome)) {
+  if (auto* done = std::get_if<Done>(&outcome)) {
     if (!is_storable(done->result)) return without_result(run, plan, "text that is no UTF-8, or too deep");
-    run.steps.push_back({step.definition->id, false, done->result});
+    run.steps.push_back({step.definition->id, false, std::move(done->result)});
     run.reason.clear();
     return advance(run, plan);
   }
@@ -249,8 +262,8 @@ Move after_outcome(Run& run, const CompiledPlan& plan, const StepOutcome& outcom
   if (const auto* unknown = std::get_if<Unknown>(&outcome)) {
     // A step without effects leaves nothing to be in doubt about: it is merely tried again.
     const bool pure = step.entry->spec.effect == Effect::pure;
-    return try_again(run, step.definition->retry, pure ? unknown->reason : "unknown: " + unknown->reason,
-                     std::nullopt, chance);
+    const std::string reason = unknown->reason.empty() ? "the step gave no outcome" : unknown->reason;
+    return try_again(run, step.definition->retry, pure ? reason : "unknown: " + reason, std::nullopt, chance);
   }
   if (const auto* park = std::get_if<Park>(&outcome)) {
     run.waiting = true;

@@ -34,10 +34,10 @@ Result<Run> decode_run(const Record& record);
 
 /// Checks an input against a plan and completes it: optional inputs that are not there become null.
 /// Errors: invalid_argument naming the input.
-Result<Value> complete_input(const CompiledPlan& plan, const Value& input);
+Result<Value> complete_input(const CompiledPlan& plan, Value input);
 
 /// A new run, standing at its first step that is not skipped, or ended where there is none.
-[[nodiscard]] Run begin_run(const CompiledPlan& plan, std::string sha256, Value input);
+[[nodiscard]] Run begin_run(const CompiledPlan& plan, std::string_view sha256, Value input);
 
 /// The arguments of the step in progress. Errors: those of the expressions, wrong_kind where one does not fit
 /// the step's spec; the run cannot go on then.
@@ -51,7 +51,7 @@ struct Move {
 };
 
 /// Applies a step's outcome. `chance` in [0, 1) draws the jitter.
-Move after_outcome(Run& run, const CompiledPlan& plan, const StepOutcome& outcome, double chance);
+Move after_outcome(Run& run, const CompiledPlan& plan, StepOutcome outcome, double chance);
 /// Ends a run that cannot go on for a reason of its definition.
 Move give_up(Run& run, std::string reason);
 /// The record would be too large with the result of the step that ended last: the result is left out, the run

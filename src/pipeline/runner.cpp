@@ -43,13 +43,14 @@ struct Runner::State {
   std::function<void(const RunView&)> on_attention;
   std::vector<std::jthread> workers;
 
-  void tell(const RunView& view) {
+  void tell(const Held& held) {
+    if (held.state() != RunState::needs_attention) return;
     std::function<void(const RunView&)> callback;
     {
       const std::lock_guard lock(mutex);
       callback = on_attention;
     }
-    if (callback && view.state == RunState::needs_attention) callback(view);
+    if (callback) callback(held.view());
   }
   Result<void> drive(std::vector<Held*> runs, const std::stop_token& stop);
   /// Runs that are taken over and driven side by side. One whose workers died more than once goes alone: if
@@ -98,7 +99,7 @@ Result<void> Runner::State::drive(std::vector<Held*> runs, const std::stop_token
     const auto some = std::span(runs).subspan(first, std::min(options.span, runs.size() - first));
     auto driven = driver.drive(some, stop);
     if (!driven) return driven;
-    for (const auto* held : some) tell(held->view());
+    for (const auto* held : some) tell(*held);
   }
   return {};
 }
@@ -119,9 +120,18 @@ std::vector<std::vector<Held*>> Runner::State::groups_of(
   return groups;
 }
 
+PreparedRun::PreparedRun(Operation write, std::shared_ptr<Held> held) noexcept
+    : insert(std::move(write)), held_(std::move(held)) {}
+
+RunState PreparedRun::state() const noexcept { return held_->state(); }
+
+RunView PreparedRun::view() const { return held_->view(); }
+
+const std::string& PreparedRun::partition() const noexcept { return held_->partition; }
+
 Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std::string key,
-                                    const Value& input) const {
-  auto complete = pipeline_detail::complete_input(plan.compiled(), input);
+                                    Value input) const {
+  auto complete = pipeline_detail::complete_input(plan.compiled(), std::move(input));
   if (!complete) return fail(std::move(complete).error());
   auto record_key = run_record_key(plan.definition().id, key);
   if (key.empty() || record_key.size() > limits::key_bytes) {
@@ -131,39 +141,35 @@ Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std
                     key.size(), limits::key_bytes - (record_key.size() - key.size())));
   }
   auto held = std::make_shared<Held>(
-      Held{plan, pipeline_detail::begin_run(plan.compiled(), plan.sha256(), *std::move(complete)), partition,
-           key, std::move(record_key)});
+      Held{plan, pipeline_detail::begin_run(plan.compiled(), plan.sha256(), *std::move(complete)),
+           std::move(partition), std::move(key), std::move(record_key)});
   held->run.owner = state_->driver.new_owner();
   held->next = {held->run.state == RunState::running ? Move::Kind::call : Move::Kind::ended};
   auto insert = Operation::insert(held->record_key, encode(held->run), state_->driver.timing_of(held->next));
   if (insert.value.size() > limits::value_bytes) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("the input of the run \"{}\" of pipeline \"{}\" is larger than {} bytes", key,
-                            plan.definition().id, limits::value_bytes));
+                fmt::format("the input of the run \"{}\" of pipeline \"{}\" is larger than {} bytes",
+                            held->key, plan.definition().id, limits::value_bytes));
   }
-  return PreparedRun{std::move(partition), std::move(key), std::move(insert), std::move(held)};
+  return PreparedRun(std::move(insert), std::move(held));
 }
 
-Result<std::vector<RunView>> Runner::drive(std::span<PreparedRun> runs, std::span<const Revision> revisions) {
+Result<void> Runner::drive(std::span<PreparedRun> runs, std::span<const Revision> revisions) {
   std::vector<Held*> held;
   held.reserve(runs.size());
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    held.push_back(static_cast<Held*>(runs[i].state.get()));
+    held.push_back(runs[i].held_.get());
     held.back()->revision = revisions[i];
   }
-  if (auto driven = state_->drive(held, {}); !driven) return fail(std::move(driven).error());
-  std::vector<RunView> views;
-  views.reserve(held.size());
-  for (const auto* run : held) views.push_back(run->view());
-  return views;
+  return state_->drive(std::move(held), {});
 }
 
 Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std::string_view key,
                               const Value& input) {
   auto prepared = prepare(plan, std::string(partition), std::string(key), input);
   if (!prepared) return fail(std::move(prepared).error());
-  auto& held = *static_cast<Held*>(prepared->state.get());
-  auto written = commit_one(state_->storage, {prepared->partition, {prepared->insert}});
+  auto& held = *prepared->held_;
+  auto written = commit_one(state_->storage, {held.partition, {prepared->insert}});
   std::optional<Record> found;
   if (written) {
     held.revision = written->revision;

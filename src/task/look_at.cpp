@@ -71,6 +71,7 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place,
   const auto concerned = pending.merchant->by_event.find(event.type);
   if (concerned == pending.merchant->by_event.end()) return pending;
   const Binding names[] = {{"event", &event.attributes}};
+  pending.candidates.reserve(concerned->second.size());
   const CompiledCampaign* campaign = nullptr;
   std::optional<Cycles> cycles;
   for (const auto& entry : concerned->second) {

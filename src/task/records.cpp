@@ -89,15 +89,16 @@ std::string instance_key(std::string_view task, std::string_view cycle) {
 }
 
 std::string encode(const Instance& instance) {
+  constexpr std::size_t counted_bytes = 24;
   std::string text;
-  text.reserve(64);
+  text.reserve(64 + instance.version.size() + counted_bytes * instance.counted.size());
   text.append("{\"version\":\"").append(instance.version).append("\",\"progress\":");
   append_number(text, instance.progress);
   text.append(",\"reached\":");
   append_number(text, instance.reached);
   if (!instance.counted.empty()) {
     text += ",\"counted\":";
-    Value(instance.counted).append_json(text);
+    instance.counted.append_json(text);
   }
   text += '}';
   return text;

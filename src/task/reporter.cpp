@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <unordered_set>
 
 namespace onceward::task_detail {
 namespace {
@@ -27,6 +29,7 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
   waiting.reserve(events.size());
   for (auto& event : events) waiting.push_back(&event);
   Started started;
+  started.runs.reserve(events.size());
   for (std::size_t conflicts = 0; !waiting.empty(); ++conflicts) {
     const auto before = waiting.size();
     if (conflicts > options_.conflict_retries) {
@@ -55,19 +58,23 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
 void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result<Receipt>> answers,
                            Started& started) {
   std::vector<UserWork> users;
-  ByName<std::size_t> by_partition;
+  users.reserve(waiting.size());
+  std::unordered_map<std::string_view, std::size_t> by_partition;
   std::vector<PendingEvent*> later;
-  ByName<bool> full;
+  std::unordered_set<std::string_view> full;
   for (auto* event : waiting) {
     const auto [known, fresh] = by_partition.try_emplace(event->partition, users.size());
     if (fresh) users.emplace_back(event->partition, runner_, options_.lease);
     // Once one event of a user has to wait, so do the ones after it: a user's events keep their order.
     if (full.contains(event->partition) || !users[known->second].take(event)) {
-      full.emplace(event->partition, true);
+      full.insert(event->partition);
       later.push_back(event);
     }
   }
   std::vector<RecordRef> refs;
+  refs.reserve(
+      std::accumulate(users.begin(), users.end(), std::size_t{0},
+                      [](std::size_t sum, const UserWork& user) { return sum + user.record_count(); }));
   for (const auto& user : users) user.name_records(refs);
   const auto refuse_all = [&](const Error& error) {
     for (const auto* event : waiting) answers[event->place] = fail(error);
@@ -229,14 +236,14 @@ Result<void> Reporter::drive(std::vector<WaitingRun>& runs, std::span<Result<Rec
   std::vector<PreparedRun> prepared;
   std::vector<Revision> revisions;
   prepared.reserve(runs.size());
+  revisions.reserve(runs.size());
   for (auto& run : runs) {
     prepared.push_back(std::move(run.run));
     revisions.push_back(run.revision);
   }
-  auto views = runner_.drive(prepared, revisions);
-  if (!views) return fail(std::move(views).error());
+  if (auto driven = runner_.drive(prepared, revisions); !driven) return driven;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (auto* receipt = grant_at(answers, runs[i].place, runs[i].grant)) receipt->state = (*views)[i].state;
+    if (auto* receipt = grant_at(answers, runs[i].place, runs[i].grant)) receipt->state = prepared[i].state();
   }
   return {};
 }

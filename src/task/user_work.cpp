@@ -12,7 +12,7 @@ constexpr std::size_t most_operations = limits::batch_operations / 2;
 constexpr std::size_t operations_of_contribution = 2;
 
 bool same_instance(const IndexEntry& a, const IndexEntry& b) noexcept {
-  return a.task->definition->id == b.task->definition->id;
+  return a.task == b.task || a.task->definition->id == b.task->definition->id;
 }
 
 /// The run's input: the stage's arguments, and those of user, merchant, task, cycle and stage that the
@@ -20,6 +20,7 @@ bool same_instance(const IndexEntry& a, const IndexEntry& b) noexcept {
 Result<Value> input_of(const Event& event, const CompiledStage& stage, const GrantKey& grant) {
   const Binding names[] = {{"event", &event.attributes}, {"user", nullptr, event.user}};
   Map input;
+  input.reserve(stage.arguments.size() + 1);
   for (const auto& wanted : stage.plan.definition().inputs) {
     if (wanted.name == "user") input.set("user", grant.user);
   }
@@ -54,6 +55,7 @@ bool UserWork::take(PendingEvent* event) {
   if (!events_.empty() && operations_ + more > most_operations) return false;
   operations_ += more;
   events_.push_back(event);
+  if (slots_.empty()) slots_.reserve(event->candidates.size());
   for (const auto& candidate : event->candidates) slot_of(*candidate.entry, candidate.cycle);
   return true;
 }
@@ -78,7 +80,8 @@ bool UserWork::load_slots(std::span<std::optional<Record>> stored, std::span<Res
 }
 
 void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers) {
-  batch_ = {partition_, {}};
+  batch_ = {std::string(partition_), {}};
+  batch_.operations.reserve(operations_);
   if (!load_slots(stored.subspan(events_.size()), answers)) return;
   for (std::size_t i = 0; i < events_.size(); ++i) {
     const auto& event = *events_[i];
@@ -99,15 +102,16 @@ void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<R
         started_.known.push_back({event.place,
                                   event.event->id,
                                   {event.event->merchant, event.event->user},
-                                  partition_,
+                                  std::string(partition_),
                                   *std::move(record),
                                   event.merchant});
       }
       continue;
     }
-    if (const auto twice = applied_.find(event.key); twice != applied_.end()) {
-      if (!conflict(twice->second->fingerprint))
-        started_.repeats.emplace_back(event.place, twice->second->place);
+    const auto twice = std::find_if(applied_.begin(), applied_.end(),
+                                    [&](const PendingEvent* other) { return other->key == event.key; });
+    if (twice != applied_.end()) {
+      if (!conflict((*twice)->fingerprint)) started_.repeats.emplace_back(event.place, (*twice)->place);
       continue;
     }
     auto effects = effects_of(event);
@@ -120,9 +124,9 @@ void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<R
   for (auto& slot : slots_) {
     if (!slot.moved) continue;
     auto value = encode(*slot.instance);
-    batch_.operations.push_back(slot.revision == absent
-                                    ? Operation::insert(slot.key, std::move(value))
-                                    : Operation::replace(slot.key, slot.revision, std::move(value)));
+    batch_.operations.push_back(
+        slot.revision == absent ? Operation::insert(std::move(slot.key), std::move(value))
+                                : Operation::replace(std::move(slot.key), slot.revision, std::move(value)));
   }
   for (auto& unit : started_.units) {
     batch_.operations.push_back(Operation::insert(unit.key, encode(unit.unit), {.due_in = lease_}));
@@ -131,13 +135,14 @@ void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<R
 }
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {
-  Receipt receipt{event.event->id, false, effects.record.contributions, {}};
-  for (const auto& grant : effects.record.grants)
-    receipt.grants.push_back({grant.task, grant.cycle, grant.stage});
-  answers[event.place] = std::move(receipt);
   batch_.operations.insert(batch_.operations.begin() + static_cast<std::ptrdiff_t>(applied_.size()),
                            Operation::insert(event.key, encode(effects.record)));
-  applied_.emplace(event.key, &event);
+  Receipt receipt{event.event->id, false, std::move(effects.record.contributions), {}};
+  receipt.grants.reserve(effects.record.grants.size());
+  for (auto& grant : effects.record.grants)
+    receipt.grants.push_back({std::move(grant.task), std::move(grant.cycle), grant.stage});
+  answers[event.place] = std::move(receipt);
+  applied_.push_back(&event);
   for (auto& [slot, instance] : effects.moved) {
     slots_[slot].instance = std::move(instance);
     slots_[slot].moved = true;
@@ -149,6 +154,8 @@ void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result
 Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event) {
   Effects effects;
   effects.record.fingerprint = event.fingerprint;
+  effects.record.contributions.reserve(event.candidates.size());
+  effects.moved.reserve(event.candidates.size());
   for (const auto& candidate : event.candidates) {
     const auto& definition = *candidate.entry->task->definition;
     const auto slot = slot_of(*candidate.entry, candidate.cycle);
@@ -201,7 +208,7 @@ Result<void> UserWork::reach(const PendingEvent& event, const Candidate& candida
     auto period = cycle_of(definition.quota->per, candidate.entry->campaign->zone, event.event->at);
     effects.units.push_back({event.place,
                              place,
-                             partition_,
+                             std::string(partition_),
                              unit_key(definition.id, candidate.cycle, number),
                              absent,
                              {UnitRecord::State::waiting, std::move(grant), definition.version,
@@ -209,7 +216,7 @@ Result<void> UserWork::reach(const PendingEvent& event, const Candidate& candida
                              event.merchant});
     return {};
   }
-  auto run = runner_.prepare(stage.plan, partition_, to_run_key(grant), *input);
+  auto run = runner_.prepare(stage.plan, std::string(partition_), to_run_key(grant), *std::move(input));
   if (!run) return fail(std::move(run).error());
   effects.runs.push_back({event.place, place, *std::move(run), absent});
   return {};

@@ -72,8 +72,9 @@ struct Started {
 /// What one user's events of a call do together: one batch.
 class UserWork {
  public:
-  UserWork(std::string partition, const Runner& runner, Duration lease)
-      : partition_(std::move(partition)), runner_(runner), lease_(lease) {}
+  /// `partition` must outlive it: the events' own.
+  UserWork(std::string_view partition, const Runner& runner, Duration lease)
+      : partition_(partition), runner_(runner), lease_(lease) {}
 
   /// Takes one more event; false where the batch would grow too large.
   bool take(PendingEvent* event);
@@ -116,12 +117,12 @@ class UserWork {
   bool load_slots(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers);
   void keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers);
 
-  std::string partition_;
+  std::string_view partition_;
   const Runner& runner_;
   Duration lease_;
   std::vector<PendingEvent*> events_;
   std::vector<Slot> slots_;
-  ByName<const PendingEvent*> applied_;  ///< events of this batch, by key
+  std::vector<const PendingEvent*> applied_;  ///< events of this batch
   Batch batch_;
   Started started_;
   std::size_t operations_ = 0;  ///< an upper bound of the batch's

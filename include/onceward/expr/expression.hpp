@@ -13,12 +13,13 @@ class Program;  // the flat compiled form, shared and immutable
 struct TemplateParts;
 }  // namespace expr_detail
 
-/// A name and what it stands for, without a copy: a map, or a text where `map` is null. Both must outlive the
+/// A name and what it stands for, without a copy: a map, else a value, else a text. All must outlive the
 /// call.
 struct Binding {
   std::string_view name;
   const Map* map = nullptr;
   std::string_view text{};
+  const Value* value = nullptr;
 };
 
 /// A compiled expression: SpEL's useful part (docs/expressions.md has the grammar and the rules).

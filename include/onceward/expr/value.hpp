@@ -42,6 +42,8 @@ class Map {
   [[nodiscard]] const Entry* begin() const noexcept;
   [[nodiscard]] const Entry* end() const noexcept;
   void reserve(std::size_t count);
+  /// Appends the map as Value::to_json writes it.
+  void append_json(std::string& out) const;
 
   friend bool operator==(const Map&, const Map&) noexcept;
 

@@ -64,12 +64,24 @@ struct RunnerOptions {
   Duration retention = std::chrono::hours(24 * 365);    ///< how long an ended run is kept
 };
 
+namespace pipeline_detail {
+struct Held;  // a run in the hands of this process
+}  // namespace pipeline_detail
+
 /// A run that its creator owns and has not driven yet: its record goes into a batch of the creator's.
-struct PreparedRun {
-  std::string partition;
-  std::string key;              ///< the run's key
-  Operation insert;             ///< writes the run's record, already leased to this runner
-  std::shared_ptr<void> state;  ///< what drive() needs; opaque
+class PreparedRun {
+ public:
+  Operation insert;  ///< writes the run's record, already leased to this runner
+
+  /// How the run stands: as prepared, or as drive() left it.
+  [[nodiscard]] RunState state() const noexcept;
+  [[nodiscard]] RunView view() const;
+  [[nodiscard]] const std::string& partition() const noexcept;
+
+ private:
+  friend class Runner;
+  PreparedRun(Operation write, std::shared_ptr<pipeline_detail::Held> held) noexcept;
+  std::shared_ptr<pipeline_detail::Held> held_;
 };
 
 /// What work() did.
@@ -105,12 +117,11 @@ class Runner {
 
   /// Makes the record of a new run for a batch of the caller's, owned by this runner for one lease.
   /// Errors: invalid_argument as start.
-  Result<PreparedRun> prepare(const Plan& plan, std::string partition, std::string key,
-                              const Value& input) const;
+  Result<PreparedRun> prepare(const Plan& plan, std::string partition, std::string key, Value input) const;
   /// Drives prepared runs whose batch was applied (`revisions[i]` is that batch's revision) side by side,
-  /// each to its end or its first durable wait. Each view stands at the place of its run. Errors: those of
-  /// the storage; what was not finished is found again by work() after the lease.
-  Result<std::vector<RunView>> drive(std::span<PreparedRun> runs, std::span<const Revision> revisions);
+  /// each to its end or its first durable wait; their state() tells which. Errors: those of the storage; what
+  /// was not finished is found again by work() after the lease.
+  Result<void> drive(std::span<PreparedRun> runs, std::span<const Revision> revisions);
 
   /// The run as stored; empty where there is none.
   Result<std::optional<RunView>> find(std::string_view pipeline, std::string_view partition,

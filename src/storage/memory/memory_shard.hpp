@@ -1,10 +1,8 @@
 #pragma once
 #include <onceward/storage/storage.hpp>
 
-#include <map>
 #include <mutex>
 #include <set>
-#include <tuple>
 #include <unordered_map>
 
 namespace onceward::storage_detail {
@@ -16,21 +14,41 @@ class MemoryShard {
   std::mutex mutex;
 
   BatchAnswer apply(const Batch& batch, Timestamp now);
-  [[nodiscard]] std::optional<Record> read(const RecordRef& ref, Timestamp now) const;
+  /// Appends the records of these references, all to one partition.
+  void read(std::span<const RecordRef> refs, Timestamp now,
+            std::vector<std::optional<Record>>& records) const;
   void scan(std::string_view partition, std::string_view prefix, std::string_view cursor, std::size_t limit,
             ScanPage& page) const;
   /// Appends up to `limit` due records, oldest first, and lowers `next` to the first one after them.
   void due(std::size_t limit, DuePage& page) const;
 
  private:
+  static constexpr Timestamp never = Timestamp::max();
+  /// A record: key and value share one text, since a store of many small records is mostly overhead. The key
+  /// orders the set and never changes; what is mutable does, in place.
   struct Entry {
-    std::string value;
-    Revision revision = absent;
-    std::optional<Timestamp> due;
-    std::optional<Timestamp> expires;
-    [[nodiscard]] bool live(Timestamp now) const noexcept { return !expires || *expires > now; }
+    explicit Entry(std::string_view key) : key_bytes(key.size()), text(key) {}
+
+    std::size_t key_bytes;
+    mutable std::string text;
+    mutable Revision revision = absent;
+    mutable Timestamp due = never;
+    mutable Timestamp expires = never;
+
+    [[nodiscard]] std::string_view key() const noexcept {
+      return std::string_view(text).substr(0, key_bytes);
+    }
+    [[nodiscard]] std::string_view value() const noexcept { return std::string_view(text).substr(key_bytes); }
+    void set_value(std::string_view value) const { text.replace(key_bytes, std::string::npos, value); }
+    [[nodiscard]] bool live(Timestamp now) const noexcept { return expires > now; }
   };
-  using Keys = std::map<std::string, Entry, std::less<>>;
+  struct ByKey {
+    using is_transparent = void;
+    bool operator()(const Entry& a, const Entry& b) const noexcept { return a.key() < b.key(); }
+    bool operator()(const Entry& a, std::string_view b) const noexcept { return a.key() < b; }
+    bool operator()(std::string_view a, const Entry& b) const noexcept { return a < b.key(); }
+  };
+  using Keys = std::set<Entry, ByKey>;
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept {
@@ -38,26 +56,33 @@ class MemoryShard {
     }
   };
   using Partitions = std::unordered_map<std::string, Keys, Hash, std::equal_to<>>;
-  /// Points into the nodes of the maps above, which stay where they are until the record is erased.
+  /// Points to what stays where it is until the record is erased. Records of one time are told apart by where
+  /// they are: cheaper than their names, and no promise is made of their order.
   struct Timed {
     Timestamp at;
-    const std::string* partition;
-    const std::string* key;
+    Partitions::value_type* partition;
+    const Entry* entry;
     friend bool operator<(const Timed& a, const Timed& b) noexcept {
-      return std::tie(a.at, *a.partition, *a.key) < std::tie(b.at, *b.partition, *b.key);
+      return a.at != b.at ? a.at < b.at : std::less<>()(a.entry, b.entry);
     }
   };
+  /// What an operation of a batch met.
+  struct Met {
+    const Entry* entry = nullptr;  ///< null where there is none
+    std::int64_t sum = 0;          ///< of an add
+  };
 
-  static std::optional<Record> to_record(const Keys::value_type* item);
-  void write(Partitions::value_type& partition, Keys::iterator item, const Operation& operation,
-             std::string value, Revision revision, Timestamp now);
-  void erase(Partitions::value_type& partition, Keys::iterator item);
-  void forget_times(const std::string& partition, const Keys::value_type& item);
+  static Record to_record(const Entry& entry);
+  void write(Partitions::value_type& partition, const Entry& entry, const Operation& operation,
+             std::string_view value, Revision revision, Timestamp now);
+  void erase(Partitions::value_type& partition, const Entry& entry);
+  void forget_times(const Entry& entry);
   void purge(Timestamp now);
 
   Partitions partitions_;
   std::set<Timed> due_;
   std::set<Timed> expiry_;
+  std::vector<Met> met_;       ///< of the batch in progress; kept for its memory
   Revision removed_ = absent;  ///< the largest revision a removed record had: later ones must be larger
 };
 

@@ -35,9 +35,9 @@ class MemoryStorage final : public Storage {
       const std::string_view partition = records[i].partition;
       auto& shard = shards_[shard_of(partition)];
       const std::lock_guard lock(shard.mutex);
-      for (; i < records.size() && records[i].partition == partition; ++i) {
-        answer.records.push_back(shard.read(records[i], answer.now));
-      }
+      const auto first = i;
+      while (i < records.size() && records[i].partition == partition) ++i;
+      shard.read(records.subspan(first, i - first), answer.now, answer.records);
     }
     return answer;
   }

@@ -103,7 +103,7 @@ struct Process {
     std::vector<Batch> batches;
     for (int i = 0; i < runs_side_by_side; ++i) {
       runs.push_back(runner.prepare(*plan, "user" + std::to_string(i), "k", Map()).value());
-      batches.push_back({runs.back().partition, {runs.back().insert}});
+      batches.push_back({runs.back().partition(), {runs.back().insert}});
     }
     const auto answer = storage.commit(batches).value();
     std::vector<PreparedRun> fresh;

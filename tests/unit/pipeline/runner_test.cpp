@@ -53,18 +53,18 @@ TEST_CASE("runs driven side by side share their commits") {
   std::vector<Batch> batches;
   for (int i = 0; i < 100; ++i) {
     runs.push_back(runner.prepare(plan, "p" + std::to_string(i), "k", nothing).value());
-    batches.push_back({runs.back().partition, {runs.back().insert}});
+    batches.push_back({runs.back().partition(), {runs.back().insert}});
   }
   std::vector<Revision> revisions;
   const auto stored = bench.memory->commit(batches).value();
   for (const auto& answer : stored.batches) revisions.push_back(answer.revision);
-  const auto views = runner.drive(runs, revisions).value();
+  REQUIRE(runner.drive(runs, revisions));
   CHECK(bench.commits() == 3);
   CHECK(bench.downstream.effects() == 300);
   CHECK(bench.downstream.calls() == 300);
-  for (std::size_t i = 0; i < views.size(); ++i) {
-    CHECK(views[i].partition == runs[i].partition);
-    CHECK(views[i].state == RunState::succeeded);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    CHECK(runs[i].view().partition == batches[i].partition);
+    CHECK(runs[i].state() == RunState::succeeded);
   }
 }
 
@@ -376,13 +376,13 @@ TEST_CASE("a result that cannot be stored ends its own run and no other; the ste
   std::vector<Revision> revisions;
   const auto stored = bench.memory->commit(batches).value();
   for (const auto& answer : stored.batches) revisions.push_back(answer.revision);
-  const auto views = runner.drive(runs, revisions).value();
+  REQUIRE(runner.drive(runs, revisions));
   for (const std::size_t bad : {0U, 2U}) {
-    CHECK(views[bad].state == RunState::needs_attention);
-    CHECK(views[bad].reason.find("result_unstorable") == 0);
-    CHECK(views[bad].steps.size() == 1);
+    CHECK(runs[bad].state() == RunState::needs_attention);
+    CHECK(runs[bad].view().reason.find("result_unstorable") == 0);
+    CHECK(runs[bad].view().steps.size() == 1);
   }
-  CHECK(views[1].state == RunState::succeeded);
+  CHECK(runs[1].state() == RunState::succeeded);
   bench.clock.advance(24h);
   CHECK(runner.work().value().taken == 0);
   CHECK(calls == 3);
