@@ -53,7 +53,7 @@ Result<Ledger::Receipt> Ledger::credit(std::string_view token, std::string_view 
     if (auto checked = check_name("the account", account); !checked) return fail(std::move(checked).error());
     if (amount < 1) return fail(ErrorCode::invalid_argument, "the amount of a credit is 1 at least");
     if (const auto* known = find(token)) {
-      if (known->reverses.empty() && known->account == account && known->amount == amount) return *known;
+      if (known->account == account && known->amount == amount) return *known;  // a reversal's is negative
       return fail(ErrorCode::conflict, "the token came before with other arguments");
     }
     const auto held = balances_.find(account);
