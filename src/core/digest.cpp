@@ -1,5 +1,7 @@
 #include <onceward/core/digest.hpp>
 
+#include "core/sha256_block.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -72,16 +74,7 @@ __attribute__((target("sha,sse4.1"))) void block_by_instructions(std::uint32_t* 
 
 }  // namespace
 
-void Sha256::reset() noexcept {
-  state_ = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  length_ = 0;
-}
-
-void Sha256::block(const std::uint8_t* bytes) noexcept {
-#if defined(__x86_64__)
-  static const bool by_instructions = has_sha_instructions();
-  if (by_instructions) return block_by_instructions(state_.data(), bytes);
-#endif
+void core_detail::sha256_block_portable(std::uint32_t* state, const std::uint8_t* bytes) noexcept {
   std::array<std::uint32_t, 64> w;
   for (std::size_t i = 0; i < 16; ++i) w[i] = big_endian(bytes + 4 * i);
   for (std::size_t i = 16; i < 64; ++i) {
@@ -89,7 +82,8 @@ void Sha256::block(const std::uint8_t* bytes) noexcept {
     const auto s1 = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ (w[i - 2] >> 10);
     w[i] = w[i - 16] + s0 + w[i - 7] + s1;
   }
-  auto [a, b, c, d, e, f, g, h] = state_;
+  std::uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+  std::uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
   for (std::size_t i = 0; i < 64; ++i) {
     const auto s1 = std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25);
     const auto t1 = h + s1 + ((e & f) ^ (~e & g)) + round_constants[i] + w[i];
@@ -97,8 +91,28 @@ void Sha256::block(const std::uint8_t* bytes) noexcept {
     const auto t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
     h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
   }
-  state_[0] += a, state_[1] += b, state_[2] += c, state_[3] += d;
-  state_[4] += e, state_[5] += f, state_[6] += g, state_[7] += h;
+  state[0] += a, state[1] += b, state[2] += c, state[3] += d;
+  state[4] += e, state[5] += f, state[6] += g, state[7] += h;
+}
+
+core_detail::Sha256Block core_detail::sha256_block_by_instructions() noexcept {
+#if defined(__x86_64__)
+  if (has_sha_instructions()) return block_by_instructions;
+#endif
+  return nullptr;
+}
+
+void Sha256::reset() noexcept {
+  state_ = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  length_ = 0;
+}
+
+void Sha256::block(const std::uint8_t* bytes) noexcept {
+  static const auto fastest = [] {
+    const auto by_instructions = core_detail::sha256_block_by_instructions();
+    return by_instructions != nullptr ? by_instructions : core_detail::sha256_block_portable;
+  }();
+  fastest(state_.data(), bytes);
 }
 
 void Sha256::update(std::string_view bytes) noexcept {

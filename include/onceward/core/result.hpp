@@ -2,7 +2,7 @@
 #include <onceward/core/error.hpp>
 
 #include <exception>
-#include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -22,6 +22,7 @@ namespace onceward {
 template <class T>
 using Result = std::expected<T, Error>;
 using Unexpected = std::unexpected<Error>;
+using BadResultAccess = std::bad_expected_access<Error>;
 
 #else
 
@@ -48,6 +49,24 @@ class BadResultAccess : public std::exception {
   std::string text_;
 };
 
+template <class T>
+class Result;
+
+namespace result_detail {
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<Result<T> > = true;
+
+/// What makes a T. As in std::expected: a Result converts to bool, but never makes the content of a
+/// Result<bool>, or an error passed on by `return other;` would become a value.
+template <class T, class U>
+concept MakesContent =
+    std::is_constructible_v<T, U&&> && !std::is_same_v<std::remove_cvref_t<U>, Result<T> > &&
+    !std::is_same_v<std::remove_cvref_t<U>, Unexpected> &&
+    !(std::is_same_v<std::remove_cv_t<T>, bool> && is_result<std::remove_cvref_t<U> >);
+}  // namespace result_detail
+
 /// A value, or the Error that took its place; std::expected's member names.
 /// operator* and operator-> need a value (undefined behaviour otherwise, as in std::expected);
 /// value() throws BadResultAccess. Not thread-safe, like any value.
@@ -60,8 +79,8 @@ class [[nodiscard]] Result {
   Result() requires std::is_default_constructible_v<T> : state_(std::in_place_index<0>) {}
   Result(Unexpected error) noexcept : state_(std::in_place_index<1>, std::move(error).error()) {}
   template <class U = T>
-  requires(std::is_constructible_v<T, U&&> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
-           !std::is_same_v<std::remove_cvref_t<U>, Unexpected>) Result(U&& value)
+  requires result_detail::MakesContent<T, U>
+  explicit(!std::is_convertible_v<U&&, T>) Result(U&& value)
       : state_(std::in_place_index<0>, std::forward<U>(value)) {}
 
   [[nodiscard]] bool has_value() const noexcept { return state_.index() == 0; }
@@ -125,15 +144,9 @@ class [[nodiscard]] Result<void> {
   using error_type = Error;
 
   Result() noexcept = default;
-  Result(Unexpected error) : error_(std::make_unique<Error>(std::move(error).error())) {}
-  Result(const Result& other) : error_(other.error_ ? std::make_unique<Error>(*other.error_) : nullptr) {}
-  Result(Result&&) noexcept = default;
-  Result& operator=(Result other) noexcept {
-    error_.swap(other.error_);
-    return *this;
-  }
+  Result(Unexpected error) noexcept : error_(std::move(error).error()) {}
 
-  [[nodiscard]] bool has_value() const noexcept { return error_ == nullptr; }
+  [[nodiscard]] bool has_value() const noexcept { return !error_; }
   explicit operator bool() const noexcept { return has_value(); }
   void operator*() const noexcept {}
   void value() const {
@@ -150,7 +163,7 @@ class [[nodiscard]] Result<void> {
   }
 
  private:
-  std::unique_ptr<Error> error_;
+  std::optional<Error> error_;  // no pointer: a moved-from error must not look like success
 };
 
 #endif

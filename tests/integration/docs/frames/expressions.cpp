@@ -1,0 +1,19 @@
+// The fragments of docs/expressions.md.
+#include <onceward/expr/expression.hpp>
+#include <onceward/idempotency/idempotent.hpp>
+#include <onceward/storage/memory.hpp>
+
+int main() {
+  const auto memory = onceward::open_memory().value();
+  onceward::Storage& storage = *memory;
+  const onceward::Policy policy;
+  const auto handler = [](const auto& request) { return request.user + 1; };
+#include "key_of_a_struct.inc"
+  using onceward::Map;
+  const onceward::Value names = Map{{"event", Map{{"amount_pence", 1000}, {"country", "SE"}}},
+                                    {"user", Map{{"id", 42}}},
+                                    {"task", Map{{"id", "t-9"}}},
+                                    {"stage", 1}};
+#include "expression_first.inc"
+  return counts && text == "reward:42:t-9:1" && grant({"gifts-uk", 42}).value() == 43 ? 0 : 1;
+}

@@ -1,0 +1,43 @@
+// The fragments of docs/guards.md.
+#include <onceward/idempotency/idempotent.hpp>
+#include <onceward/storage/open.hpp>
+
+using namespace std::chrono_literals;
+
+struct GrantRequest {
+  std::string merchant;
+  std::int64_t user;
+  std::string task;
+  int points;
+};
+struct GrantReceipt {
+  std::string grant_id;
+  std::int64_t balance;
+};
+
+class Ledger {
+ public:
+  GrantReceipt grant(const GrantRequest& request) { return {"g-1", balance_ += request.points}; }
+
+ private:
+  std::int64_t balance_ = 0;
+};
+
+int settled = 0;
+void settle(const char*) { ++settled; }
+int report(const onceward::Error&) { return 1; }
+int report(onceward::Verdict verdict) { return verdict == onceward::Verdict::replayed ? 0 : 1; }
+
+int claim(const std::unique_ptr<onceward::Storage>& storage) {
+#include "guard_claim.inc"
+  return 0;
+}
+
+int main() {
+  auto storage = onceward::open_storage("memory:").value();
+  Ledger ledger;
+#include "guard_wrapper.inc"
+  const auto again = grant({"gifts-uk", 42, "first-order", 50});
+  const bool once = outcome.value().balance == 50 && again.value().balance == 50;
+  return once && claim(storage) == 0 && claim(storage) == 0 && settled == 1 ? 0 : 1;
+}
