@@ -18,7 +18,7 @@ struct Options {
   std::optional<Shard> shards{};
   Synchronous synchronous = Synchronous::full;
   Duration busy_timeout = std::chrono::seconds(5);  ///< wait for another process's transaction
-  std::int64_t cache_kib = 8192;                    ///< page cache of the writing connection
+  std::int64_t cache_kib = 16384;                   ///< page cache of the writing connection
   const Clock* clock = nullptr;                     ///< must outlive the storage; null: a SystemClock
 };
 

@@ -7,7 +7,9 @@ namespace onceward::sqlite::detail {
 namespace {
 
 // A partition's records lie together (the primary key is the table's order), so that the handful of records
-// one event touches share a page or two; the indices hold only records that have a due time or an expiry.
+// one event touches share a page. Longer values lie apart, in the order they were written: they are rarely
+// read again, and among the records they would make every touch of an old partition one of several pages. The
+// indices hold only records that have a due time or an expiry.
 // `onceward_clock.high` makes revisions grow even where a record was removed and the machine's clock stepped
 // back.
 constexpr const char* creation = R"sql(
@@ -20,9 +22,16 @@ CREATE TABLE onceward_record(
   due INTEGER,
   expires INTEGER,
   shard INTEGER NOT NULL,
-  value TEXT NOT NULL,
-  PRIMARY KEY (partition, key)
+  value TEXT,
+  apart INTEGER,
+  PRIMARY KEY (partition, key),
+  CHECK ((value IS NULL) <> (apart IS NULL))
 ) WITHOUT ROWID;
+CREATE TABLE onceward_value(id INTEGER PRIMARY KEY, value TEXT NOT NULL);
+CREATE TRIGGER onceward_forget AFTER DELETE ON onceward_record WHEN old.apart IS NOT NULL
+  BEGIN DELETE FROM onceward_value WHERE id = old.apart; END;
+CREATE VIEW onceward AS SELECT partition, key, coalesce(r.value, v.value) AS value, revision, due, expires
+  FROM onceward_record r LEFT JOIN onceward_value v ON v.id = r.apart;
 CREATE INDEX onceward_due ON onceward_record(shard, due) WHERE due IS NOT NULL;
 CREATE INDEX onceward_expiry ON onceward_record(expires) WHERE expires IS NOT NULL;
 INSERT INTO onceward_clock(id, high) VALUES (0, 0);
@@ -63,6 +72,13 @@ Result<Schema> ensure_schema(SQLite::Database& database, const Options& options)
         ErrorCode::invalid_argument,
         fmt::format("SQLite file \"{}\" has format {}, this library knows up to {}; use a newer library",
                     file, *found, format));
+  }
+  if (*found < format) {
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("SQLite file \"{}\" has format {}, from before the first release; start with a new "
+                    "file",
+                    file, *found));
   }
   schema.shards = static_cast<Shard>(*shards);
   if (options.shards && *options.shards != schema.shards) {

@@ -1,6 +1,7 @@
 #include <onceward/storage/sqlite.hpp>
 
 #include "storage/combiner.hpp"
+#include "storage/sqlite/checkpointer.hpp"
 #include "storage/sqlite/errors.hpp"
 #include "storage/sqlite/schema.hpp"
 #include "storage/sqlite/tables.hpp"
@@ -24,7 +25,6 @@ using detail::TableWriter;
 constexpr auto purge_interval = std::chrono::seconds(1);
 constexpr std::size_t purge_records = 256;
 constexpr std::size_t most_readers = 8;
-constexpr int checkpoint_pages = 4000;
 
 /// A commit of one caller on its way through the combiner.
 struct CommitRequest {
@@ -76,7 +76,8 @@ class SqliteStorage final : public Storage {
         shards_(schema.shards),
         database_(std::move(database)),
         writer_(*database_, schema.shards),
-        own_reader_(*database_, schema.shards) {
+        own_reader_(*database_, schema.shards),
+        checkpointer_(path_, database_->getHandle(), connection_) {
     // Where the machine's clock stepped back since the file was written, this process counts on from there.
     const Timestamp reached{Duration(schema.high)};
     if (reached > clock_.now()) ahead_ = reached - clock_.now();
@@ -206,6 +207,7 @@ class SqliteStorage final : public Storage {
   storage_detail::Combiner<CommitRequest> combiner_;
   std::mutex readers_mutex_;
   std::vector<std::unique_ptr<Reader>> readers_;
+  detail::Checkpointer checkpointer_;  ///< the last: its thread uses what stands above
 };
 
 /// What can be known of the path before SQLite touches it.
@@ -244,7 +246,6 @@ Result<detail::Schema> prepare(SQLite::Database& database, const Options& option
   database.exec(options.synchronous == Synchronous::full ? "PRAGMA synchronous = FULL"
                                                          : "PRAGMA synchronous = NORMAL");
   database.exec(fmt::format("PRAGMA cache_size = -{}", options.cache_kib));
-  database.exec(fmt::format("PRAGMA wal_autocheckpoint = {}", checkpoint_pages));
   WriteTransaction transaction(database);
   auto schema = detail::ensure_schema(database, options);
   if (schema) transaction.commit();

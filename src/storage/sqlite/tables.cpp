@@ -11,11 +11,20 @@
 namespace onceward::sqlite::detail {
 namespace {
 
+/// Values up to this size stand in their record: instances, counters, guards; longer ones, events and runs,
+/// lie apart.
+constexpr std::size_t inline_bytes = 128;
+
 std::int64_t micros(Timestamp time) noexcept { return time.time_since_epoch().count(); }
 
 std::optional<Timestamp> time_of(const SQLite::Column& column) {
   if (column.isNull()) return std::nullopt;
   return Timestamp(Duration(column.getInt64()));
+}
+
+std::string value_of(const SQLite::Column& column) {
+  if (column.isNull()) throw SQLite::Exception("a record names a value that is not there", SQLITE_CORRUPT);
+  return column.getString();
 }
 
 void bind_time(SQLite::Statement& statement, int place, Timestamp now, const std::optional<Duration>& after) {
@@ -70,10 +79,10 @@ TableReader::TableReader(SQLite::Database& database, Shard shards)
       begin_(database, "BEGIN"),
       end_(database, "COMMIT"),
       find_(database,
-            "SELECT value, revision, due, expires FROM onceward_record WHERE partition = ? AND key = ? "
+            "SELECT value, revision, due, expires FROM onceward WHERE partition = ? AND key = ? "
             "AND (expires IS NULL OR expires > ?)"),
       scan_(database,
-            "SELECT key, value, revision, due, expires FROM onceward_record WHERE partition = ? AND key >= ? "
+            "SELECT key, value, revision, due, expires FROM onceward WHERE partition = ? AND key >= ? "
             "AND (expires IS NULL OR expires > ?) ORDER BY key"),
       due_(database,
            "SELECT partition, key, due FROM onceward_record INDEXED BY onceward_due WHERE shard = ? "
@@ -90,7 +99,7 @@ std::optional<Record> TableReader::find(std::string_view partition, std::string_
   find_.bindNoCopy(2, key_);
   find_.bind(3, micros(now));
   if (!find_.executeStep()) return std::nullopt;
-  return Record{std::string(key), find_.getColumn(0).getString(), find_.getColumn(1).getInt64(),
+  return Record{std::string(key), value_of(find_.getColumn(0)), find_.getColumn(1).getInt64(),
                 time_of(find_.getColumn(2)), time_of(find_.getColumn(3))};
 }
 
@@ -116,7 +125,7 @@ void TableReader::scan(std::string_view partition, std::string_view prefix, std:
       page.cursor = page.records.back().key;
       return;
     }
-    page.records.push_back({std::move(key), scan_.getColumn(1).getString(), scan_.getColumn(2).getInt64(),
+    page.records.push_back({std::move(key), value_of(scan_.getColumn(1)), scan_.getColumn(2).getInt64(),
                             time_of(scan_.getColumn(3)), time_of(scan_.getColumn(4))});
   }
 }
@@ -151,28 +160,33 @@ void TableReader::due(std::span<const Shard> shards, std::size_t limit, DuePage&
 }
 
 TableWriter::TableWriter(SQLite::Database& database, Shard shards)
-    : reader_(database, shards),
+    : database_(database),
+      reader_(database, shards),
       shards_(shards),
       insert_(database,
-              "INSERT INTO onceward_record(partition, key, shard, value, revision, due, expires) "
-              "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
-      overwrite_(database,
-                 "UPDATE onceward_record SET value = ?, revision = ?, due = ?, expires = ? "
-                 "WHERE partition = ? AND key = ?"),
+              "INSERT INTO onceward_record(partition, key, shard, value, apart, revision, due, expires) "
+              "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
       recount_(database,
-               "UPDATE onceward_record SET value = ?, revision = ? WHERE partition = ? AND key = ?"),
-      replace_(database,
-               "UPDATE onceward_record SET value = ?, revision = ?, due = ?, expires = ? WHERE partition = ? "
-               "AND key = ? AND revision = ? AND (expires IS NULL OR expires > ?)"),
+               "UPDATE onceward_record SET value = CASE WHEN apart IS NULL THEN ? END, revision = ? "
+               "WHERE partition = ? AND key = ? RETURNING apart"),
+      replace_(
+          database,
+          "UPDATE onceward_record SET value = CASE WHEN apart IS NULL THEN ? END, revision = ?, due = ?, "
+          "expires = ? WHERE partition = ? AND key = ? AND revision = ? AND (expires IS NULL OR expires > ?) "
+          "RETURNING apart"),
       remove_(database,
               "DELETE FROM onceward_record WHERE partition = ? AND key = ? AND revision = ? "
               "AND (expires IS NULL OR expires > ?)"),
+      drop_(database, "DELETE FROM onceward_record WHERE partition = ? AND key = ?"),
       clock_(database, "SELECT high FROM onceward_clock WHERE id = 0"),
       set_clock_(database, "UPDATE onceward_clock SET high = ? WHERE id = 0"),
       purge_(
           database,
           "DELETE FROM onceward_record WHERE (partition, key) IN (SELECT partition, key FROM onceward_record "
           "WHERE expires <= ? LIMIT ?)"),
+      put_apart_(database, "INSERT INTO onceward_value(value) VALUES (?)"),
+      set_apart_(database, "UPDATE onceward_value SET value = ? WHERE id = ?"),
+      forget_apart_(database, "DELETE FROM onceward_value WHERE id = ?"),
       savepoint_(database, "SAVEPOINT onceward_batch"),
       rollback_(database, "ROLLBACK TO onceward_batch"),
       release_(database, "RELEASE onceward_batch") {}
@@ -219,48 +233,85 @@ bool TableWriter::apply(const Batch& batch, Undo undo, BatchAnswer& answer) {
 bool TableWriter::run(const Batch& batch, const Operation& operation, BatchAnswer& answer) {
   switch (operation.kind) {
     case Operation::Kind::insert: return insert(batch, operation, operation.value, answer);
-    case Operation::Kind::replace:
-      bind_content(replace_, 1, operation.value, operation.timing);
-      return change(replace_, 5, batch, operation, answer);
-    case Operation::Kind::remove: return change(remove_, 1, batch, operation, answer);
+    case Operation::Kind::replace: return replace(batch, operation, answer);
+    case Operation::Kind::remove: return remove(batch, operation, answer);
     case Operation::Kind::require: return require(batch, operation, answer);
     case Operation::Kind::add: return add(batch, operation, answer);
   }
   return false;
 }
 
-void TableWriter::bind_content(SQLite::Statement& statement, int first, const std::string& value,
-                               const Timing& timing) {
-  statement.bindNoCopy(first, value);
-  statement.bind(first + 1, high_);
-  bind_time(statement, first + 2, now_, timing.due_in);
-  bind_time(statement, first + 3, now_, timing.expires_in);
+void TableWriter::bind_times(SQLite::Statement& statement, int first, const Timing& timing) {
+  bind_time(statement, first, now_, timing.due_in);
+  bind_time(statement, first + 1, now_, timing.expires_in);
 }
 
 bool TableWriter::insert(const Batch& batch, const Operation& operation, const std::string& content,
                          BatchAnswer& answer) {
+  const bool apart = content.size() > inline_bytes;
+  std::int64_t place = 0;
+  if (apart) {
+    put_apart_.bindNoCopy(1, content);
+    execute(put_apart_);
+    place = database_.getLastInsertRowid();
+    insert_.bind(4);
+    insert_.bind(5, place);
+  } else {
+    insert_.bindNoCopy(4, content);
+    insert_.bind(5);
+  }
   insert_.bindNoCopy(1, batch.partition);
   insert_.bindNoCopy(2, operation.key);
   insert_.bind(3, static_cast<std::int64_t>(stable_hash(batch.partition) % shards_));
-  bind_content(insert_, 4, content, operation.timing);
-  if (execute(insert_) == 0) {
-    answer.found = reader_.find(batch.partition, operation.key, now_);
-    if (answer.found) return false;
-    bind_content(overwrite_, 1, content, operation.timing);
-    overwrite_.bindNoCopy(5, batch.partition);
-    overwrite_.bindNoCopy(6, operation.key);
-    execute(overwrite_);
+  insert_.bind(6, high_);
+  bind_times(insert_, 7, operation.timing);
+  if (execute(insert_) == 1) return wrote_ = true;
+  answer.found = reader_.find(batch.partition, operation.key, now_);
+  if (answer.found) {
+    if (apart) {
+      forget_apart_.bind(1, place);
+      execute(forget_apart_);
+    }
+    return false;
+  }
+  // What stands there has expired, and makes room.
+  drop_.bindNoCopy(1, batch.partition);
+  drop_.bindNoCopy(2, operation.key);
+  execute(drop_);
+  execute(insert_);
+  return wrote_ = true;
+}
+
+bool TableWriter::update(SQLite::Statement& statement, const std::string& value) {
+  const Use use(statement);
+  if (!statement.executeStep()) return false;
+  if (const auto apart = statement.getColumn(0); !apart.isNull()) {
+    set_apart_.bindNoCopy(1, value);
+    set_apart_.bind(2, apart.getInt64());
+    execute(set_apart_);
   }
   return wrote_ = true;
 }
 
-bool TableWriter::change(SQLite::Statement& statement, int first, const Batch& batch,
-                         const Operation& operation, BatchAnswer& answer) {
-  statement.bindNoCopy(first, batch.partition);
-  statement.bindNoCopy(first + 1, operation.key);
-  statement.bind(first + 2, operation.expected);
-  statement.bind(first + 3, micros(now_));
-  if (execute(statement) == 1) return wrote_ = true;
+bool TableWriter::replace(const Batch& batch, const Operation& operation, BatchAnswer& answer) {
+  replace_.bindNoCopy(1, operation.value);
+  replace_.bind(2, high_);
+  bind_times(replace_, 3, operation.timing);
+  replace_.bindNoCopy(5, batch.partition);
+  replace_.bindNoCopy(6, operation.key);
+  replace_.bind(7, operation.expected);
+  replace_.bind(8, micros(now_));
+  if (update(replace_, operation.value)) return true;
+  answer.found = reader_.find(batch.partition, operation.key, now_);
+  return false;
+}
+
+bool TableWriter::remove(const Batch& batch, const Operation& operation, BatchAnswer& answer) {
+  remove_.bindNoCopy(1, batch.partition);
+  remove_.bindNoCopy(2, operation.key);
+  remove_.bind(3, operation.expected);
+  remove_.bind(4, micros(now_));
+  if (execute(remove_) == 1) return wrote_ = true;
   answer.found = reader_.find(batch.partition, operation.key, now_);
   return false;
 }
@@ -287,8 +338,7 @@ bool TableWriter::add(const Batch& batch, const Operation& operation, BatchAnswe
   recount_.bind(2, high_);
   recount_.bindNoCopy(3, batch.partition);
   recount_.bindNoCopy(4, operation.key);
-  execute(recount_);
-  return wrote_ = true;
+  return update(recount_, value);
 }
 
 }  // namespace onceward::sqlite::detail

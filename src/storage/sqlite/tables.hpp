@@ -52,15 +52,20 @@ class TableWriter {
   [[nodiscard]] bool run(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool insert(const Batch& batch, const Operation& operation, const std::string& content,
                             BatchAnswer& answer);
-  [[nodiscard]] bool change(SQLite::Statement& statement, int first, const Batch& batch,
-                            const Operation& operation, BatchAnswer& answer);
+  [[nodiscard]] bool replace(const Batch& batch, const Operation& operation, BatchAnswer& answer);
+  [[nodiscard]] bool remove(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool require(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool add(const Batch& batch, const Operation& operation, BatchAnswer& answer);
-  void bind_content(SQLite::Statement& statement, int first, const std::string& value, const Timing& timing);
+  /// Runs an update that gives the place of the record's value, if that lies apart; writes `value` there.
+  /// False where no record met the update's condition.
+  [[nodiscard]] bool update(SQLite::Statement& statement, const std::string& value);
+  void bind_times(SQLite::Statement& statement, int first, const Timing& timing);
 
+  SQLite::Database& database_;
   TableReader reader_;
   Shard shards_;
-  SQLite::Statement insert_, overwrite_, recount_, replace_, remove_, clock_, set_clock_, purge_;
+  SQLite::Statement insert_, recount_, replace_, remove_, drop_, clock_, set_clock_, purge_;
+  SQLite::Statement put_apart_, set_apart_, forget_apart_;
   SQLite::Statement savepoint_, rollback_, release_;
   Timestamp now_{};
   Revision high_ = absent;

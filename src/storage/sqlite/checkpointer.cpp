@@ -1,0 +1,79 @@
+#include "storage/sqlite/checkpointer.hpp"
+
+#include <SQLiteCpp/Database.h>
+#include <SQLiteCpp/Exception.h>
+#include <sqlite3.h>
+
+#include <utility>
+
+namespace onceward::sqlite::detail {
+namespace {
+
+constexpr int enough_pages = 4000;     ///< of the log: worth a copy
+constexpr int too_many_pages = 64000;  ///< the thread does not keep up, or fails: the writer copies itself
+constexpr int few_pages = 500;         ///< copied while writers wait, so that the log begins anew
+constexpr int busy_ms = 100;
+
+}  // namespace
+
+Checkpointer::Checkpointer(std::string path, sqlite3* writer, std::mutex& writing)
+    : path_(std::move(path)), writer_(writer), writing_(writing) {
+  sqlite3_wal_hook(writer_, &Checkpointer::committed, this);
+  thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
+}
+
+Checkpointer::~Checkpointer() {
+  thread_.request_stop();
+  thread_.join();
+  sqlite3_wal_hook(writer_, nullptr, nullptr);
+}
+
+int Checkpointer::committed(void* self, sqlite3* writer, const char* name, int pages) {
+  if (pages >= too_many_pages) {
+    // Its failure is no failure of the commit, which is durable in the log.
+    (void)sqlite3_wal_checkpoint_v2(writer, name, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  } else if (pages >= enough_pages) {
+    auto& own = *static_cast<Checkpointer*>(self);
+    {
+      const std::lock_guard lock(own.mutex_);
+      own.wanted_ = true;
+    }
+    own.wake_.notify_one();
+  }
+  return SQLITE_OK;
+}
+
+void Checkpointer::work(const std::stop_token& stop) {
+  std::unique_ptr<SQLite::Database> database;
+  std::unique_lock lock(mutex_);
+  while (wake_.wait(lock, stop, [this] { return wanted_; })) {
+    wanted_ = false;
+    lock.unlock();
+    try {
+      if (database == nullptr) {
+        database =
+            std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READWRITE | SQLite::OPEN_NOMUTEX, busy_ms);
+        database->exec("PRAGMA synchronous = FULL");
+      }
+      copy(stop, database->getHandle());
+    } catch (const SQLite::Exception&) {
+      database.reset();  // a file that cannot be opened now is tried again at the next commit
+    }
+    lock.lock();
+  }
+}
+
+void Checkpointer::copy(const std::stop_token& stop, sqlite3* connection) {
+  int pages = 0;
+  int copied = 0;
+  do {
+    const int code =
+        sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+    if (code != SQLITE_OK || stop.stop_requested()) return;
+  } while (pages - copied > few_pages && copied > 0);
+  // The rest is copied while nobody writes: only a log that is copied whole begins anew and stays small.
+  const std::lock_guard lock(writing_);
+  (void)sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_FULL, nullptr, nullptr);
+}
+
+}  // namespace onceward::sqlite::detail
