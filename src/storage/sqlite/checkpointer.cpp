@@ -12,6 +12,7 @@ namespace {
 constexpr int enough_pages = 4000;     ///< of the log: worth a copy
 constexpr int too_many_pages = 64000;  ///< the thread does not keep up, or fails: the writer copies itself
 constexpr int few_pages = 500;         ///< copied while writers wait, so that the log begins anew
+constexpr int most_rounds = 8;
 constexpr int busy_ms = 100;
 
 }  // namespace
@@ -64,16 +65,20 @@ void Checkpointer::work(const std::stop_token& stop) {
 }
 
 void Checkpointer::copy(const std::stop_token& stop, sqlite3* connection) {
-  int pages = 0;
-  int copied = 0;
-  do {
+  // Every round copies what was written during the one before. A reader that stays in the past keeps the log
+  // from being copied further; the next commit tries again.
+  for (int round = 0; round < most_rounds && !stop.stop_requested(); ++round) {
+    int pages = 0;
+    int copied = 0;
     const int code =
         sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
-    if (code != SQLITE_OK || stop.stop_requested()) return;
-  } while (pages - copied > few_pages && copied > 0);
-  // The rest is copied while nobody writes: only a log that is copied whole begins anew and stays small.
-  const std::lock_guard lock(writing_);
-  (void)sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_FULL, nullptr, nullptr);
+    if (code != SQLITE_OK) return;
+    if (pages - copied > few_pages) continue;
+    // The rest is copied while nobody writes: only a log that is copied whole begins anew and stays small.
+    const std::lock_guard lock(writing_);
+    (void)sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_FULL, nullptr, nullptr);
+    return;
+  }
 }
 
 }  // namespace onceward::sqlite::detail
