@@ -9,14 +9,19 @@ namespace loyalty {
 using onceward::fail;
 using onceward::Result;
 
+namespace {
+/// The file from its first byte to its end; it must outlive what reads it.
+CsvReader::Source source_of(const InputFile& file) {
+  return [&file, offset = std::uint64_t{0}](std::span<char> buffer) mutable {
+    auto got = file.read(buffer, offset);
+    if (got) offset += *got;
+    return got;
+  };
+}
+}  // namespace
+
 Result<CsvReader> Orders::reader() const {
-  CsvReader reader(
-      [this, offset = std::uint64_t{0}](std::span<char> buffer) mutable {
-        auto got = file_.read(buffer, offset);
-        if (got) offset += *got;
-        return got;
-      },
-      file_.name());
+  CsvReader reader(source_of(file_), file_.name());
   if (auto header = reader.header(); !header) return fail(std::move(header).error());
   return reader;
 }
@@ -25,8 +30,7 @@ Result<Orders> Orders::open(const std::string& path) {
   auto file = InputFile::open(path);
   if (!file) return fail(std::move(file).error());
   Orders orders(std::move(*file));
-  const auto& input = orders.file_;
-  CsvReader reader([&input](std::span<char> buffer) { return input.read(buffer, 0); }, input.name());
+  CsvReader reader(source_of(orders.file_), orders.file_.name());
   auto header = reader.header();
   if (!header) return fail(std::move(header).error());
   orders.columns_ = std::move(*header);

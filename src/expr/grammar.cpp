@@ -100,6 +100,26 @@ struct DeeperMaker {
 };
 constexpr DeeperMaker deeper{};
 
+}  // namespace
+}  // namespace onceward::expr_detail
+
+// What was expected is told by the parser inside: by default Spirit names a decorated one by its C++ type.
+namespace boost::spirit::x3 {
+template <class Subject, class Action>
+struct get_info<action<Subject, Action>> {
+  std::string operator()(const action<Subject, Action>& parser) const { return what(parser.subject); }
+};
+template <class Subject>
+struct get_info<onceward::expr_detail::Deeper<Subject>> {
+  std::string operator()(const onceward::expr_detail::Deeper<Subject>& parser) const {
+    return what(parser.subject);
+  }
+};
+}  // namespace boost::spirit::x3
+
+namespace onceward::expr_detail {
+namespace {
+
 template <class Context>
 Iterator begin_of(const Context& context) {
   return x3::_attr(context).begin();

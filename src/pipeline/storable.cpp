@@ -26,14 +26,7 @@ std::size_t character_bytes(std::string_view text, std::size_t at) noexcept {
   return refused ? 0 : length;
 }
 
-bool is_utf8(std::string_view text) noexcept {
-  for (std::size_t at = 0; at < text.size();) {
-    const auto length = character_bytes(text, at);
-    if (length == 0) return false;
-    at += length;
-  }
-  return true;
-}
+bool is_utf8(std::string_view text) noexcept { return first_not_utf8(text) == std::string_view::npos; }
 
 bool is_storable(const Value& value, std::size_t depth_left) {
   if (const auto* text = value.string()) return is_utf8(*text);
@@ -52,6 +45,15 @@ bool is_storable(const Value& value, std::size_t depth_left) {
 }
 
 }  // namespace
+
+std::size_t first_not_utf8(std::string_view text) noexcept {
+  for (std::size_t at = 0; at < text.size();) {
+    const auto length = character_bytes(text, at);
+    if (length == 0) return at;
+    at += length;
+  }
+  return std::string_view::npos;
+}
 
 bool is_storable(const Value& value) { return is_storable(value, most_stored_depth); }
 

@@ -2,11 +2,13 @@
 
 #include <onceward/core/timestamp.hpp>
 
+#include "pipeline/storable.hpp"
 #include "pipeline/suggest.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace onceward::pipeline_detail {
@@ -33,6 +35,26 @@ std::optional<Duration> to_duration(std::string_view text) {
   }
   return std::nullopt;
 }
+
+/// Whether an '&' at the begin of `rest` begins a reference that means a character without any declaration.
+bool begins_reference(std::string_view rest) {
+  static constexpr std::array<std::string_view, 5> names = {"lt", "gt", "amp", "quot", "apos"};
+  constexpr std::size_t longest = 12;
+  const auto end = rest.substr(0, longest).find(';');
+  if (end == std::string_view::npos) return false;
+  const auto name = rest.substr(1, end - 1);
+  if (!name.starts_with('#')) return std::find(names.begin(), names.end(), name) != names.end();
+  const bool hex = name.starts_with("#x");
+  const auto digits = name.substr(hex ? 2 : 1);
+  std::uint32_t code = 0;
+  const auto [stop, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), code, hex ? 16 : 10);
+  if (error != std::errc() || stop != digits.data() + digits.size()) return false;
+  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
+  return code >= 0x20 ? code <= 0x10ffff && !surrogate : code == '\t' || code == '\n' || code == '\r';
+}
+
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 }  // namespace
 
@@ -80,44 +102,89 @@ void XmlReader::report(const SourcePlace& place, std::string code, std::string m
   diagnostics_.push_back({std::move(code), std::move(message), std::move(hint), place.line, place.column});
 }
 
-/// Size, declarations and depth are checked on the text itself, before the parser builds anything.
+/// Size, declarations and depth are checked on the text itself, before the parser builds anything, and so is
+/// what the parser lets pass and XML does not: it would be read as something that its author never wrote.
 bool XmlReader::check_text() {
   if (text_.size() > limits::xml_bytes) {
     report({}, "too-large",
            fmt::format("the text has {} bytes, at most {} are allowed", text_.size(), limits::xml_bytes));
     return false;
   }
+  if (!check_characters()) return false;
   std::size_t depth = 0;
-  for (std::size_t at = text_.find('<'); at != std::string_view::npos; at = text_.find('<', at + 1)) {
+  bool ended = false;  // the root element
+  std::size_t done = text_.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
+  for (std::size_t at = text_.find('<', done); at != std::string_view::npos; at = text_.find('<', done)) {
     const auto rest = text_.substr(at);
+    if (depth == 0) check_outside(done, at);
     if (rest.starts_with("<!--") || rest.starts_with("<![CDATA[")) {
-      const auto end = text_.find(rest[2] == '-' ? "-->" : "]]>", at);
+      const std::string_view closing = rest[2] == '-' ? "-->" : "]]>";
+      const auto end = text_.find(closing, at);
       if (end == std::string_view::npos) return true;  // the parser says what is wrong
-      at = end;
+      done = end + closing.size();
     } else if (rest.starts_with("<!")) {
       report(place_of(at), "declaration", "DOCTYPE and entity declarations are not allowed", "remove it");
       return false;
-    } else if (rest.starts_with("</")) {
-      depth -= depth > 0 ? 1 : 0;
-    } else if (!rest.starts_with("<?")) {
-      char quote = 0;
-      std::size_t end = at;
-      for (; end < text_.size() && (quote != 0 || text_[end] != '>'); ++end) {
-        if (quote != 0) {
-          if (text_[end] == quote) quote = 0;
-        } else if (text_[end] == '"' || text_[end] == '\'') {
-          quote = text_[end];
-        }
-      }
+    } else if (rest.starts_with("</") || rest.starts_with("<?")) {
+      if (rest[1] == '/' && depth > 0) ended = --depth == 0;
+      done = std::min(text_.find('>', at), text_.size() - 1) + 1;
+    } else {
+      if (ended) check_outside(at, at + 1);
+      const auto end = check_start_tag(at);
       if (end < text_.size() && text_[end - 1] != '/' && ++depth > limits::xml_depth) {
         report(place_of(at), "too-deep",
                fmt::format("elements are nested deeper than {}", limits::xml_depth));
         return false;
       }
-      at = std::min(end, text_.size() - 1);
+      ended = ended || depth == 0;
+      done = std::min(end, text_.size() - 1) + 1;
     }
   }
+  if (ended) check_outside(done, text_.size());
   return true;
+}
+
+bool XmlReader::check_characters() {
+  const auto control = std::find_if(text_.begin(), text_.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
+  });
+  const auto bad = std::min(first_not_utf8(text_), control == text_.end()
+                                                       ? std::string_view::npos
+                                                       : static_cast<std::size_t>(control - text_.begin()));
+  if (bad == std::string_view::npos) return true;
+  report(place_of(bad), "malformed", "this byte is no UTF-8 text", "save the file as UTF-8");
+  return false;
+}
+
+/// Gives the place of the '>' that ends the start tag; the end of the text where it has none.
+std::size_t XmlReader::check_start_tag(std::size_t at) {
+  char quote = 0;
+  for (; at < text_.size() && (quote != 0 || text_[at] != '>'); ++at) {
+    const char c = text_[at];
+    if (quote == 0) {
+      if (c == '"' || c == '\'') quote = c;
+    } else if (c == quote) {
+      quote = 0;
+    } else if (c == '<') {
+      malformed_once(at, "a '<' within an attribute", "write &lt;, or close the quote before it");
+    } else if (c == '&' && !begins_reference(text_.substr(at))) {
+      report(place_of(at), "malformed", "an '&' that begins no character XML knows", "write &amp;");
+    }
+  }
+  return at;
+}
+
+/// Before and after the root element there is nothing but comments.
+void XmlReader::check_outside(std::size_t begin, std::size_t end) {
+  const auto found = text_.find_first_not_of(" \t\r\n", begin);
+  if (found < end) malformed_once(found, "something stands outside of the root element", "remove it");
+}
+
+/// For mistakes that make others of their kind: only the first of them is worth a line.
+void XmlReader::malformed_once(std::size_t offset, std::string_view message, std::string hint) {
+  const bool told = std::any_of(diagnostics_.begin(), diagnostics_.end(),
+                                [&](const Diagnostic& known) { return known.message == message; });
+  if (!told) report(place_of(offset), "malformed", std::string(message), std::move(hint));
 }
 
 pugi::xml_node XmlReader::root(std::string_view name) {

@@ -46,6 +46,10 @@ class XmlReader {
  private:
   [[nodiscard]] SourcePlace place_of(std::size_t offset) const;
   bool check_text();
+  bool check_characters();
+  std::size_t check_start_tag(std::size_t at);
+  void check_outside(std::size_t begin, std::size_t end);
+  void malformed_once(std::size_t offset, std::string_view message, std::string hint);
   void bad_value(pugi::xml_node node, const char* name, std::string_view wanted);
 
   std::string_view text_;

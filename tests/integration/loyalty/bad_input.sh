@@ -70,6 +70,8 @@ sed '1s/user/buyer/' "$work/good.csv" | bad_orders "no user column" "bad.csv:1:1
 sed '1s/country/type/' "$work/good.csv" | bad_orders "a column twice" "bad.csv:1:14: a second column \"type\""
 sed '4s/500$/many/' "$work/good.csv" | bad_orders "a word for a number" "bad.csv:4:1: "
 head -c 3000 /dev/urandom | bad_orders "noise" "bad.csv:"
+printf '\xef\xbb\xbf' | bad_orders "an empty file with a byte order mark" "bad.csv:1:1: the file is empty"
+head -c 28 "$work/good.csv" | bad_orders "a header cut off" "event.amount, which no event has"
 : | bad_orders "an empty file" "bad.csv:1:1: the file is empty"
 refused "no orders" "none.csv: No such file" "$good" "$work/none.csv"
 

@@ -33,6 +33,20 @@ TEST_CASE("what is left out of the language is refused, with what to write inste
   }
 }
 
+TEST_CASE("a syntax error says in words what was expected") {
+  const auto says = [](const char* text) { return error(text).message; };
+  CHECK(says("i >= >= 7") == "an operand was expected here");
+  CHECK(says("1 +") == "an operand was expected here");
+  CHECK(says("!") == "an operand was expected here");
+  CHECK(says("()") == "an expression was expected here");
+  CHECK(says("yes ? 1 :") == "an expression was expected here");
+  CHECK(says("user.") == "a member's name was expected here");
+  CHECK(says("l[0") == "']' was expected here");
+  CHECK(says("{1, 2") == "'}' was expected here");
+  CHECK(says("max(1, 2") == "')' was expected here");
+  CHECK(says("yes ? 1") == "':' was expected here");
+}
+
 TEST_CASE("an error tells the byte of the operator or name that failed") {
   CHECK(error("1 + 2 +").offset == 7);
   CHECK(error("i == 'x'").offset == 2);

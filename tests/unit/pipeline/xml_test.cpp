@@ -195,6 +195,30 @@ TEST_CASE("a text that is no such document is refused where it stops being one")
   }
 }
 
+TEST_CASE("what XML does not allow is refused, also where the parser would make something of it") {
+  const auto step = [](std::string_view when) {
+    return "<pipeline id='p'>\n<step id='a' use='b' when=\"" + std::string(when) + "\"/></pipeline>";
+  };
+  CHECK(parse_pipeline_xml(step("a &lt; 1 &amp;&amp; b == '&#xe9;&#10;&apos;'"), ""));
+  CHECK(refused(step("a && b")) == std::vector<Place>{{"malformed", 2, 30}, {"malformed", 2, 31}});
+  CHECK(refused(step("a < b")) == std::vector<Place>{{"malformed", 2, 30}});
+  for (const char* reference :
+       {"&copy;", "&lt", "&;", "&#0;", "&#1;", "&#xD800;", "&#x110000;", "&#;", "&#x;", "&#-1;", "&#1x;"}) {
+    INFO(reference);
+    CHECK(refused(step(reference)) == std::vector<Place>{{"malformed", 2, 28}});
+  }
+  CHECK(refused(step("caf\xe9")) == std::vector<Place>{{"malformed", 2, 31}});
+  CHECK(refused(step("a\x01")) == std::vector<Place>{{"malformed", 2, 29}});
+  CHECK(refused("\xff\xfe<\0p\0") == std::vector<Place>{{"malformed", 1, 1}});
+  const std::string right = step("true");
+  CHECK(parse_pipeline_xml("\xEF\xBB\xBF<?xml version='1.0'?>\n" + right + "\n<!-- the end -->\n", ""));
+  CHECK(refused(right + "\nmore") == std::vector<Place>{{"malformed", 3, 1}});
+  CHECK(refused(right + "\n" + right + "\n" + right) == std::vector<Place>{{"malformed", 3, 1}});
+  CHECK(refused("first\n" + right).front() == Place{"malformed", 1, 1});
+  CHECK(refused("<pipeline id='p'><step id='a' use='b'/></pipeline><pipeline id='q'/>") ==
+        std::vector<Place>{{"malformed", 1, 51}});
+}
+
 TEST_CASE("broken texts never do worse than being refused [pipeline-62]") {
   std::mt19937 random(62);
   const std::string right = to_xml(random_definition(random)) + to_xml(random_definition(random));
