@@ -39,15 +39,32 @@ enum class Form : std::uint8_t {
   ternary,  ///< children[0] ? children[1] : children[2]
 };
 
+struct Node;
+/// Frees a tree without recursion: a chain of operators hangs as deep as the text is long, and the stack of
+/// the caller may be small.
+struct FreeTree {
+  void operator()(Node* root) const noexcept;
+};
+using NodePtr = std::unique_ptr<Node, FreeTree>;
+
 struct Node {
   Form form = Form::literal;
   std::uint32_t offset = 0;  ///< byte in the text where an error of this node is shown
   bool safe = false;         ///< member, index, method: null in, null out
   std::string text{};
   Value value{};
-  std::vector<std::unique_ptr<Node>> children{};
+  std::vector<NodePtr> children{};
 };
-using NodePtr = std::unique_ptr<Node>;
+
+inline void FreeTree::operator()(Node* root) const noexcept {
+  // The first child is where chains hang: each is taken off its parent before the parent is freed.
+  while (root != nullptr) {
+    Node* next = nullptr;
+    if (!root->children.empty()) next = root->children.front().release();
+    delete root;
+    root = next;
+  }
+}
 
 /// What a parse gave: the expression, and the byte after it.
 struct Parsed {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace onceward::expr_detail {
 namespace {
@@ -22,26 +23,40 @@ class Compiler {
     return {};
   }
 
-  /// "a.b.c" where the node is such a path; empty otherwise.
-  static std::string path_of(const Node& node) {
-    if (node.form == Form::name) return node.text;
-    if (node.form != Form::member) return {};
-    auto below = path_of(*node.children[0]);
-    if (!below.empty()) below.append(".").append(node.text);
-    return below;
-  }
-
   void note_paths(const Node& node) {
-    if (auto path = path_of(node); !path.empty()) {
-      if (std::find(program_.paths.begin(), program_.paths.end(), path) == program_.paths.end()) {
-        program_.paths.push_back(std::move(path));
+    const auto chain = chain_of(node);
+    // From the leaf: "a.b.c" is one path, and ends where something else is done with it.
+    std::string path;
+    for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
+      const Node& part = **link;
+      if (part.form == Form::name) {
+        path = part.text;
+      } else if (part.form == Form::member && !path.empty()) {
+        path.append(".").append(part.text);
+      } else {
+        note_path(std::exchange(path, {}));
+        for (std::size_t i = 1; i < part.children.size(); ++i) note_paths(*part.children[i]);
       }
-      return;
     }
-    for (const auto& child : node.children) note_paths(*child);
+    note_path(std::move(path));
   }
 
  private:
+  /// The node, its first child, that one's first child, down to a leaf. Chains of operators are walked in a
+  /// loop: they hang as deep as the text is long, while the limit of depth bounds the other children.
+  static std::vector<const Node*> chain_of(const Node& node) {
+    std::vector<const Node*> chain = {&node};
+    while (!chain.back()->children.empty()) chain.push_back(chain.back()->children.front().get());
+    return chain;
+  }
+
+  void note_path(std::string path) {
+    if (path.empty()) return;
+    if (std::find(program_.paths.begin(), program_.paths.end(), path) == program_.paths.end()) {
+      program_.paths.push_back(std::move(path));
+    }
+  }
+
   void emit(Code code, const Node& node, std::size_t a = 0, std::size_t b = 0) {
     program_.instructions.push_back(
         {code, static_cast<std::uint8_t>(b), static_cast<std::uint16_t>(a), node.offset});
@@ -94,13 +109,18 @@ class Compiler {
   }
 
   Result<void> emit_node(const Node& node) {
-    // Checked on the way down, so that a long chain stops growing at the limit.
-    if (program_.instructions.size() > limits::expression_instructions) return {};
-    if (auto known = check(node); !known) return known;
+    const auto chain = chain_of(node);
+    for (const auto* part : chain) {
+      if (auto known = check(*part); !known) return known;
+    }
+    // All of a chain begins where its leaf does.
     const auto start = program_.instructions.size();
     const auto first_constant = program_.constants.size();
-    if (auto done = emit_plain(node); !done) return done;
-    fold(node, start, first_constant);
+    for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
+      if (program_.instructions.size() > limits::expression_instructions) return {};
+      if (auto done = emit_rest(**link); !done) return done;
+      fold(**link, start, first_constant);
+    }
     return {};
   }
 
@@ -147,13 +167,6 @@ class Compiler {
                 node.offset);
   }
 
-  Result<void> emit_children(const Node& node) {
-    for (const auto& child : node.children) {
-      if (auto done = emit_node(*child); !done) return done;
-    }
-    return {};
-  }
-
   template <class Table>
   std::size_t place(const Table& table, const Node& node) {
     return static_cast<std::size_t>(
@@ -161,7 +174,8 @@ class Compiler {
         table.begin());
   }
 
-  Result<void> emit_plain(const Node& node) {
+  /// Emits a node whose first child has been emitted.
+  Result<void> emit_rest(const Node& node) {
     switch (node.form) {
       case Form::literal: emit_constant(node, node.value); return {};
       case Form::name: emit(Code::root, node, text(node.text)); return {};
@@ -169,34 +183,28 @@ class Compiler {
       case Form::logical_or: return emit_choice(node, Code::or_jump, true);
       case Form::elvis: return emit_choice(node, Code::elvis_jump, false);
       case Form::ternary: return emit_ternary(node);
-      case Form::method: return emit_method(node);
       default: break;
     }
-    if (auto done = emit_children(node); !done) return done;
+    const bool skips = node.form == Form::method && node.safe;
+    const auto skip = skips ? emit_jump(Code::jump_if_null, node) : 0;
+    for (std::size_t i = 1; i < node.children.size(); ++i) {
+      if (auto done = emit_node(*node.children[i]); !done) return done;
+    }
     switch (node.form) {
       case Form::member: emit(Code::member, node, text(node.text), node.safe ? 1 : 0); return {};
       case Form::index: emit(Code::index, node, 0, node.safe ? 1 : 0); return {};
       case Form::call: emit(Code::call, node, place(functions(), node), node.children.size()); return {};
+      case Form::method: emit(Code::method, node, place(methods(), node), node.children.size()); break;
       case Form::list: emit(Code::list, node, node.children.size()); return {};
       case Form::negate: emit(Code::negate, node); return {};
       case Form::logical_not: emit(Code::logical_not, node); return {};
       default: emit(Code::binary, node, static_cast<std::size_t>(node.form)); return {};
     }
-  }
-
-  Result<void> emit_method(const Node& node) {
-    if (auto done = emit_node(*node.children[0]); !done) return done;
-    const auto skip = node.safe ? emit_jump(Code::jump_if_null, node) : 0;
-    for (std::size_t i = 1; i < node.children.size(); ++i) {
-      if (auto done = emit_node(*node.children[i]); !done) return done;
-    }
-    emit(Code::method, node, place(methods(), node), node.children.size());
-    if (node.safe) land(skip);
+    if (skips) land(skip);
     return {};
   }
 
   Result<void> emit_choice(const Node& node, Code code, bool boolean) {
-    if (auto done = emit_node(*node.children[0]); !done) return done;
     const auto over = emit_jump(code, node);
     if (auto done = emit_node(*node.children[1]); !done) return done;
     if (boolean) emit(Code::need_bool, node);
@@ -205,7 +213,6 @@ class Compiler {
   }
 
   Result<void> emit_ternary(const Node& node) {
-    if (auto done = emit_node(*node.children[0]); !done) return done;
     const auto to_else = emit_jump(Code::else_jump, node);
     if (auto done = emit_node(*node.children[1]); !done) return done;
     const auto to_end = emit_jump(Code::jump, node);

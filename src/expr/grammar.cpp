@@ -27,7 +27,7 @@ class Builder {
 
   void push(NodePtr node) { nodes_.push_back(std::move(node)); }
   void leaf(Form form, Iterator at, std::string text, Value value = {}) {
-    push(std::make_unique<Node>(Node{form, offset(at), false, std::move(text), std::move(value), {}}));
+    push(NodePtr(new Node{form, offset(at), false, std::move(text), std::move(value), {}}));
   }
   /// Notes an operator whose operands are still to come.
   void mark(Form form, Iterator at, bool safe = false) {
@@ -38,7 +38,7 @@ class Builder {
   void join(std::size_t before) {
     Mark mark = std::move(mark_.back());
     mark_.pop_back();
-    auto node = std::make_unique<Node>(Node{mark.form, mark.offset, mark.safe, std::move(mark.text), {}, {}});
+    NodePtr node(new Node{mark.form, mark.offset, mark.safe, std::move(mark.text), {}, {}});
     const auto first = nodes_.begin() + static_cast<std::ptrdiff_t>(mark.nodes - before);
     node->children.assign(std::make_move_iterator(first), std::make_move_iterator(nodes_.end()));
     nodes_.erase(first, nodes_.end());

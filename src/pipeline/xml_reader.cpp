@@ -216,6 +216,8 @@ void XmlReader::allow(pugi::xml_node node, std::span<const std::string_view> att
                       std::span<const std::string_view> children) {
   std::vector<std::string_view> seen;
   for (const auto attribute : node.attributes()) {
+    // A place is looked for in the text: for a report that is full it would be in vain.
+    if (diagnostics_.size() >= limits::diagnostics) return;
     const std::string_view name = attribute.name();
     if (std::find(seen.begin(), seen.end(), name) != seen.end()) {
       report(place(node), "duplicate-attribute", fmt::format("<{}> has \"{}\" twice", node.name(), name));
@@ -228,6 +230,7 @@ void XmlReader::allow(pugi::xml_node node, std::span<const std::string_view> att
     }
   }
   for (const auto child : node.children()) {
+    if (diagnostics_.size() >= limits::diagnostics) return;
     if (child.type() == pugi::node_element) {
       const std::string_view name = child.name();
       if (std::find(children.begin(), children.end(), name) == children.end()) {
