@@ -41,6 +41,8 @@ class XmlReader {
   [[nodiscard]] SourcePlace place(pugi::xml_node node) const;
   [[nodiscard]] SourcePlace place(pugi::xml_node node, const char* attribute) const;
   void report(const SourcePlace& place, std::string code, std::string message, std::string hint = {});
+  /// Adds the mistakes of the definition that was read, and orders all of them by place.
+  void add_later(std::vector<Diagnostic> more);
   [[nodiscard]] std::vector<Diagnostic>& diagnostics() noexcept { return diagnostics_; }
 
  private:

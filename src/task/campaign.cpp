@@ -30,18 +30,20 @@ class Compiler {
 
   std::shared_ptr<const CompiledCampaign> compile(const CampaignDefinition& definition) {
     if (!is_id(definition.merchant)) {
-      report({}, "bad-id", fmt::format("the merchant \"{}\" is no id", definition.merchant), id_hint);
+      report(definition.place, "bad-id", fmt::format("the merchant \"{}\" is no id", definition.merchant),
+             id_hint);
     }
     auto zone = Zone::find(definition.timezone);
     if (!zone) {
-      report({}, "unknown-timezone", zone.error().message, "");
-      return nullptr;
+      report(definition.place, "unknown-timezone", zone.error().message, "");
+      zone = Zone::find("UTC");  // the other mistakes are told as well
+      if (!zone) return nullptr;
     }
     auto campaign = std::make_shared<CompiledCampaign>(definition, *std::move(zone));
     compile_pipelines(*campaign);
     std::set<std::string_view> ids;
     if (definition.tasks.size() > most_tasks) {
-      report({}, "too-many",
+      report(definition.place, "too-many",
              fmt::format("{} tasks; at most {} in one campaign", definition.tasks.size(), most_tasks), "");
     }
     for (const auto& task : campaign->definition.tasks) {
@@ -68,7 +70,8 @@ class Compiler {
     std::set<std::string_view> ids;
     for (const auto& pipeline : campaign.definition.pipelines) {
       if (!ids.insert(pipeline.id).second) {
-        report({}, "duplicate-pipeline", fmt::format("the pipeline \"{}\" is there twice", pipeline.id), "");
+        report(pipeline.place, "duplicate-pipeline",
+               fmt::format("the pipeline \"{}\" is there twice", pipeline.id), "");
       }
       std::vector<Diagnostic> found;
       auto plan = Plan::compile(pipeline, registry_, &found);

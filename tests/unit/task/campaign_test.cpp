@@ -106,6 +106,30 @@ TEST_CASE("every mistake of a campaign's meaning is reported, with its place") {
   CHECK(has(found, "unknown-step", 12, 1));
 }
 
+TEST_CASE("the mistakes of a campaign's text and of its meaning are reported together, each with its place") {
+  Shop shop;
+  const std::string_view text =
+      "<?xml version='1.0'?>\n"
+      "<campaign merchant='Gifts UK' timezone='Europe/Nowhere'>\n"
+      "<task id='a' perod='day'><on event='paid' when='event.n &gt;'/>\n"
+      "<stage target='1' pipeline='p'/><stage pipeline='p'/></task>\n"
+      "<pipeline id='p'><input><param name='user'/></input><step id='s' use='grant-points@1'>\n"
+      "<arg name='user' value='user'/><arg name='amount' value='1'/></step></pipeline>\n"
+      "<pipeline id='p'><step id='s' use='grant-point@1'/></pipeline>\n"
+      "</campaign>";
+  std::vector<Diagnostic> found;
+  const auto compiled = compile_campaign_xml(text, "c.xml", shop.registry, {}, &found);
+  REQUIRE_FALSE(compiled.has_value());
+  CHECK(compiled.error().message == describe(found, "c.xml"));
+  std::vector<std::string> codes;
+  for (const auto& d : found) {
+    codes.push_back(d.code + ":" + std::to_string(d.line) + ":" + std::to_string(d.column));
+  }
+  CHECK(codes == std::vector<std::string>{"bad-id:2:1", "unknown-timezone:2:1", "unknown-attribute:3:14",
+                                          "bad-expression:3:26", "missing-attribute:4:33",
+                                          "duplicate-pipeline:7:1", "unknown-step:7:18"});
+}
+
 TEST_CASE("a run key names one grant and no other") {
   for (const GrantKey& grant :
        {GrantKey{"m", "u", "t", "-", 1, 1}, GrantKey{"m", "a/b/c", "t", "M:2024-01", 12, 3},
