@@ -54,7 +54,7 @@ StepDefinition read_step(XmlReader& reader, pugi::xml_node node) {
   reader.allow(node, attributes, children);
   StepDefinition step{reader.required(node, "id"), reader.required(node, "use")};
   step.arguments = read_arguments(reader, node);
-  step.when = reader.optional(node, "when");
+  step.when = reader.expression(node, "when");
   step.place = reader.place(node);
   std::size_t retries = 0;
   for (const auto retry : node.children("retry")) {

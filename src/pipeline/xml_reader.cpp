@@ -269,6 +269,15 @@ std::string XmlReader::optional(pugi::xml_node node, const char* name, std::stri
   return attribute ? attribute.value() : std::string(otherwise);
 }
 
+std::string XmlReader::expression(pugi::xml_node node, const char* name) {
+  auto text = optional(node, name);
+  if (node.attribute(name) && text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    bad_value(node, name, "an expression, or leave it out");
+    text.clear();
+  }
+  return text;
+}
+
 void XmlReader::bad_value(pugi::xml_node node, const char* name, std::string_view wanted) {
   report(place(node, name), "bad-value",
          fmt::format("{}=\"{}\" of <{}>", name, node.attribute(name).value(), node.name()),

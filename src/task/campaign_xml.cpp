@@ -15,8 +15,8 @@ constexpr auto streak_words = std::span(period_words).subspan(1);
 EventRule read_rule(XmlReader& reader, pugi::xml_node node) {
   static constexpr std::string_view attributes[] = {"event", "when", "add", "distinct", "streak"};
   reader.allow(node, attributes, {});
-  EventRule rule{reader.required(node, "event"), reader.optional(node, "when"), reader.optional(node, "add"),
-                 reader.optional(node, "distinct")};
+  EventRule rule{reader.required(node, "event"), reader.expression(node, "when"),
+                 reader.expression(node, "add"), reader.expression(node, "distinct")};
   if (node.attribute("streak"))
     rule.streak = static_cast<Period>(reader.word(node, "streak", streak_words, 0) + 1);
   rule.place = reader.place(node);

@@ -51,6 +51,19 @@ TEST_CASE("every mistake of a campaign's text is reported, each with its place [
                     [](const Diagnostic& d) { return d.hint == "did you mean period?"; }));
 }
 
+TEST_CASE("an expression that is there and empty is no absent one") {
+  const auto found = mistakes_of(
+      "<campaign merchant='m'><task id='a'>\n"
+      "<on event='paid' when=''/>\n"
+      "<on event='paid' add=' '/>\n"
+      "<on event='paid' distinct=''/>\n"
+      "</task><pipeline id='p'>\n"
+      "<step id='s' use='grant-points@1' when='\n'/></pipeline></campaign>");
+  CHECK(found.size() == 4);
+  for (const int line : {2, 3, 4}) CHECK(has(found, "bad-value", line, 18));
+  CHECK(has(found, "bad-value", 6, 35));
+}
+
 TEST_CASE("hostile XML is refused at once [pipeline-62]") {
   CHECK(mistakes_of("<!DOCTYPE x [<!ENTITY a 'b'>]><campaign merchant='m'/>").at(0).code == "declaration");
   CHECK(mistakes_of("<campaign merchant='m'>\n<!ENTITY a 'b'></campaign>").at(0).line == 2);
