@@ -143,6 +143,25 @@ class Compiler {
     campaign.tasks.push_back(std::move(compiled));
   }
 
+  /// Of a constant expression its kind is known before any event comes.
+  std::optional<Expression> rule_expression(const EventRule& rule, std::string_view what,
+                                            const std::string& text,
+                                            std::initializer_list<Value::Kind> wanted) {
+    auto parsed = expression(rule.place, what, text, false);
+    if (!parsed || !parsed->is_constant()) return parsed;
+    const auto value = parsed->evaluate(Map());
+    if (!value) {
+      report(rule.place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(value.error())),
+             "");
+    } else if (std::find(wanted.begin(), wanted.end(), value->kind()) == wanted.end()) {
+      std::string kinds;
+      for (const auto kind : wanted) kinds.append(kinds.empty() ? "" : " or ").append(to_string(kind));
+      report(rule.place, "wrong-kind",
+             fmt::format("{} \"{}\" is {}, it must be {}", what, text, to_string(value->kind()), kinds), "");
+    }
+    return parsed;
+  }
+
   static Measure measure_of(const EventRule& rule) noexcept {
     if (!rule.distinct.empty()) return Measure::distinct;
     return rule.streak != Period::once ? Measure::streak : Measure::sum;
@@ -171,9 +190,13 @@ class Compiler {
       }
       CompiledRule target;
       target.streak = rule.streak;
-      if (!rule.when.empty()) target.when = expression(rule.place, "when", rule.when, false);
-      if (!rule.add.empty()) target.value = expression(rule.place, "add", rule.add, false);
-      if (!rule.distinct.empty()) target.value = expression(rule.place, "distinct", rule.distinct, false);
+      using Kind = Value::Kind;
+      if (!rule.when.empty()) target.when = rule_expression(rule, "when", rule.when, {Kind::boolean});
+      if (!rule.add.empty()) target.value = rule_expression(rule, "add", rule.add, {Kind::integer});
+      if (!rule.distinct.empty()) {
+        target.value =
+            rule_expression(rule, "distinct", rule.distinct, {Kind::string, Kind::integer, Kind::boolean});
+      }
       compiled.rules.push_back(std::move(target));
     }
   }

@@ -119,6 +119,35 @@ TEST_CASE("every mistake of a campaign's meaning is reported, with its place") {
   CHECK(has(found, "unknown-step", 12, 1));
 }
 
+TEST_CASE("a constant of the wrong kind is a mistake of the campaign, not of the first event it meets") {
+  Shop shop;
+  const auto codes_of = [&](const std::string& rule) {
+    std::vector<Diagnostic> found;
+    (void)compile_campaign_xml(
+        "<campaign merchant='m'><task id='a'>\n<on event='paid' " + rule +
+            "/><stage target='1' pipeline='p'><arg name='points' value='1'/></stage></task>"
+            "<pipeline id='p'><input><param name='user'/><param name='points' type='int'/></input>"
+            "<step id='s' use='grant-points@1'><arg name='user' value='user'/>"
+            "<arg name='amount' value='points'/></step></pipeline></campaign>",
+        "c.xml", shop.registry, {}, &found);
+    std::string codes;
+    for (const auto& d : found) codes += d.code + ":" + std::to_string(d.line) + ' ';
+    return codes;
+  };
+  for (const char* right :
+       {"when='true'", "add='-5'", "distinct='1'", "distinct='true'", "distinct=\"'a'\""}) {
+    INFO(right);
+    CHECK(codes_of(right).empty());
+  }
+  for (const char* wrong :
+       {"when='1'", "when='null'", "add='1.5'", "add='true'", "distinct='1.5'", "distinct='{}'"}) {
+    INFO(wrong);
+    CHECK(codes_of(wrong) == "wrong-kind:2 ");
+  }
+  CHECK(codes_of("add='1/0'") == "bad-expression:2 ");
+  CHECK(codes_of("when='1/0 == 1'") == "bad-expression:2 ");
+}
+
 TEST_CASE("the mistakes of a campaign's text and of its meaning are reported together, each with its place") {
   Shop shop;
   const std::string_view text =
