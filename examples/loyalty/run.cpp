@@ -27,13 +27,11 @@ using onceward::Result;
 Result<CampaignDefinition> read_campaign(const std::string& path, const Orders& orders) {
   const auto text = read_text(path, onceward::limits::xml_bytes);
   if (!text) return fail(text.error());
-  auto definition = onceward::parse_campaign_xml(*text, path);
-  if (!definition) return definition;
   onceward::StepRegistry specs;
   if (auto added = add_step_specs(specs); !added) return fail(std::move(added).error());
-  const auto compiled = Campaign::compile(*definition, specs, path, orders.columns());
+  const auto compiled = onceward::compile_campaign_xml(*text, path, specs, orders.columns());
   if (!compiled) return fail(compiled.error());
-  return definition;
+  return compiled->definition();
 }
 
 /// That every file to be written can be, and is none of the others.

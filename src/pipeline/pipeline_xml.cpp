@@ -54,7 +54,7 @@ StepDefinition read_step(XmlReader& reader, pugi::xml_node node) {
   reader.allow(node, attributes, children);
   StepDefinition step{reader.required(node, "id"), reader.required(node, "use")};
   step.arguments = read_arguments(reader, node);
-  step.when = reader.optional(node, "when");
+  step.when = reader.expression(node, "when");
   step.place = reader.place(node);
   std::size_t retries = 0;
   for (const auto retry : node.children("retry")) {
@@ -179,17 +179,7 @@ Result<Plan> compile_pipeline_xml(std::string_view text, std::string_view file, 
     std::vector<Diagnostic> more;
     auto plan = Plan::compile(definition, registry, &more);
     if (plan && all.empty()) return plan;
-    // What an absent attribute would cause further on is no mistake of its own.
-    std::erase_if(more, [&](const Diagnostic& later) {
-      return std::any_of(all.begin(), all.end(), [&](const Diagnostic& first) {
-        return first.code == "missing-attribute" && first.line == later.line && first.column == later.column;
-      });
-    });
-    all.insert(all.end(), more.begin(), more.end());
-    std::stable_sort(all.begin(), all.end(), [](const Diagnostic& a, const Diagnostic& b) {
-      return std::pair(a.line, a.column) < std::pair(b.line, b.column);
-    });
-    all.resize(std::min(all.size(), limits::diagnostics));
+    reader.add_later(std::move(more));
   }
   auto message = describe(all, file);
   if (diagnostics != nullptr) *diagnostics = std::move(all);

@@ -102,6 +102,20 @@ void XmlReader::report(const SourcePlace& place, std::string code, std::string m
   diagnostics_.push_back({std::move(code), std::move(message), std::move(hint), place.line, place.column});
 }
 
+void XmlReader::add_later(std::vector<Diagnostic> more) {
+  // What an absent attribute would cause further on is no mistake of its own.
+  std::erase_if(more, [&](const Diagnostic& later) {
+    return std::any_of(diagnostics_.begin(), diagnostics_.end(), [&](const Diagnostic& first) {
+      return first.code == "missing-attribute" && first.line == later.line && first.column == later.column;
+    });
+  });
+  diagnostics_.insert(diagnostics_.end(), more.begin(), more.end());
+  std::stable_sort(diagnostics_.begin(), diagnostics_.end(), [](const Diagnostic& a, const Diagnostic& b) {
+    return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+  });
+  diagnostics_.resize(std::min(diagnostics_.size(), limits::diagnostics));
+}
+
 /// Size, declarations and depth are checked on the text itself, before the parser builds anything, and so is
 /// what the parser lets pass and XML does not: it would be read as something that its author never wrote.
 bool XmlReader::check_text() {
@@ -256,6 +270,15 @@ std::string XmlReader::required(pugi::xml_node node, const char* name) {
 std::string XmlReader::optional(pugi::xml_node node, const char* name, std::string_view otherwise) {
   const auto attribute = node.attribute(name);
   return attribute ? attribute.value() : std::string(otherwise);
+}
+
+std::string XmlReader::expression(pugi::xml_node node, const char* name) {
+  auto text = optional(node, name);
+  if (node.attribute(name) && text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    bad_value(node, name, "an expression, or leave it out");
+    text.clear();
+  }
+  return text;
 }
 
 void XmlReader::bad_value(pugi::xml_node node, const char* name, std::string_view wanted) {

@@ -28,6 +28,8 @@ class XmlReader {
   /// The attribute's text; reports it where it is missing and has no default.
   std::string required(pugi::xml_node node, const char* name);
   std::string optional(pugi::xml_node node, const char* name, std::string_view otherwise = {});
+  /// An expression that may be absent, and then means something else; reports one that is there and empty.
+  std::string expression(pugi::xml_node node, const char* name);
   std::int64_t integer(pugi::xml_node node, const char* name, std::int64_t otherwise, bool needed = false);
   double real(pugi::xml_node node, const char* name, double otherwise);
   bool boolean(pugi::xml_node node, const char* name, bool otherwise);
@@ -41,6 +43,8 @@ class XmlReader {
   [[nodiscard]] SourcePlace place(pugi::xml_node node) const;
   [[nodiscard]] SourcePlace place(pugi::xml_node node, const char* attribute) const;
   void report(const SourcePlace& place, std::string code, std::string message, std::string hint = {});
+  /// Adds the mistakes of the definition that was read, and orders all of them by place.
+  void add_later(std::vector<Diagnostic> more);
   [[nodiscard]] std::vector<Diagnostic>& diagnostics() noexcept { return diagnostics_; }
 
  private:

@@ -30,18 +30,20 @@ class Compiler {
 
   std::shared_ptr<const CompiledCampaign> compile(const CampaignDefinition& definition) {
     if (!is_id(definition.merchant)) {
-      report({}, "bad-id", fmt::format("the merchant \"{}\" is no id", definition.merchant), id_hint);
+      report(definition.place, "bad-id", fmt::format("the merchant \"{}\" is no id", definition.merchant),
+             id_hint);
     }
     auto zone = Zone::find(definition.timezone);
     if (!zone) {
-      report({}, "unknown-timezone", zone.error().message, "");
-      return nullptr;
+      report(definition.place, "unknown-timezone", zone.error().message, "");
+      zone = Zone::find("UTC");  // the other mistakes are told as well
+      if (!zone) return nullptr;
     }
     auto campaign = std::make_shared<CompiledCampaign>(definition, *std::move(zone));
     compile_pipelines(*campaign);
     std::set<std::string_view> ids;
     if (definition.tasks.size() > most_tasks) {
-      report({}, "too-many",
+      report(definition.place, "too-many",
              fmt::format("{} tasks; at most {} in one campaign", definition.tasks.size(), most_tasks), "");
     }
     for (const auto& task : campaign->definition.tasks) {
@@ -68,7 +70,8 @@ class Compiler {
     std::set<std::string_view> ids;
     for (const auto& pipeline : campaign.definition.pipelines) {
       if (!ids.insert(pipeline.id).second) {
-        report({}, "duplicate-pipeline", fmt::format("the pipeline \"{}\" is there twice", pipeline.id), "");
+        report(pipeline.place, "duplicate-pipeline",
+               fmt::format("the pipeline \"{}\" is there twice", pipeline.id), "");
       }
       std::vector<Diagnostic> found;
       auto plan = Plan::compile(pipeline, registry_, &found);
@@ -140,6 +143,25 @@ class Compiler {
     campaign.tasks.push_back(std::move(compiled));
   }
 
+  /// Of a constant expression its kind is known before any event comes.
+  std::optional<Expression> rule_expression(const EventRule& rule, std::string_view what,
+                                            const std::string& text,
+                                            std::initializer_list<Value::Kind> wanted) {
+    auto parsed = expression(rule.place, what, text, false);
+    if (!parsed || !parsed->is_constant()) return parsed;
+    const auto value = parsed->evaluate(Map());
+    if (!value) {
+      report(rule.place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(value.error())),
+             "");
+    } else if (std::find(wanted.begin(), wanted.end(), value->kind()) == wanted.end()) {
+      std::string kinds;
+      for (const auto kind : wanted) kinds.append(kinds.empty() ? "" : " or ").append(to_string(kind));
+      report(rule.place, "wrong-kind",
+             fmt::format("{} \"{}\" is {}, it must be {}", what, text, to_string(value->kind()), kinds), "");
+    }
+    return parsed;
+  }
+
   static Measure measure_of(const EventRule& rule) noexcept {
     if (!rule.distinct.empty()) return Measure::distinct;
     return rule.streak != Period::once ? Measure::streak : Measure::sum;
@@ -168,9 +190,13 @@ class Compiler {
       }
       CompiledRule target;
       target.streak = rule.streak;
-      if (!rule.when.empty()) target.when = expression(rule.place, "when", rule.when, false);
-      if (!rule.add.empty()) target.value = expression(rule.place, "add", rule.add, false);
-      if (!rule.distinct.empty()) target.value = expression(rule.place, "distinct", rule.distinct, false);
+      using Kind = Value::Kind;
+      if (!rule.when.empty()) target.when = rule_expression(rule, "when", rule.when, {Kind::boolean});
+      if (!rule.add.empty()) target.value = rule_expression(rule, "add", rule.add, {Kind::integer});
+      if (!rule.distinct.empty()) {
+        target.value =
+            rule_expression(rule, "distinct", rule.distinct, {Kind::string, Kind::integer, Kind::boolean});
+      }
       compiled.rules.push_back(std::move(target));
     }
   }

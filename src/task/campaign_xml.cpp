@@ -15,8 +15,8 @@ constexpr auto streak_words = std::span(period_words).subspan(1);
 EventRule read_rule(XmlReader& reader, pugi::xml_node node) {
   static constexpr std::string_view attributes[] = {"event", "when", "add", "distinct", "streak"};
   reader.allow(node, attributes, {});
-  EventRule rule{reader.required(node, "event"), reader.optional(node, "when"), reader.optional(node, "add"),
-                 reader.optional(node, "distinct")};
+  EventRule rule{reader.required(node, "event"), reader.expression(node, "when"),
+                 reader.expression(node, "add"), reader.expression(node, "distinct")};
   if (node.attribute("streak"))
     rule.streak = static_cast<Period>(reader.word(node, "streak", streak_words, 0) + 1);
   rule.place = reader.place(node);
@@ -74,27 +74,51 @@ TaskDefinition read_task(XmlReader& reader, pugi::xml_node node) {
   return task;
 }
 
+/// Empty where there is no <campaign>; the reader says why, and what else is wrong.
+std::optional<CampaignDefinition> read_campaign(XmlReader& reader) {
+  static constexpr std::string_view attributes[] = {"merchant", "timezone"};
+  static constexpr std::string_view children[] = {"task", "pipeline"};
+  const auto root = reader.root("campaign");
+  if (!root) return std::nullopt;
+  reader.allow(root, attributes, children);
+  CampaignDefinition campaign{reader.required(root, "merchant"), reader.optional(root, "timezone", "UTC")};
+  campaign.place = reader.place(root);
+  for (const auto task : root.children("task")) campaign.tasks.push_back(read_task(reader, task));
+  for (const auto pipeline : root.children("pipeline")) {
+    campaign.pipelines.push_back(pipeline_detail::read_pipeline(reader, pipeline));
+  }
+  return campaign;
+}
+
+Unexpected refuse(std::vector<Diagnostic>& found, std::string_view file,
+                  std::vector<Diagnostic>* diagnostics) {
+  auto message = describe(found, file);
+  if (diagnostics != nullptr) *diagnostics = std::move(found);
+  return fail(ErrorCode::invalid_argument, std::move(message));
+}
+
 }  // namespace
 
 Result<CampaignDefinition> parse_campaign_xml(std::string_view text, std::string_view file,
                                               std::vector<Diagnostic>* diagnostics) {
-  static constexpr std::string_view attributes[] = {"merchant", "timezone"};
-  static constexpr std::string_view children[] = {"task", "pipeline"};
   XmlReader reader(text);
-  CampaignDefinition campaign;
-  if (const auto root = reader.root("campaign")) {
-    reader.allow(root, attributes, children);
-    campaign.merchant = reader.required(root, "merchant");
-    campaign.timezone = reader.optional(root, "timezone", "UTC");
-    for (const auto task : root.children("task")) campaign.tasks.push_back(read_task(reader, task));
-    for (const auto pipeline : root.children("pipeline")) {
-      campaign.pipelines.push_back(pipeline_detail::read_pipeline(reader, pipeline));
-    }
+  auto campaign = read_campaign(reader);
+  if (reader.diagnostics().empty()) return *std::move(campaign);
+  return refuse(reader.diagnostics(), file, diagnostics);
+}
+
+Result<Campaign> compile_campaign_xml(std::string_view text, std::string_view file,
+                                      const StepRegistry& registry,
+                                      std::span<const std::string> event_attributes,
+                                      std::vector<Diagnostic>* diagnostics) {
+  XmlReader reader(text);
+  if (const auto definition = read_campaign(reader)) {
+    std::vector<Diagnostic> more;
+    auto campaign = Campaign::compile(*definition, registry, file, event_attributes, &more);
+    if (campaign && reader.diagnostics().empty()) return campaign;
+    reader.add_later(std::move(more));
   }
-  if (reader.diagnostics().empty()) return campaign;
-  auto message = describe(reader.diagnostics(), file);
-  if (diagnostics != nullptr) *diagnostics = std::move(reader.diagnostics());
-  return fail(ErrorCode::invalid_argument, std::move(message));
+  return refuse(reader.diagnostics(), file, diagnostics);
 }
 
 }  // namespace onceward

@@ -2,6 +2,8 @@
 
 #include <onceward/core/digest.hpp>
 
+#include "pipeline/storable.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -72,6 +74,9 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
     return fail(at_rule({ErrorCode::wrong_kind, fmt::format("it must give a string, int or bool, it gave {}",
                                                             to_string(value->kind()))},
                         task, rule, "distinct"));
+  }
+  if (!pipeline_detail::is_storable(*value)) {
+    return fail(at_rule({ErrorCode::invalid_argument, "its text is no UTF-8"}, task, rule, "distinct"));
   }
   return std::optional(Contributed{0, *std::move(value)});
 }

@@ -201,6 +201,11 @@ Result<void> UserWork::reach(const PendingEvent& event, const Candidate& candida
   GrantKey grant{event.event->merchant, event.event->user, definition.id, candidate.cycle, number, 1};
   auto input = input_of(*event.event, stage, grant);
   if (!input) return fail(std::move(input).error());
+  // Made for a quota too, where it is made again with its unit: an input no run takes must refuse the event
+  // now. Found with the unit, it would keep its own and every other waiting reward from being made.
+  auto run = runner_.prepare(stage.plan, std::string(partition_), to_run_key(grant),
+                             definition.quota ? *input : *std::move(input));
+  if (!run) return fail(std::move(run).error());
   const auto place = effects.record.grants.size();
   effects.record.grants.push_back(
       {definition.id, candidate.cycle, number, stage.plan.definition().id, definition.quota.has_value()});
@@ -216,8 +221,6 @@ Result<void> UserWork::reach(const PendingEvent& event, const Candidate& candida
                              event.merchant});
     return {};
   }
-  auto run = runner_.prepare(stage.plan, std::string(partition_), to_run_key(grant), *std::move(input));
-  if (!run) return fail(std::move(run).error());
   effects.runs.push_back({event.place, place, *std::move(run), absent});
   return {};
 }

@@ -64,6 +64,7 @@ struct CampaignDefinition {
   std::string timezone = "UTC";
   std::vector<TaskDefinition> tasks{};
   std::vector<PipelineDefinition> pipelines{};
+  SourcePlace place{};
 
   friend bool operator==(const CampaignDefinition&, const CampaignDefinition&) = default;
 };
@@ -100,5 +101,12 @@ class Campaign {
       : compiled_(std::move(compiled)) {}
   std::shared_ptr<const task_detail::CompiledCampaign> compiled_;
 };
+
+/// Reads a <campaign> document and compiles it: the mistakes of the text and those of what it says, in one
+/// list by place. Parameters and errors as parse_campaign_xml() and Campaign::compile().
+Result<Campaign> compile_campaign_xml(std::string_view text, std::string_view file,
+                                      const StepRegistry& registry,
+                                      std::span<const std::string> event_attributes = {},
+                                      std::vector<Diagnostic>* diagnostics = nullptr);
 
 }  // namespace onceward

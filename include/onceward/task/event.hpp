@@ -12,6 +12,7 @@
 namespace onceward {
 
 /// Something that happened to a user. (merchant, user, id) names it: the same id again is the same event.
+/// Its text is UTF-8.
 struct Event {
   std::string merchant;
   std::string id;    ///< 1..200 bytes

@@ -51,7 +51,7 @@ bad_campaign "unknown element" "bad.xml:[0-9]+:[0-9]+: .*prize" 's|<quota limit=
 bad_campaign "unknown event attribute" "bad.xml:[0-9]+:[0-9]+: .*colour" 's/event.country/event.colour/'
 bad_campaign "bad expression" "bad.xml:[0-9]+:[0-9]+: " 's/event.amount &gt;= 1000\|event.amount >= 1000/event.amount >= >= 1000/'
 bad_campaign "unknown pipeline" "bad.xml:[0-9]+:[0-9]+: .*gront" 's/pipeline="grant"/pipeline="gront"/'
-bad_campaign "unknown time zone" "Europe/Nowhere" 's|Europe/London|Europe/Nowhere|'
+bad_campaign "unknown time zone" "bad.xml:1:1: unknown-timezone: .*Europe/Nowhere" 's|Europe/London|Europe/Nowhere|'
 bad_campaign "expression of the wrong kind" "good.csv:2:1: " 's/event.amount >= 1000/event.country >= 1000/'
 refused "no campaign file" "none.xml: No such file" "$work/none.xml" "$work/good.csv"
 refused "a campaign that is a folder" "Is a directory" "$work" "$work/good.csv"

@@ -51,6 +51,19 @@ TEST_CASE("every mistake of a campaign's text is reported, each with its place [
                     [](const Diagnostic& d) { return d.hint == "did you mean period?"; }));
 }
 
+TEST_CASE("an expression that is there and empty is no absent one") {
+  const auto found = mistakes_of(
+      "<campaign merchant='m'><task id='a'>\n"
+      "<on event='paid' when=''/>\n"
+      "<on event='paid' add=' '/>\n"
+      "<on event='paid' distinct=''/>\n"
+      "</task><pipeline id='p'>\n"
+      "<step id='s' use='grant-points@1' when='\n'/></pipeline></campaign>");
+  CHECK(found.size() == 4);
+  for (const int line : {2, 3, 4}) CHECK(has(found, "bad-value", line, 18));
+  CHECK(has(found, "bad-value", 6, 35));
+}
+
 TEST_CASE("hostile XML is refused at once [pipeline-62]") {
   CHECK(mistakes_of("<!DOCTYPE x [<!ENTITY a 'b'>]><campaign merchant='m'/>").at(0).code == "declaration");
   CHECK(mistakes_of("<campaign merchant='m'>\n<!ENTITY a 'b'></campaign>").at(0).line == 2);
@@ -104,6 +117,59 @@ TEST_CASE("every mistake of a campaign's meaning is reported, with its place") {
   CHECK(count("bad-stages") == 1);
   CHECK(count("unknown-attribute") == 1);
   CHECK(has(found, "unknown-step", 12, 1));
+}
+
+TEST_CASE("a constant of the wrong kind is a mistake of the campaign, not of the first event it meets") {
+  Shop shop;
+  const auto codes_of = [&](const std::string& rule) {
+    std::vector<Diagnostic> found;
+    (void)compile_campaign_xml(
+        "<campaign merchant='m'><task id='a'>\n<on event='paid' " + rule +
+            "/><stage target='1' pipeline='p'><arg name='points' value='1'/></stage></task>"
+            "<pipeline id='p'><input><param name='user'/><param name='points' type='int'/></input>"
+            "<step id='s' use='grant-points@1'><arg name='user' value='user'/>"
+            "<arg name='amount' value='points'/></step></pipeline></campaign>",
+        "c.xml", shop.registry, {}, &found);
+    std::string codes;
+    for (const auto& d : found) codes += d.code + ":" + std::to_string(d.line) + ' ';
+    return codes;
+  };
+  for (const char* right :
+       {"when='true'", "add='-5'", "distinct='1'", "distinct='true'", "distinct=\"'a'\""}) {
+    INFO(right);
+    CHECK(codes_of(right).empty());
+  }
+  for (const char* wrong :
+       {"when='1'", "when='null'", "add='1.5'", "add='true'", "distinct='1.5'", "distinct='{}'"}) {
+    INFO(wrong);
+    CHECK(codes_of(wrong) == "wrong-kind:2 ");
+  }
+  CHECK(codes_of("add='1/0'") == "bad-expression:2 ");
+  CHECK(codes_of("when='1/0 == 1'") == "bad-expression:2 ");
+}
+
+TEST_CASE("the mistakes of a campaign's text and of its meaning are reported together, each with its place") {
+  Shop shop;
+  const std::string_view text =
+      "<?xml version='1.0'?>\n"
+      "<campaign merchant='Gifts UK' timezone='Europe/Nowhere'>\n"
+      "<task id='a' perod='day'><on event='paid' when='event.n &gt;'/>\n"
+      "<stage target='1' pipeline='p'/><stage pipeline='p'/></task>\n"
+      "<pipeline id='p'><input><param name='user'/></input><step id='s' use='grant-points@1'>\n"
+      "<arg name='user' value='user'/><arg name='amount' value='1'/></step></pipeline>\n"
+      "<pipeline id='p'><step id='s' use='grant-point@1'/></pipeline>\n"
+      "</campaign>";
+  std::vector<Diagnostic> found;
+  const auto compiled = compile_campaign_xml(text, "c.xml", shop.registry, {}, &found);
+  REQUIRE_FALSE(compiled.has_value());
+  CHECK(compiled.error().message == describe(found, "c.xml"));
+  std::vector<std::string> codes;
+  for (const auto& d : found) {
+    codes.push_back(d.code + ":" + std::to_string(d.line) + ":" + std::to_string(d.column));
+  }
+  CHECK(codes == std::vector<std::string>{"bad-id:2:1", "unknown-timezone:2:1", "unknown-attribute:3:14",
+                                          "bad-expression:3:26", "missing-attribute:4:33",
+                                          "duplicate-pipeline:7:1", "unknown-step:7:18"});
 }
 
 TEST_CASE("a run key names one grant and no other") {

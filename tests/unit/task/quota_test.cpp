@@ -29,6 +29,21 @@ TEST_CASE("units go to the first in the order of the events; later ones are out 
   CHECK_FALSE(shop.report(shop.event({}, "2024-04-01T00:00:00Z", "cid")).grants.at(0).out_of_stock);
 }
 
+TEST_CASE("an event whose reward cannot be made is refused under a quota too, and stands in nobody's way") {
+  Shop shop(
+      "<task id='first'><on event='paid'/><stage target='1' pipeline='grant'>"
+      "<arg name='points' value='event.n'/></stage><quota limit='2'/></task>");
+  const std::vector<Event> events = {shop.event({{"n", "ten"}}),
+                                     shop.event({{"n", 10}}, "2024-03-10T12:00:00Z", "bob")};
+  const auto answers = shop.center->report_many(events);
+  CHECK_FALSE(answers[0].has_value());
+  CHECK(shop.progress("first", "-") == 0);
+  REQUIRE(answers[1].has_value());
+  CHECK(answers[1]->grants.at(0).state == RunState::succeeded);
+  CHECK(shop.center->work().has_value());
+  CHECK(shop.granted->list() == std::vector<std::string>{"bob/first/-/1=10"});
+}
+
 TEST_CASE("one unit and 1,000 users from 8 threads: one is rewarded [task-37]") {
   Shop shop("<task id='only'><on event='paid'/>" + stage(1, 10) + "<quota limit='1'/></task>");
   std::atomic<int> out_of_stock = 0;

@@ -223,6 +223,27 @@ TEST_CASE("what is wrong with an event is told, and the others of the call are a
   CHECK(answers[4].error().code == ErrorCode::not_found);
 }
 
+TEST_CASE("text that is no UTF-8 is refused before it makes a record that nobody can read") {
+  Shop shop("<task id='d'><on event='paid' distinct='event.v'/>" + stage(2, 1) + "</task>" +
+            "<task id='q'><on event='paid'/>" + stage(1, 5) + "<quota limit='9'/></task>");
+  const std::string bad = "caf\xe9";
+  const auto refused = [&](const Event& event) {
+    const auto answer = shop.center->report(event);
+    return !answer && answer.error().code == ErrorCode::invalid_argument;
+  };
+  CHECK(refused(shop.event({{"v", bad}})));
+  CHECK(refused(shop.event({{"v", 1}}, "2024-03-10T12:00:00Z", bad)));
+  auto event = shop.event({{"v", 1}});
+  event.id = bad;
+  CHECK(refused(event));
+  shop.report(shop.event({{"v", 1}, {"unread", bad}}));
+  const auto last = shop.event({{"v", 2}});
+  CHECK(shop.report(last).grants.size() == 1);
+  CHECK(shop.report(last).duplicate);
+  CHECK(shop.center->work().has_value());
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/d/-/1=1", "ann/q/-/1=5"});
+}
+
 TEST_CASE("tenants never meet: equal users, events and tasks of two merchants [task-71]") {
   const auto task = "<task id='buy'><on event='paid'/>" + stage(2, 10) + "</task>";
   Shop shop(task);
