@@ -223,6 +223,28 @@ TEST_CASE("what is wrong with an event is told, and the others of the call are a
   CHECK(answers[4].error().code == ErrorCode::not_found);
 }
 
+TEST_CASE("an event too large for a batch is refused alone, whether by its tasks or by its text") {
+  std::string tasks = "<task id='small'><on event='few'/>" + stage(1, 1) + "</task><task id='text'>" +
+                      "<on event='said' distinct='event.v'/>" + stage(1, 1) + "</task>";
+  for (int i = 0; i < 600; ++i) {
+    tasks += "<task id='t" + std::to_string(i) + "'><on event='paid'/>" + stage(1, 1) + "</task>";
+  }
+  Shop shop(tasks);
+  const std::vector<Event> events = {
+      shop.event(), shop.event({}, "2024-03-10T12:00:00Z", "bob", "few"),
+      shop.event({{"v", std::string(limits::value_bytes, 'x')}}, "2024-03-10T12:00:00Z", "eve", "said"),
+      shop.event({{"v", "x"}}, "2024-03-10T12:00:00Z", "eve", "said")};
+  const auto answers = shop.center->report_many(events);
+  for (const std::size_t large : {0U, 2U}) {
+    REQUIRE_FALSE(answers[large].has_value());
+    CHECK(answers[large].error().code == ErrorCode::limit_exceeded);
+    CHECK(answers[large].error().message.find("\"" + events[large].id + "\"") != std::string::npos);
+  }
+  CHECK(answers[1].has_value());
+  CHECK(answers[3].has_value());
+  CHECK(shop.granted->list() == std::vector<std::string>{"bob/small/-/1=1", "eve/text/-/1=1"});
+}
+
 TEST_CASE("text that is no UTF-8 is refused before it makes a record that nobody can read") {
   Shop shop("<task id='d'><on event='paid' distinct='event.v'/>" + stage(2, 1) + "</task>" +
             "<task id='q'><on event='paid'/>" + stage(1, 5) + "<quota limit='9'/></task>");
