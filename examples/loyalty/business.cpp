@@ -62,15 +62,18 @@ class Use {
 
 Result<void> prepare_tables(SQLite::Database& database, const std::string& path) {
   if (database.tableExists("effect")) return {};
-  const auto tables = database.execAndGet("SELECT count(*) FROM sqlite_master").getInt64();
-  if (tables != 0) {
+  // Looked at again under the lock: another process may be making the same file.
+  database.exec("BEGIN IMMEDIATE");
+  const bool made = database.tableExists("effect");
+  const bool empty = database.execAndGet("SELECT count(*) FROM sqlite_master").getInt64() == 0;
+  if (empty) database.exec(creation);
+  database.exec("COMMIT");
+  if (!made && !empty) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("business file {} is a database of something else (it has no table \"effect\"); "
                             "name another file",
                             path));
   }
-  database.exec("PRAGMA journal_mode = WAL");
-  database.exec(creation);
   return {};
 }
 
@@ -83,6 +86,8 @@ struct Business::State {
         database(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, busy_ms) {}
 
   void prepare() {
+    // The file may be in use elsewhere: then it stays as it is, slower and as safe, until it is opened again.
+    database.tryExec("PRAGMA journal_mode = WAL");
     database.exec("PRAGMA synchronous = FULL");
     database.exec("PRAGMA temp_store = FILE");
     database.exec("PRAGMA wal_autocheckpoint = 4000");

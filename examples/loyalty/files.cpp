@@ -148,4 +148,12 @@ bool same_file(const std::string& one, const std::string& other) noexcept {
          first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
+bool same_path(const std::string& one, const std::string& other) {
+  namespace fs = std::filesystem;
+  if (same_file(one, other)) return true;
+  std::error_code failed;
+  const auto first = fs::weakly_canonical(fs::absolute(one, failed), failed);
+  return !failed && first == fs::weakly_canonical(fs::absolute(other, failed), failed) && !failed;
+}
+
 }  // namespace loyalty

@@ -57,6 +57,9 @@ onceward::Result<void> check_writable(const std::string& path, const std::string
 /// True where both names lead to one existing file.
 [[nodiscard]] bool same_file(const std::string& one, const std::string& other) noexcept;
 
+/// True where both names lead to one file, also to one that is still to be made.
+[[nodiscard]] bool same_path(const std::string& one, const std::string& other);
+
 /// "cannot read orders.csv: No such file or directory", with errno as the native code.
 [[nodiscard]] onceward::Error system_error(const std::string& doing, const std::string& path, int number);
 

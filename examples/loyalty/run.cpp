@@ -47,10 +47,10 @@ Result<void> check_files(const Options& options) {
     if (auto writable = check_writable(path, what); !writable) return writable;
     std::string_view other;
     for (const auto& [input, name] : read) {
-      if (same_file(path, name)) other = input;
+      if (same_path(path, name)) other = input;
     }
     for (std::size_t j = 0; j < i; ++j) {
-      if (path == written[j].second || same_file(path, written[j].second)) other = written[j].first;
+      if (same_path(path, written[j].second)) other = written[j].first;
     }
     if (other.empty()) continue;
     return fail(ErrorCode::invalid_argument,

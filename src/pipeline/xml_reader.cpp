@@ -59,13 +59,15 @@ constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 }  // namespace
 
 XmlReader::XmlReader(std::string_view text) : text_(text) {
-  lines_.push_back(0);
+  // A byte order mark is no part of the first line: no editor shows it.
+  lines_.push_back(text.starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
   for (std::size_t i = 0; i < std::min(text.size(), limits::xml_bytes); ++i) {
     if (text[i] == '\n') lines_.push_back(i + 1);
   }
 }
 
 SourcePlace XmlReader::place_of(std::size_t offset) const {
+  offset = std::max(offset, lines_.front());
   const auto after = std::upper_bound(lines_.begin(), lines_.end(), offset);
   return {static_cast<int>(after - lines_.begin()), static_cast<int>(offset - *std::prev(after)) + 1};
 }
@@ -127,7 +129,7 @@ bool XmlReader::check_text() {
   if (!check_characters()) return false;
   std::size_t depth = 0;
   bool ended = false;  // the root element
-  std::size_t done = text_.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
+  std::size_t done = lines_.front();
   for (std::size_t at = text_.find('<', done); at != std::string_view::npos; at = text_.find('<', done)) {
     const auto rest = text_.substr(at);
     if (depth == 0) check_outside(done, at);

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
+#include <iterator>
 #include <unordered_set>
 
 namespace onceward::task_detail {
@@ -20,6 +20,20 @@ Error conflict_of(const PendingEvent& event, std::size_t rounds) {
           fmt::format("event \"{}\" of user \"{}\" met other callers {} times in a row; nothing was "
                       "applied, send it again",
                       event.event->id, event.event->user, rounds)};
+}
+
+/// As Storage::read, of any number of records.
+Result<std::vector<std::optional<Record>>> read_all(Storage& storage, std::span<const RecordRef> refs) {
+  std::vector<std::optional<Record>> records;
+  records.reserve(refs.size());
+  while (!refs.empty()) {
+    const auto some = std::min(refs.size(), limits::span_reads);
+    auto stored = storage.read(refs.first(some));
+    if (!stored) return fail(std::move(stored).error());
+    std::move(stored->records.begin(), stored->records.end(), std::back_inserter(records));
+    refs = refs.subspan(some);
+  }
+  return records;
 }
 
 }  // namespace
@@ -62,19 +76,24 @@ void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result
   std::unordered_map<std::string_view, std::size_t> by_partition;
   std::vector<PendingEvent*> later;
   std::unordered_set<std::string_view> full;
-  for (auto* event : waiting) {
+  std::size_t reads = 0;  // an upper bound of the records to read
+  const auto take = [&](PendingEvent* event) {
+    const auto more = 1 + event->candidates.size();
+    // Once one event of a user has to wait, so do the ones after it: a user's events keep their order.
+    if (full.contains(event->partition) || (reads != 0 && reads + more > limits::span_reads)) return false;
     const auto [known, fresh] = by_partition.try_emplace(event->partition, users.size());
     if (fresh) users.emplace_back(event->partition, runner_, options_.lease);
-    // Once one event of a user has to wait, so do the ones after it: a user's events keep their order.
-    if (full.contains(event->partition) || !users[known->second].take(event)) {
-      full.insert(event->partition);
-      later.push_back(event);
-    }
+    if (!users[known->second].take(event)) return false;
+    reads += more;
+    return true;
+  };
+  for (auto* event : waiting) {
+    if (take(event)) continue;
+    full.insert(event->partition);
+    later.push_back(event);
   }
   std::vector<RecordRef> refs;
-  refs.reserve(
-      std::accumulate(users.begin(), users.end(), std::size_t{0},
-                      [](std::size_t sum, const UserWork& user) { return sum + user.record_count(); }));
+  refs.reserve(reads);
   for (const auto& user : users) user.name_records(refs);
   const auto refuse_all = [&](const Error& error) {
     for (const auto* event : waiting) answers[event->place] = fail(error);
@@ -130,25 +149,23 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
   }
   std::vector<RecordRef> refs;
   for (std::size_t i = 0; i < keys.size(); ++i) refs.push_back({known[places[i].first].partition, keys[i]});
-  if (!refs.empty()) {
-    const auto stored = storage_.read(refs);
-    if (!stored) return fail(stored.error());
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      const auto& event = known[places[i].first];
-      if (!stored->records[i]) {
-        return fail(
-            ErrorCode::corrupt,
-            fmt::format("event \"{}\" names the reward \"{}\", which is not there", event.id, keys[i]));
-      }
-      auto unit = decode_unit(*stored->records[i]);
-      if (!unit) return fail(std::move(unit).error());
-      auto* grant = grant_at(answers, event.place, places[i].second);
-      grant->out_of_stock = unit->state == UnitRecord::State::out_of_stock;
-      // The caller that reached the stage died, or is slow, before the unit was taken: this one takes it.
-      if (unit->state == UnitRecord::State::waiting) {
-        units.push_back({event.place, places[i].second, event.partition, keys[i],
-                         stored->records[i]->revision, *std::move(unit), event.merchant});
-      }
+  const auto stored = read_all(storage_, refs);
+  if (!stored) return fail(stored.error());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const auto& event = known[places[i].first];
+    const auto& record = (*stored)[i];
+    if (!record) {
+      return fail(ErrorCode::corrupt,
+                  fmt::format("event \"{}\" names the reward \"{}\", which is not there", event.id, keys[i]));
+    }
+    auto unit = decode_unit(*record);
+    if (!unit) return fail(std::move(unit).error());
+    auto* grant = grant_at(answers, event.place, places[i].second);
+    grant->out_of_stock = unit->state == UnitRecord::State::out_of_stock;
+    // The caller that reached the stage died, or is slow, before the unit was taken: this one takes it.
+    if (unit->state == UnitRecord::State::waiting) {
+      units.push_back({event.place, places[i].second, event.partition, keys[i], record->revision,
+                       *std::move(unit), event.merchant});
     }
   }
   return recall_runs(known, answers);
@@ -184,6 +201,15 @@ Result<std::optional<PreparedRun>> Reporter::run_of(const WaitingUnit& unit) con
 
 Result<void> Reporter::take_units(std::span<WaitingUnit> units, std::vector<WaitingRun>& runs,
                                   std::span<Result<Receipt>> answers) {
+  for (; !units.empty(); units = units.subspan(std::min(units.size(), limits::span_batches))) {
+    auto taken = take_some(units.first(std::min(units.size(), limits::span_batches)), runs, answers);
+    if (!taken) return taken;
+  }
+  return {};
+}
+
+Result<void> Reporter::take_some(std::span<WaitingUnit> units, std::vector<WaitingRun>& runs,
+                                 std::span<Result<Receipt>> answers) {
   std::vector<WaitingUnit*> known;
   std::vector<Batch> takes;
   for (auto& unit : units) {

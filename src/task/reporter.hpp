@@ -21,6 +21,9 @@ class Reporter {
 
  private:
   void apply_round(std::vector<PendingEvent*>& waiting, std::span<Result<Receipt>> answers, Started& started);
+  /// Of no more units than one commit has batches.
+  Result<void> take_some(std::span<WaitingUnit> units, std::vector<WaitingRun>& runs,
+                         std::span<Result<Receipt>> answers);
   Result<void> recall(std::span<KnownEvent> known, std::span<Result<Receipt>> answers,
                       std::vector<WaitingUnit>& units);
   Result<void> recall_runs(std::span<KnownEvent> known, std::span<Result<Receipt>> answers);

@@ -136,7 +136,7 @@ void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<R
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {
   batch_.operations.insert(batch_.operations.begin() + static_cast<std::ptrdiff_t>(applied_.size()),
-                           Operation::insert(event.key, encode(effects.record)));
+                           Operation::insert(event.key, std::move(effects.encoded)));
   Receipt receipt{event.event->id, false, std::move(effects.record.contributions), {}};
   receipt.grants.reserve(effects.record.grants.size());
   for (auto& grant : effects.record.grants)
@@ -190,7 +190,29 @@ Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event) {
       effects.moved.emplace_back(slot, *std::move(instance));
     }
   }
+  effects.encoded = encode(effects.record);
+  if (auto fits = check_size(event, effects); !fits) return fail(std::move(fits).error());
   return effects;
+}
+
+/// What no batch takes is refused here: the storage would refuse the other users' batches with it.
+Result<void> UserWork::check_size(const PendingEvent& event, const Effects& effects) {
+  const auto operations = 1 + effects.moved.size() + effects.units.size() + effects.runs.size();
+  if (operations > limits::batch_operations) {
+    return fail(
+        ErrorCode::limit_exceeded,
+        fmt::format("event \"{}\" of user \"{}\" moves {} tasks and reaches {} stages; one batch takes "
+                    "{} operations, give its tasks different event types",
+                    event.event->id, event.event->user, effects.moved.size(),
+                    effects.units.size() + effects.runs.size(), limits::batch_operations));
+  }
+  const bool units_fit = std::all_of(effects.units.begin(), effects.units.end(), [](const WaitingUnit& unit) {
+    return encode(unit.unit).size() <= limits::value_bytes;
+  });
+  if (units_fit && effects.encoded.size() <= limits::value_bytes) return {};
+  return fail(ErrorCode::limit_exceeded,
+              fmt::format("event \"{}\" of user \"{}\": what it contributes is larger than {} bytes",
+                          event.event->id, event.event->user, limits::value_bytes));
 }
 
 Result<void> UserWork::reach(const PendingEvent& event, const Candidate& candidate, std::int64_t number,

@@ -106,12 +106,14 @@ class UserWork {
   struct Effects {
     std::vector<std::pair<std::size_t, Instance>> moved;  ///< slot -> instance after the event
     EventRecord record;
+    std::string encoded;  ///< the record
     std::vector<WaitingUnit> units;
     std::vector<WaitingRun> runs;
   };
 
   std::size_t slot_of(const IndexEntry& entry, const std::string& cycle);
   Result<Effects> effects_of(const PendingEvent& event);
+  static Result<void> check_size(const PendingEvent& event, const Effects& effects);
   Result<void> reach(const PendingEvent& event, const Candidate& candidate, std::int64_t stage,
                      Effects& effects);
   bool load_slots(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers);

@@ -20,6 +20,7 @@ enum class Period : std::uint8_t {
 [[nodiscard]] std::string_view to_string(Period period) noexcept;
 
 /// A zone of the system's time zone database, read once, up to the year 2100. Immutable and cheap to copy.
+/// The database lists most zones' changes up to 2037: later ones keep the offset of the last change listed.
 class Zone {
  public:
   /// Errors: not_found (no such zone; the message says how names look), unavailable (no database on this

@@ -49,8 +49,9 @@ class TaskCenter {
 
   /// Applies one event. Errors: not_found (the merchant has no campaign), invalid_argument (a limit of Event,
   /// an expression that cannot be computed on it: nothing was applied, mend the event or the task and send it
-  /// again), conflict (the id with another content), out_of_range (progress beyond 64 bits), those of the
-  /// storage: in_doubt means it may be applied, so send it again.
+  /// again), conflict (the id with another content), out_of_range (progress beyond 64 bits), limit_exceeded
+  /// (more tasks or text than one batch takes), those of the storage: in_doubt means it may be applied, so
+  /// send it again.
   Result<Receipt> report(const Event& event);
 
   /// Applies many events of any users with shared round trips, in order for each user. One answer per event,

@@ -85,6 +85,17 @@ refused "a storage that is no database" "noise.db" "$good" "$work/good.csv" "sql
 refused "a business file that is no database" "noise.db" "$good" "$work/good.csv" "" "$work/noise.db"
 refused "the storage as business file" "is also the business file; each needs a file of its own" "$good" "$work/good.csv" \
   "" "$work/store.db"
+mkdir "$work/new"
+for ledger in out.csv "$work/new/business.db"; do
+  status=0
+  business=business.db
+  [ "$ledger" = out.csv ] && business=$work/new/../new/store.db
+  (cd "$work/new" && "$loyalty" --campaign "$good" --events "$work/good.csv" --storage sqlite:store.db \
+    --business "$business" --ledger "$ledger") >"$work/out" 2>"$work/err" || status=$?
+  [ "$status" -eq 2 ] || fail "one new file under two names: exit code $status"
+  grep -q "each needs a file of its own" "$work/err" || fail "one new file under two names: $(cat "$work/err")"
+  [ -z "$(ls -A "$work/new")" ] || fail "one new file under two names: left $(ls -A "$work/new")"
+done
 chmod a-w "$work/store.db" "$work/business.db"
 refused "a read-only storage" "store.db is read-only" "$good" "$work/good.csv" "sqlite:$work/store.db" :memory:
 refused "a read-only business file" "business.db is read-only" "$good" "$work/good.csv" memory: "$work/business.db"

@@ -135,6 +135,23 @@ TEST_CASE("one token from many threads takes effect once") {
   CHECK(all(*business).size() == 200);
 }
 
+TEST_CASE("many may make the same file at once") {
+  for (int round = 0; round < 10; ++round) {
+    const Folder folder;
+    CrashPoints points({});
+    std::atomic<int> opened = 0;
+    {
+      std::vector<std::jthread> callers;
+      for (int i = 0; i < 8; ++i) {
+        callers.emplace_back([&] {
+          if (Business::open(folder.file("business.db"), points)) ++opened;
+        });
+      }
+    }
+    CHECK(opened == 8);
+  }
+}
+
 TEST_CASE("a file that is something else is refused and left as it is") {
   const Folder folder;
   CrashPoints points({});

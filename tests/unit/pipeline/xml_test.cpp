@@ -212,6 +212,9 @@ TEST_CASE("what XML does not allow is refused, also where the parser would make 
   CHECK(refused("\xff\xfe<\0p\0") == std::vector<Place>{{"malformed", 1, 1}});
   const std::string right = step("true");
   CHECK(parse_pipeline_xml("\xEF\xBB\xBF<?xml version='1.0'?>\n" + right + "\n<!-- the end -->\n", ""));
+  CHECK(refused("\xEF\xBB\xBF<pipeline id='p' x='1'/>\n<a/>") ==
+        std::vector<Place>{{"malformed", 2, 1}, {"unknown-attribute", 1, 18}});
+  CHECK(refused("\xEF\xBB\xBF") == std::vector<Place>{{"malformed", 1, 1}});
   CHECK(refused(right + "\nmore") == std::vector<Place>{{"malformed", 3, 1}});
   CHECK(refused(right + "\n" + right + "\n" + right) == std::vector<Place>{{"malformed", 3, 1}});
   CHECK(refused("first\n" + right).front() == Place{"malformed", 1, 1});

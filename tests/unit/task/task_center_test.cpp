@@ -223,6 +223,51 @@ TEST_CASE("what is wrong with an event is told, and the others of the call are a
   CHECK(answers[4].error().code == ErrorCode::not_found);
 }
 
+TEST_CASE("an event too large for a batch is refused alone, whether by its tasks or by its text") {
+  std::string tasks = "<task id='small'><on event='few'/>" + stage(1, 1) + "</task><task id='text'>" +
+                      "<on event='said' distinct='event.v'/>" + stage(1, 1) + "</task>";
+  for (int i = 0; i < 600; ++i) {
+    tasks += "<task id='t" + std::to_string(i) + "'><on event='paid'/>" + stage(1, 1) + "</task>";
+  }
+  Shop shop(tasks);
+  const std::vector<Event> events = {
+      shop.event(), shop.event({}, "2024-03-10T12:00:00Z", "bob", "few"),
+      shop.event({{"v", std::string(limits::value_bytes, 'x')}}, "2024-03-10T12:00:00Z", "eve", "said"),
+      shop.event({{"v", "x"}}, "2024-03-10T12:00:00Z", "eve", "said")};
+  const auto answers = shop.center->report_many(events);
+  for (const std::size_t large : {0U, 2U}) {
+    REQUIRE_FALSE(answers[large].has_value());
+    CHECK(answers[large].error().code == ErrorCode::limit_exceeded);
+    CHECK(answers[large].error().message.find("\"" + events[large].id + "\"") != std::string::npos);
+  }
+  CHECK(answers[1].has_value());
+  CHECK(answers[3].has_value());
+  CHECK(shop.granted->list() == std::vector<std::string>{"bob/small/-/1=1", "eve/text/-/1=1"});
+}
+
+TEST_CASE("many users and tasks in one call need more records than one read or commit takes") {
+  constexpr std::size_t users = 1024;
+  std::string tasks;
+  for (int i = 0; i < 17; ++i) {
+    tasks += "<task id='t" + std::to_string(i) + "'><on event='paid'/>" + stage(1, 1) +
+             "<quota limit='5000'/></task>";
+  }
+  Shop shop(tasks);
+  std::vector<Event> events;
+  for (std::size_t i = 0; i < users; ++i)
+    events.push_back(shop.event({}, "2024-03-10T12:00:00Z", "u" + std::to_string(i)));
+  for (const bool again : {false, true}) {
+    std::size_t rewarded = 0;
+    for (const auto& receipt : shop.center->report_many(events)) {
+      REQUIRE(receipt.has_value());
+      REQUIRE(receipt->duplicate == again);
+      for (const auto& grant : receipt->grants) rewarded += grant.state == RunState::succeeded ? 1 : 0;
+    }
+    CHECK(rewarded == users * 17);
+  }
+  CHECK(shop.granted->list().size() == users * 17);
+}
+
 TEST_CASE("text that is no UTF-8 is refused before it makes a record that nobody can read") {
   Shop shop("<task id='d'><on event='paid' distinct='event.v'/>" + stage(2, 1) + "</task>" +
             "<task id='q'><on event='paid'/>" + stage(1, 5) + "<quota limit='9'/></task>");
