@@ -5,23 +5,22 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'TEXT'
-tests/run.sh [--quick] [--help]
+tests/run.sh [--all] [--help]
 
 Installs missing packages (Debian, as root or with sudo), builds the release preset in build/ and runs every test.
-Then runs the unit and contract tests under AddressSanitizer + UBSan and under ThreadSanitizer, and compiles
-the library with clang++ where it is installed.
 
-  --quick   the release build and its tests only
+  --all     then also runs the unit and contract tests under AddressSanitizer + UBSan and under ThreadSanitizer, and
+            compiles everything with clang++ where it is installed
   --help    this text
 
 The last line is "N passed, N failed"; the exit code is 0 where nothing failed.
 TEXT
 }
 
-quick=0
+all=0
 for argument in "$@"; do
   case "$argument" in
-    --quick) quick=1 ;;
+    --all) all=1 ;;
     --help) usage; exit 0 ;;
     *) echo "tests/run.sh: unknown option $argument; see --help" >&2; exit 2 ;;
   esac
@@ -76,7 +75,7 @@ run_preset() { # preset, build targets or nothing, ctest arguments...
 }
 
 run_preset release "" -E '^$'
-if [ "$quick" -eq 0 ]; then
+if [ "$all" -eq 1 ]; then
   export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1
   export TSAN_OPTIONS=halt_on_error=1
   run_preset asan onceward_unit_tests -L '^(unit|contract)$'
