@@ -25,11 +25,10 @@ void MemoryShard::forget_times(const Entry& entry) {
   if (entry.expires != never) expiry_.erase({entry.expires, nullptr, &entry});
 }
 
-void MemoryShard::write(Partitions::value_type& partition, const Entry& entry, const Operation& operation,
-                        std::string_view value, Revision revision, Timestamp now) {
+void MemoryShard::stamp(Partitions::value_type& partition, const Entry& entry, const Operation& operation,
+                        Revision revision, Timestamp now) {
   const auto& [due_in, expires_in] = operation.timing;
   forget_times(entry);
-  entry.set_value(value);
   entry.revision = revision;
   entry.due = due_in ? now + *due_in : never;
   entry.expires = expires_in ? now + *expires_in : never;
@@ -63,8 +62,8 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
     auto& met = met_[i];
     const Entry* live = nullptr;
     if (known != partitions_.end()) {
-      const auto item = known->second.find(operation.key);
-      if (item != known->second.end()) {
+      const auto item = met.place = known->second.lower_bound(operation.key);
+      if (item != known->second.end() && item->key() == operation.key) {
         met.entry = &*item;
         answer.revision = std::max(answer.revision, item->revision + 1);
         if (item->live(now)) live = &*item;
@@ -90,7 +89,8 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
       std::any_of(batch.operations.begin(), batch.operations.end(), [](const Operation& operation) {
         return operation.kind != Operation::Kind::require && operation.kind != Operation::Kind::remove;
       });
-  if (!writes && known == partitions_.end()) return answer;
+  const bool fresh = known == partitions_.end();
+  if (!writes && fresh) return answer;
   auto& partition = writes ? *partitions_.try_emplace(batch.partition).first : *known;
   std::vector<const Entry*> removed;
   for (std::size_t i = 0; i < met_.size(); ++i) {
@@ -101,19 +101,21 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
       removed.push_back(entry);
       continue;
     }
-    const bool alive = entry != nullptr && entry->live(now);
-    if (entry == nullptr) entry = &*partition.second.emplace(operation.key).first;
-    if (operation.kind != Operation::Kind::add) {
-      write(partition, *entry, operation, operation.value, answer.revision, now);
-      continue;
+    const bool adds = operation.kind == Operation::Kind::add;
+    const auto sum = adds ? std::to_string(met_[i].sum) : std::string();
+    const std::string_view value = adds ? std::string_view(sum) : operation.value;
+    const bool keeps_times = adds && entry != nullptr && entry->live(now);
+    if (adds) answer.counters.push_back(met_[i].sum);
+    if (entry == nullptr) {
+      const auto place = fresh ? partition.second.end() : met_[i].place;
+      entry = &*partition.second.emplace_hint(place, operation.key, value);
+    } else {
+      entry->set_value(value);
     }
-    answer.counters.push_back(met_[i].sum);
-    const auto sum = std::to_string(met_[i].sum);
-    if (alive) {
-      entry->set_value(sum);
+    if (keeps_times) {
       entry->revision = answer.revision;
     } else {
-      write(partition, *entry, operation, sum, answer.revision, now);
+      stamp(partition, *entry, operation, answer.revision, now);
     }
   }
   for (const auto* entry : removed) erase(partition, *entry);

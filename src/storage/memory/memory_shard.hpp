@@ -27,7 +27,10 @@ class MemoryShard {
   /// A record: key and value share one text, since a store of many small records is mostly overhead. The key
   /// orders the set and never changes; what is mutable does, in place.
   struct Entry {
-    explicit Entry(std::string_view key) : key_bytes(key.size()), text(key) {}
+    Entry(std::string_view key, std::string_view value) : key_bytes(key.size()) {
+      text.reserve(key.size() + value.size());
+      text.append(key).append(value);
+    }
 
     std::size_t key_bytes;
     mutable std::string text;
@@ -69,12 +72,13 @@ class MemoryShard {
   /// What an operation of a batch met.
   struct Met {
     const Entry* entry = nullptr;  ///< null where there is none
+    Keys::const_iterator place{};  ///< where it is, or where it goes, in a known partition
     std::int64_t sum = 0;          ///< of an add
   };
 
   static Record to_record(const Entry& entry);
-  void write(Partitions::value_type& partition, const Entry& entry, const Operation& operation,
-             std::string_view value, Revision revision, Timestamp now);
+  void stamp(Partitions::value_type& partition, const Entry& entry, const Operation& operation,
+             Revision revision, Timestamp now);
   void erase(Partitions::value_type& partition, const Entry& entry);
   void forget_times(const Entry& entry);
   void purge(Timestamp now);
