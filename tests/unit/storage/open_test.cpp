@@ -29,7 +29,7 @@ void check_refused(const Result<std::unique_ptr<Storage>>& opened, ErrorCode cod
 
 TEST_CASE("a wrong storage URL is refused in words that list what is known") {
   const auto wrong = ErrorCode::invalid_argument;
-  for (const auto* url : {"", "rewards.db", "redis://localhost", "SQLITE:x", ":"}) {
+  for (const auto* url : {"", "rewards.db", "oracle://localhost", "SQLITE:x", ":"}) {
     INFO(url);
     check_refused(open_storage(url), wrong, "memory: and sqlite:PATH");
   }
