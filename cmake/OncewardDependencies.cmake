@@ -14,3 +14,8 @@ if(ONCEWARD_SQLITE)
   find_package(SQLite3 REQUIRED)
   find_package(SQLiteCpp REQUIRED)
 endif()
+if(ONCEWARD_REDIS)
+  # By pkg-config: the CMake file of Debian 12's hiredis names folders that are not there.
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
+endif()

@@ -1,5 +1,8 @@
 #include <onceward/storage/memory.hpp>
 #include <onceward/storage/open.hpp>
+#if defined(ONCEWARD_WITH_REDIS)
+#include <onceward/storage/redis.hpp>
+#endif
 #if defined(ONCEWARD_WITH_SQLITE)
 #include <onceward/storage/sqlite.hpp>
 #endif
@@ -14,11 +17,14 @@ using storage_detail::Url;
 using storage_detail::url_number;
 
 constexpr std::string_view known_schemes =
+    "memory:"
 #if defined(ONCEWARD_WITH_SQLITE)
-    "memory: and sqlite:PATH";
-#else
-    "memory:";
+    ", sqlite:PATH"
 #endif
+#if defined(ONCEWARD_WITH_REDIS)
+    ", redis://HOST, redis+unix://PATH, redis+sentinel://HOST,HOST/MASTER, redis+cluster://HOST,HOST"
+#endif
+    ;
 
 Result<std::unique_ptr<Storage>> open_memory_url(const Url& url) {
   if (!url.place.empty()) return refuse_url("memory: takes no path; write \"memory:\"");
@@ -78,6 +84,13 @@ Result<std::unique_ptr<Storage>> open_storage(std::string_view url) {
   if (parts->scheme == "memory") return open_memory_url(*parts);
 #if defined(ONCEWARD_WITH_SQLITE)
   if (parts->scheme == "sqlite") return open_sqlite_url(*parts);
+#endif
+#if defined(ONCEWARD_WITH_REDIS)
+  if (parts->scheme.starts_with("redis")) {
+    auto options = redis::parse_url(url);
+    if (!options) return fail(std::move(options).error());
+    return redis::open(*std::move(options));
+  }
 #endif
   return refuse_url("the scheme \"{}\" is not known; known are {}", parts->scheme, known_schemes);
 }

@@ -83,7 +83,8 @@ constexpr ContractCase cases[] = {
        EXPECT(!get(contract, "shop/ann", "expired"));
        contract.clock().advance(ticks(-9));
        contract.reopen();
-       EXPECT(storage_now(contract) >= reached);
+       // Of this partition: others may live on a server with a clock of its own.
+       EXPECT(read(contract, {RecordRef{"shop/ann", "nobody-writes-this"}}).now >= reached);
        EXPECT(!get(contract, "shop/ann", "expired"));
        EXPECT(put(contract, "shop/ann", "expired", "2") > expiring);
        EXPECT(put(contract, "shop/ann", "removed", "2") > removed);

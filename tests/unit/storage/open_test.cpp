@@ -31,7 +31,7 @@ TEST_CASE("a wrong storage URL is refused in words that list what is known") {
   const auto wrong = ErrorCode::invalid_argument;
   for (const auto* url : {"", "rewards.db", "oracle://localhost", "SQLITE:x", ":"}) {
     INFO(url);
-    check_refused(open_storage(url), wrong, "memory: and sqlite:PATH");
+    check_refused(open_storage(url), wrong, "memory:, sqlite:PATH");
   }
   check_refused(open_storage("memory:x"), wrong, "takes no path");
   check_refused(open_storage("memory:?cache_kib=1"), wrong, "it knows shards");

@@ -1,0 +1,320 @@
+#include "storage/redis/link.hpp"
+
+#include "storage/redis/command.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace onceward::redis::detail {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds first_pause{5};
+constexpr std::chrono::milliseconds longest_pause{1000};
+constexpr int most_doublings = 8;
+/// A connection that rested longer is looked at before it is used: the other side may have closed it.
+constexpr std::chrono::milliseconds rest_without_look{100};
+
+timeval to_timeval(Duration duration) noexcept {
+  const auto us = std::max<std::int64_t>(1, duration.count());
+  return {static_cast<time_t>(us / 1'000'000), static_cast<suseconds_t>(us % 1'000'000)};
+}
+
+struct FreeContext {
+  void operator()(redisContext* context) const noexcept { redisFree(context); }
+};
+struct FreeReader {
+  void operator()(redisReader* reader) const noexcept { redisReaderFree(reader); }
+};
+
+Error io_error(const Address& address, std::string_view doing, int number) {
+  const bool late = number == EAGAIN || number == EWOULDBLOCK || number == ETIMEDOUT;
+  return {late ? ErrorCode::timeout : ErrorCode::unavailable,
+          late ? fmt::format("Redis at {}: no answer in time while {}", to_string(address), doing)
+               : fmt::format("Redis at {}: the connection broke while {}: {}", to_string(address), doing,
+                             number == 0 ? "closed by the server" : std::strerror(number)),
+          number};
+}
+
+bool begins(std::string_view text, std::string_view with) noexcept { return text.starts_with(with); }
+
+/// What a server says to a new connection: a wrong password is no server that is away.
+ErrorCode greeting_code(std::string_view answer) noexcept {
+  const bool wrong = begins(answer, "WRONGPASS") || begins(answer, "NOAUTH") || begins(answer, "NOPERM") ||
+                     begins(answer, "ERR AUTH") || begins(answer, "ERR invalid password") ||
+                     begins(answer, "ERR DB index") || begins(answer, "ERR SELECT");
+  return wrong ? ErrorCode::invalid_argument : ErrorCode::unavailable;
+}
+
+}  // namespace
+
+std::string to_string(const Address& address) {
+  return address.path.empty() ? fmt::format("{}:{}", address.host, address.port) : address.path;
+}
+
+/// An open connection. One thread sends and one receives at a time; they may be two.
+struct Link::Socket {
+  std::unique_ptr<redisContext, FreeContext> context;
+  std::unique_ptr<redisReader, FreeReader> reader{redisReaderCreate()};
+  std::array<char, 65536> buffer{};
+  SteadyClock::time_point used = SteadyClock::now();
+
+  /// 0, or the number of the error.
+  int send(std::string_view bytes) const noexcept {
+    while (!bytes.empty()) {
+      const auto sent = ::send(context->fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent < 0) {
+        if (errno == EINTR) continue;
+        return errno;
+      }
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    return 0;
+  }
+
+  /// Waits for bytes and appends the answers they complete.
+  Result<void> receive(const Address& address, std::vector<Reply>& answers) {
+    const auto got = ::recv(context->fd, buffer.data(), buffer.size(), 0);
+    if (got < 0 && errno == EINTR) return {};
+    if (got <= 0) return fail(io_error(address, "an answer was waited for", got == 0 ? 0 : errno));
+    redisReaderFeed(reader.get(), buffer.data(), static_cast<std::size_t>(got));
+    for (;;) {
+      void* reply = nullptr;
+      if (redisReaderGetReply(reader.get(), &reply) != REDIS_OK) {
+        return fail(ErrorCode::unavailable,
+                    fmt::format("Redis at {}: it answers something that is not the Redis protocol: {}",
+                                to_string(address), reader->errstr));
+      }
+      if (reply == nullptr) return {};
+      answers.emplace_back(static_cast<redisReply*>(reply));
+    }
+  }
+
+  /// Whether the other side has closed it, or sent what nobody asked for.
+  [[nodiscard]] bool stale() const noexcept {
+    char byte = 0;
+    const auto got = ::recv(context->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  }
+
+  /// Wakes who sends or receives on it; it is closed when the last of them lets go.
+  void shut() const noexcept { ::shutdown(context->fd, SHUT_RDWR); }
+};
+
+Link::Link(Settings settings) : settings_(std::move(settings)) {}
+
+Link::~Link() = default;
+
+Result<std::shared_ptr<Link::Socket>> Link::connect() const {
+  const auto& [address, user, password, database, connect_timeout, timeout, greetings] = settings_;
+  auto socket = std::make_shared<Socket>();
+  const auto limit = to_timeval(connect_timeout);
+  socket->context.reset(address.path.empty()
+                            ? redisConnectWithTimeout(address.host.c_str(), address.port, limit)
+                            : redisConnectUnixWithTimeout(address.path.c_str(), limit));
+  auto* context = socket->context.get();
+  if (context == nullptr)
+    return fail(ErrorCode::exhausted, "Redis: there is no memory left for a connection");
+  if (context->err != 0) {
+    return fail(
+        Error{ErrorCode::unavailable,
+              fmt::format("Redis at {}: cannot connect: {}; see that it runs and the address is right",
+                          to_string(address), context->errstr),
+              context->err});
+  }
+  redisSetTimeout(context, limit);
+  std::string hello;
+  CommandWriter writer(hello);
+  std::size_t answers = 0;
+  if (!password.empty()) {
+    if (user.empty()) {
+      writer.command({"AUTH", password});
+    } else {
+      writer.command({"AUTH", user, password});
+    }
+    ++answers;
+  }
+  if (database != 0) {
+    writer.command({"SELECT", std::to_string(database)});
+    ++answers;
+  }
+  for (const auto& greeting : greetings) hello += greeting;
+  answers += greetings.size();
+  if (const int number = socket->send(hello); number != 0) {
+    return fail(io_error(address, "a new connection was greeted", number));
+  }
+  std::vector<Reply> replies;
+  while (replies.size() < answers) {
+    if (auto got = socket->receive(address, replies); !got) return fail(std::move(got).error());
+  }
+  for (const auto& reply : replies) {
+    if (is_error(*reply)) {
+      return fail(greeting_code(text_of(*reply)), fmt::format("Redis at {}: it refuses the connection: {}",
+                                                              to_string(address), text_of(*reply)));
+    }
+  }
+  redisSetTimeout(context, to_timeval(timeout));
+  (void)redisEnableKeepAlive(context);  // a connection without it works too
+  return socket;
+}
+
+void Link::ensure_connected(Lock& lock) {
+  if (socket_ && inflight_.empty() && !sending_) {
+    const auto now = SteadyClock::now();
+    if (now - socket_->used > rest_without_look && socket_->stale()) {
+      break_up(socket_, {ErrorCode::unavailable, "the server closed a resting connection"});
+    } else {
+      socket_->used = now;
+    }
+  }
+  if (socket_) return;
+  if (connecting_) {
+    connected_.wait(lock, [&] { return !connecting_; });
+    return;
+  }
+  if (SteadyClock::now() < try_again_) return;
+  connecting_ = true;
+  lock.unlock();
+  auto made = connect();
+  lock.lock();
+  connecting_ = false;
+  if (made) {
+    socket_ = *std::move(made);
+    failures_ = 0;
+  } else {
+    refused_ = std::move(made).error();
+    const auto pause = std::min<std::chrono::microseconds>(
+        first_pause * (1 << std::min(failures_++, most_doublings)), longest_pause);
+    // Between half of it and the whole: clients that lost one server together do not come back together.
+    const auto half = pause.count() / 2;
+    try_again_ = SteadyClock::now() + std::chrono::microseconds(std::uniform_int_distribution<std::int64_t>(
+                                          half, pause.count())(random_));
+  }
+  connected_.notify_all();
+}
+
+void Link::submit(Exchange& exchange) {
+  exchange.state = Exchange::State::waiting;
+  exchange.answers.clear();
+  exchange.reads = false;
+  Lock lock(mutex_);
+  ensure_connected(lock);
+  if (!socket_) {
+    exchange.error = refused_;
+    exchange.state = Exchange::State::unsent;
+    return;
+  }
+  queue_.push_back(&exchange);
+  if (sending_) return;  // the one that sends takes it along
+  send_queued(lock);
+}
+
+void Link::send_queued(Lock& lock) {
+  sending_ = true;
+  std::string together;
+  for (bool own = true; !queue_.empty(); own = false) {
+    const auto socket = socket_;
+    std::string_view bytes;
+    if (own) {
+      bytes = queue_.front()->bytes;  // the caller's, and alone: it cannot be gone before this returns
+    } else {
+      together.clear();
+      for (const auto* exchange : queue_) together += exchange->bytes;
+      bytes = together;
+    }
+    inflight_.insert(inflight_.end(), queue_.begin(), queue_.end());
+    queue_.clear();
+    lock.unlock();
+    const int number = socket->send(bytes);
+    lock.lock();
+    if (number != 0) break_up(socket, io_error(settings_.address, "a command was sent", number));
+  }
+  sending_ = false;
+  appoint_reader();
+}
+
+void Link::wait(Exchange& exchange) {
+  Lock lock(mutex_);
+  while (exchange.state == Exchange::State::waiting) {
+    if (!reading_ && !inflight_.empty()) {
+      read_for_all(lock, exchange);
+    } else {
+      exchange.wake.wait(lock, [&] { return exchange.state != Exchange::State::waiting || exchange.reads; });
+      exchange.reads = false;
+    }
+  }
+}
+
+void Link::read_for_all(Lock& lock, Exchange& self) {
+  reading_ = true;
+  const auto socket = socket_;
+  std::vector<Reply> answers;
+  while (self.state == Exchange::State::waiting && socket_ == socket && !inflight_.empty()) {
+    lock.unlock();
+    answers.clear();
+    const auto got = socket->receive(settings_.address, answers);
+    lock.lock();
+    if (socket_ != socket) break;
+    take_answers(answers);
+    if (!got) break_up(socket, got.error());
+  }
+  reading_ = false;
+  appoint_reader();
+}
+
+void Link::take_answers(std::vector<Reply>& answers) {
+  for (auto& answer : answers) {
+    if (inflight_.empty()) {
+      break_up(socket_, {ErrorCode::unavailable, fmt::format("Redis at {}: it answers what nobody asked",
+                                                             to_string(settings_.address))});
+      return;
+    }
+    auto& exchange = *inflight_.front();
+    exchange.answers.push_back(std::move(answer));
+    if (exchange.answers.size() < exchange.expected) continue;
+    inflight_.pop_front();
+    finish(exchange, Exchange::State::answered);
+  }
+}
+
+/// Somebody has to read as long as answers are awaited; who slept while it was queued does not know it yet.
+void Link::appoint_reader() {
+  if (reading_ || inflight_.empty()) return;
+  inflight_.front()->reads = true;
+  inflight_.front()->wake.notify_one();
+}
+
+void Link::break_up(const std::shared_ptr<Socket>& socket, const Error& error) {
+  if (socket_ != socket || !socket_) return;
+  socket_->shut();
+  socket_.reset();
+  const auto end = [&](std::deque<Exchange*>& exchanges, Exchange::State state) {
+    for (auto* exchange : exchanges) {
+      exchange->error = error;
+      finish(*exchange, state);
+    }
+    exchanges.clear();
+  };
+  end(inflight_, Exchange::State::lost);
+  end(queue_, Exchange::State::unsent);
+}
+
+/// Under the lock: who waits cannot return, and take its exchange along, before.
+void Link::finish(Exchange& exchange, Exchange::State state) {
+  exchange.state = state;
+  exchange.wake.notify_one();
+}
+
+void Link::drop(std::string_view why) {
+  const Lock lock(mutex_);
+  break_up(socket_, {ErrorCode::unavailable, std::string(why)});
+}
+
+}  // namespace onceward::redis::detail

@@ -1,0 +1,100 @@
+#pragma once
+#include <onceward/core/result.hpp>
+#include <onceward/storage/redis.hpp>
+
+#include "storage/redis/reply.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace onceward::redis::detail {
+
+/// What one caller sends to one server and what comes back. It belongs to the caller; between submit and wait
+/// the link holds its address.
+struct Exchange {
+  enum class State : std::uint8_t {
+    waiting,   ///< queued or sent
+    answered,  ///< every answer is there
+    unsent,    ///< nothing of it reached the server: repeating is harmless
+    lost,      ///< it was sent, and not every answer came; `answers` has the ones that did
+  };
+
+  std::string bytes;         ///< commands, in the protocol
+  std::size_t expected = 0;  ///< how many answers they bring
+  std::vector<Reply> answers{};
+  State state = State::waiting;
+  Error error{};  ///< of unsent and lost
+
+  bool reads = false;  ///< the waiter was asked to read for all
+  std::condition_variable wake{};
+};
+
+/// One connection to one server, shared by all threads. A caller sends what it and others have queued, unless
+/// another is sending already, which then sends it too; one of the callers that wait for answers reads for
+/// all, and hands that on when its own have come. A lone caller writes and reads on its own thread at once.
+/// The connection is made, and made again after a fault, by the caller that finds none.
+class Link {
+ public:
+  struct Settings {
+    Address address;
+    std::string user{};
+    std::string password{};
+    int database = 0;
+    Duration connect_timeout{};
+    Duration timeout{};  ///< without a byte from the server while an answer is waited for
+    /// Sent first on a new connection; an error among the answers refuses it.
+    std::vector<std::string> greetings{};
+  };
+
+  explicit Link(Settings settings);
+  ~Link();
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  /// Queues the exchange and sees that it is sent. Every submit needs its wait.
+  void submit(Exchange& exchange);
+  /// Returns when the exchange is no longer waiting.
+  void wait(Exchange& exchange);
+
+  [[nodiscard]] const Address& address() const noexcept { return settings_.address; }
+  /// Gives the connection up, as after a fault: the next caller makes a new one.
+  void drop(std::string_view why);
+
+ private:
+  struct Socket;
+  using Lock = std::unique_lock<std::mutex>;
+
+  [[nodiscard]] Result<std::shared_ptr<Socket>> connect() const;
+  void ensure_connected(Lock& lock);
+  void send_queued(Lock& lock);
+  void read_for_all(Lock& lock, Exchange& self);
+  void take_answers(std::vector<Reply>& answers);
+  void appoint_reader();
+  void break_up(const std::shared_ptr<Socket>& socket, const Error& error);
+  void finish(Exchange& exchange, Exchange::State state);
+
+  Settings settings_;
+  std::mutex mutex_;
+  std::condition_variable connected_;
+  std::shared_ptr<Socket> socket_;  ///< null: not connected
+  std::deque<Exchange*> queue_;     ///< to be sent
+  std::deque<Exchange*> inflight_;  ///< sent, in order; the first ones' answers come next
+  bool connecting_ = false;
+  bool sending_ = false;
+  bool reading_ = false;
+  int failures_ = 0;  ///< to connect, in a row
+  std::chrono::steady_clock::time_point try_again_{};
+  Error refused_{};  ///< why the last attempt to connect failed
+  std::minstd_rand random_{std::random_device{}()};
+};
+
+/// "127.0.0.1:6379", "/run/redis.sock"
+std::string to_string(const Address& address);
+
+}  // namespace onceward::redis::detail

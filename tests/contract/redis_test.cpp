@@ -1,0 +1,24 @@
+#include <onceward/storage/redis.hpp>
+
+#include "contract/run_contract.hpp"
+#include "support/redis_server.hpp"
+
+using namespace onceward;
+
+TEST_CASE("the Redis storage keeps the contract") {
+  RedisServer server;
+  if (server.missing()) {
+    WARN("skipped: there is no redis-server on this machine");
+    return;
+  }
+  int count = 0;
+  const auto open = [&](const Clock& clock) {
+    auto options = server.options();
+    options.prefix = "contract-" + std::to_string(count);
+    options.clock = &clock;
+    return redis::open(options);
+  };
+  run_contract({.name = "Redis",
+                .open_fresh = [&](const Clock& clock) { return ++count, open(clock); },
+                .reopen = open});
+}

@@ -1,0 +1,95 @@
+#pragma once
+#include <onceward/storage/redis.hpp>
+
+#include "support/child_process.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <arpa/inet.h>
+#include <hiredis/hiredis.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+/// A port of 127.0.0.1 that nobody listens on.
+inline int free_port() {
+  const int handle = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  const bool bound = ::bind(handle, any, size) == 0 && ::getsockname(handle, any, &size) == 0;
+  ::close(handle);
+  if (!bound) throw std::runtime_error("no free port");
+  return ntohs(address.sin_port);
+}
+
+/// A real Redis server of the test's own, by tests/servers/redis.sh.
+class RedisServer {
+ public:
+  /// More settings as the server's command line has them ("--appendfsync", "always").
+  explicit RedisServer(std::vector<std::string> settings = {}, int port = free_port())
+      : settings_(std::move(settings)), port_(port) {
+    start();
+  }
+
+  void start() {
+    std::vector<std::string> words{std::string(ONCEWARD_SOURCE_DIR) + "/tests/servers/redis.sh", "run",
+                                   folder_.path(), std::to_string(port_)};
+    words.insert(words.end(), settings_.begin(), settings_.end());
+    process_.emplace(words);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!answers()) {
+      if (!process_->runs()) {
+        missing_ = process_->exit_code() == 77;
+        if (missing_ && std::getenv("CI") == nullptr) return;
+        throw std::runtime_error("the Redis server of a test does not start; is redis-server installed?");
+      }
+      if (std::chrono::steady_clock::now() > until)
+        throw std::runtime_error("the Redis server does not answer");
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  void kill() { process_->end(SIGKILL); }
+  void stop() { process_->end(SIGTERM); }
+  void pause() { process_->signal(SIGSTOP); }
+  void resume() { process_->signal(SIGCONT); }
+
+  /// There is no server on this machine: tests of it are left out, with a message; in CI that fails instead.
+  [[nodiscard]] bool missing() const noexcept { return missing_; }
+  [[nodiscard]] int port() const noexcept { return port_; }
+  [[nodiscard]] const TemporaryFolder& folder() const noexcept { return folder_; }
+  [[nodiscard]] onceward::redis::Address address() const { return {"127.0.0.1", port_, {}}; }
+  [[nodiscard]] onceward::redis::Options options() const {
+    onceward::redis::Options options;
+    options.addresses = {address()};
+    options.unsafe_server = onceward::redis::UnsafeServer::accept;
+    return options;
+  }
+
+  /// One command, words parted by blanks; its answer as a text.
+  std::string command(const std::string& words) const {
+    std::unique_ptr<redisContext, decltype(&redisFree)> context(redisConnect("127.0.0.1", port_), &redisFree);
+    if (!context || context->err != 0) return {};
+    std::unique_ptr<redisReply, decltype(&freeReplyObject)> reply(
+        static_cast<redisReply*>(redisCommand(context.get(), words.c_str())), &freeReplyObject);
+    if (!reply) return {};
+    if (reply->type == REDIS_REPLY_INTEGER) return std::to_string(reply->integer);
+    return reply->str == nullptr ? std::string() : std::string(reply->str, reply->len);
+  }
+
+ private:
+  [[nodiscard]] bool answers() const { return command("PING") == "PONG"; }
+
+  TemporaryFolder folder_;
+  std::vector<std::string> settings_;
+  int port_;
+  std::optional<ChildProcess> process_;
+  bool missing_ = false;
+};
