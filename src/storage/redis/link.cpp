@@ -165,11 +165,11 @@ Result<std::shared_ptr<Link::Socket>> Link::connect() const {
   return socket;
 }
 
-void Link::ensure_connected(Lock& lock) {
+void Link::ensure_connected(Lock& lock, Finished& finished) {
   if (socket_ && inflight_.empty() && !sending_) {
     const auto now = SteadyClock::now();
     if (now - socket_->used > rest_without_look && socket_->stale()) {
-      break_up(socket_, {ErrorCode::unavailable, "the server closed a resting connection"});
+      break_up(socket_, {ErrorCode::unavailable, "the server closed a resting connection"}, finished);
     } else {
       socket_->used = now;
     }
@@ -201,23 +201,26 @@ void Link::ensure_connected(Lock& lock) {
 }
 
 void Link::submit(Exchange& exchange) {
-  exchange.state = Exchange::State::waiting;
   exchange.answers.clear();
-  exchange.reads = false;
+  exchange.wake.reset();
+  Finished finished;
   Lock lock(mutex_);
-  ensure_connected(lock);
+  ensure_connected(lock, finished);
   if (!socket_) {
     exchange.error = refused_;
     exchange.state = Exchange::State::unsent;
-    return;
+    finished.push_back(&exchange);
+  } else {
+    queue_.push_back(&exchange);
+    if (!sending_) send_queued(lock);  // else the one that sends takes it along
   }
-  queue_.push_back(&exchange);
-  if (sending_) return;  // the one that sends takes it along
-  send_queued(lock);
+  lock.unlock();
+  tell(finished);
 }
 
 void Link::send_queued(Lock& lock) {
   sending_ = true;
+  Finished finished;
   std::string together;
   for (bool own = true; !queue_.empty(); own = false) {
     const auto socket = socket_;
@@ -234,71 +237,83 @@ void Link::send_queued(Lock& lock) {
     lock.unlock();
     const int number = socket->send(bytes);
     lock.lock();
-    if (number != 0) break_up(socket, io_error(settings_.address, "a command was sent", number));
+    if (number != 0) break_up(socket, io_error(settings_.address, "a command was sent", number), finished);
   }
   sending_ = false;
-  appoint_reader();
+  const auto reader = next_reader();
+  lock.unlock();
+  Wake::wake(reader);
+  tell(finished);
+  lock.lock();
 }
 
 void Link::wait(Exchange& exchange) {
-  Lock lock(mutex_);
-  while (exchange.state == Exchange::State::waiting) {
+  while (!exchange.wake.done()) {
+    Lock lock(mutex_);
     if (!reading_ && !inflight_.empty()) {
       read_for_all(lock, exchange);
     } else {
-      exchange.wake.wait(lock, [&] { return exchange.state != Exchange::State::waiting || exchange.reads; });
-      exchange.reads = false;
+      lock.unlock();
+      exchange.wake.sleep();
     }
   }
 }
 
-void Link::read_for_all(Lock& lock, Exchange& self) {
+void Link::read_for_all(Lock& lock, const Exchange& self) {
   reading_ = true;
   const auto socket = socket_;
   std::vector<Reply> answers;
-  while (self.state == Exchange::State::waiting && socket_ == socket && !inflight_.empty()) {
+  Finished finished;
+  while (!self.wake.done() && socket_ == socket && !inflight_.empty()) {
     lock.unlock();
     answers.clear();
     const auto got = socket->receive(settings_.address, answers);
     lock.lock();
     if (socket_ != socket) break;
-    take_answers(answers);
-    if (!got) break_up(socket, got.error());
+    take_answers(answers, finished);
+    if (!got) break_up(socket, got.error(), finished);
+    lock.unlock();
+    tell(finished);
+    lock.lock();
   }
   reading_ = false;
-  appoint_reader();
+  const auto reader = next_reader();
+  lock.unlock();
+  Wake::wake(reader);
 }
 
-void Link::take_answers(std::vector<Reply>& answers) {
+void Link::take_answers(std::vector<Reply>& answers, Finished& finished) {
   for (auto& answer : answers) {
     if (inflight_.empty()) {
-      break_up(socket_, {ErrorCode::unavailable, fmt::format("Redis at {}: it answers what nobody asked",
-                                                             to_string(settings_.address))});
+      break_up(socket_,
+               {ErrorCode::unavailable,
+                fmt::format("Redis at {}: it answers what nobody asked", to_string(settings_.address))},
+               finished);
       return;
     }
     auto& exchange = *inflight_.front();
     exchange.answers.push_back(std::move(answer));
     if (exchange.answers.size() < exchange.expected) continue;
     inflight_.pop_front();
-    finish(exchange, Exchange::State::answered);
+    exchange.state = Exchange::State::answered;
+    finished.push_back(&exchange);
   }
 }
 
 /// Somebody has to read as long as answers are awaited; who slept while it was queued does not know it yet.
-void Link::appoint_reader() {
-  if (reading_ || inflight_.empty()) return;
-  inflight_.front()->reads = true;
-  inflight_.front()->wake.notify_one();
+Wake::Address Link::next_reader() {
+  return reading_ || inflight_.empty() ? nullptr : inflight_.front()->wake.call();
 }
 
-void Link::break_up(const std::shared_ptr<Socket>& socket, const Error& error) {
+void Link::break_up(const std::shared_ptr<Socket>& socket, const Error& error, Finished& finished) {
   if (socket_ != socket || !socket_) return;
   socket_->shut();
   socket_.reset();
   const auto end = [&](std::deque<Exchange*>& exchanges, Exchange::State state) {
     for (auto* exchange : exchanges) {
       exchange->error = error;
-      finish(*exchange, state);
+      exchange->state = state;
+      finished.push_back(exchange);
     }
     exchanges.clear();
   };
@@ -306,15 +321,9 @@ void Link::break_up(const std::shared_ptr<Socket>& socket, const Error& error) {
   end(queue_, Exchange::State::unsent);
 }
 
-/// Under the lock: who waits cannot return, and take its exchange along, before.
-void Link::finish(Exchange& exchange, Exchange::State state) {
-  exchange.state = state;
-  exchange.wake.notify_one();
-}
-
-void Link::drop(std::string_view why) {
-  const Lock lock(mutex_);
-  break_up(socket_, {ErrorCode::unavailable, std::string(why)});
+void Link::tell(Finished& finished) {
+  for (auto* exchange : finished) Wake::wake(exchange->wake.finish());
+  finished.clear();
 }
 
 }  // namespace onceward::redis::detail

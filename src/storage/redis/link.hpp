@@ -3,6 +3,7 @@
 #include <onceward/storage/redis.hpp>
 
 #include "storage/redis/reply.hpp"
+#include "storage/redis/wake.hpp"
 
 #include <chrono>
 #include <condition_variable>
@@ -19,7 +20,6 @@ namespace onceward::redis::detail {
 /// the link holds its address.
 struct Exchange {
   enum class State : std::uint8_t {
-    waiting,   ///< queued or sent
     answered,  ///< every answer is there
     unsent,    ///< nothing of it reached the server: repeating is harmless
     lost,      ///< it was sent, and not every answer came; `answers` has the ones that did
@@ -28,11 +28,9 @@ struct Exchange {
   std::string bytes;         ///< commands, in the protocol
   std::size_t expected = 0;  ///< how many answers they bring
   std::vector<Reply> answers{};
-  State state = State::waiting;
+  State state = State::unsent;
   Error error{};  ///< of unsent and lost
-
-  bool reads = false;  ///< the waiter was asked to read for all
-  std::condition_variable wake{};
+  Wake wake{};
 };
 
 /// One connection to one server, shared by all threads. A caller sends what it and others have queued, unless
@@ -59,25 +57,25 @@ class Link {
 
   /// Queues the exchange and sees that it is sent. Every submit needs its wait.
   void submit(Exchange& exchange);
-  /// Returns when the exchange is no longer waiting.
+  /// Returns when the exchange has its state.
   void wait(Exchange& exchange);
 
   [[nodiscard]] const Address& address() const noexcept { return settings_.address; }
-  /// Gives the connection up, as after a fault: the next caller makes a new one.
-  void drop(std::string_view why);
 
  private:
   struct Socket;
   using Lock = std::unique_lock<std::mutex>;
+  /// Taken off the queues; to be told once the lock is given up.
+  using Finished = std::vector<Exchange*>;
 
   [[nodiscard]] Result<std::shared_ptr<Socket>> connect() const;
-  void ensure_connected(Lock& lock);
+  void ensure_connected(Lock& lock, Finished& finished);
   void send_queued(Lock& lock);
-  void read_for_all(Lock& lock, Exchange& self);
-  void take_answers(std::vector<Reply>& answers);
-  void appoint_reader();
-  void break_up(const std::shared_ptr<Socket>& socket, const Error& error);
-  void finish(Exchange& exchange, Exchange::State state);
+  void read_for_all(Lock& lock, const Exchange& self);
+  void take_answers(std::vector<Reply>& answers, Finished& finished);
+  [[nodiscard]] Wake::Address next_reader();
+  void break_up(const std::shared_ptr<Socket>& socket, const Error& error, Finished& finished);
+  static void tell(Finished& finished);
 
   Settings settings_;
   std::mutex mutex_;

@@ -5,12 +5,11 @@
 namespace onceward::redis::detail {
 namespace {
 
-// What every script begins with: the data must be there and of this storage.
+// What the reading scripts begin with: the data must be there and of this storage.
 constexpr std::string_view head_text = R"lua(
 local call, base = redis.call, KEYS[1]
-local high, floor, owner = string.match(call('GET', base .. ':high') or '', '^(%d+) (%d+) (.*)$')
+local _, floor, owner = string.match(call('GET', base .. ':high') or '', '^(%d+) (%d+) (.*)$')
 if owner ~= ARGV[1] then return redis.error_reply('-ONCEWARD_GONE the data of this shard are gone') end
-high = tonumber(high)
 local now = tonumber(ARGV[2])
 if not now then
   local time = call('TIME')
@@ -25,142 +24,164 @@ now = math.max(now, tonumber(floor))
 //   remove, require: expected                     add: delta, least, most, due_in, expires_in
 // with '' for a time that is not set. Answer: now, then for each batch {1, revision, counter...} or
 // {0, index, record or nil}.
-// Everything is checked before anything is written: a script that fails half way is not taken back. Numbers
-// of Lua are doubles, exact to 2^53: enough for times and revisions in microseconds until the year 2255.
-// Counters have 64 bits and are added by the server itself, on a scratch key.
+// Everything of a batch is checked before anything of it is written: a script that fails half way is not
+// taken back. Numbers of Lua are doubles, exact to 2^53: enough for times and revisions in microseconds until
+// the year 2255. Counters have 64 bits and are added by the server itself, on a scratch key. What a script
+// costs is the number of its calls. So the time of the last write is noted, and what has expired is taken
+// away, not more often than every tenth of a second; and an entry of the expiry set may be too early, or name
+// what is gone: it is mended when its time comes.
 constexpr std::string_view commit_text = R"lua(
-local due_set, expiry_set = base .. ':due', base .. ':expiry'
-local function text(number) return string.format('%.0f', number) end
-local function parse(raw)
-  local revision, due, expires, at = string.match(raw, '^(%d+) (%S+) (%S+) ()')
-  return revision, due, expires, at
+local call, base, match, format = redis.call, KEYS[1], string.match, '%.0f'
+local now, time_text = tonumber(ARGV[2]), ARGV[2]
+if not now then
+  local time = call('TIME')
+  time_text = time[1] .. string.rep('0', 6 - #time[2]) .. time[2]
+  now = tonumber(time_text)
 end
-
-local old = call('ZRANGE', expiry_set, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, 8)
-for _, id in ipairs(old) do
-  local length, start = string.match(id, '^(%d+):()')
-  length = tonumber(length)
-  local partition = string.sub(id, start, start + length - 1)
-  local key = string.sub(id, start + length + 1)
-  local raw = call('GET', base .. ':record:' .. id)
-  if raw then high = math.max(high, tonumber((parse(raw)))) end
-  call('DEL', base .. ':record:' .. id)
-  call('ZREM', base .. ':keys:' .. partition, key)
-  call('ZREM', due_set, id)
-  call('ZREM', expiry_set, id)
-end
-
-local function less(a, b)
-  local na, nb = string.sub(a, 1, 1) == '-', string.sub(b, 1, 1) == '-'
-  if na ~= nb then return na end
-  if na then a, b = string.sub(b, 2), string.sub(a, 2) end
-  if #a ~= #b then return #a < #b end
-  return a < b
-end
-local function sum_of(current, delta, least, most)
-  local sign, digits = string.match(current, '^(-?)0*(%d+)$')
-  if not digits then return nil end
-  current = (digits == '0') and '0' or sign .. digits
-  local scratch = base .. ':sum'
-  call('SET', scratch, current)
-  local added = redis.pcall('INCRBY', scratch, delta)
-  local sum = call('GET', scratch)
-  call('DEL', scratch)
-  if type(added) == 'table' or less(sum, least) or less(most, sum) then return nil end
-  return sum
-end
-local function time_in(after)
-  if after == '' then return '-' end
-  return text(now + tonumber(after))
-end
-
-local answers = {text(now)}
-local at = 3
-while at <= #ARGV do
+local due_set, expiry_set, record_head = base .. ':due', base .. ':expiry', base .. ':record:'
+local high, floor, owner, high_was
+local answers = {0}
+local at, last = 3, #ARGV
+repeat
   local partition, count = ARGV[at], tonumber(ARGV[at + 1])
   local head = #partition .. ':' .. partition .. ':'
-  local keys_set = base .. ':keys:' .. partition
   at = at + 2
-  local writes, revision, refused, counters = {}, math.max(now, high + 1), nil, {}
+  local names, place = {base .. ':high'}, at
   for index = 1, count do
-    local kind, key = ARGV[at], ARGV[at + 1]
-    local id = head .. key
-    local record = base .. ':record:' .. id
-    local raw = call('GET', record)
-    local known, due, expires, value_at = '0', '-', '-', 0
-    local live = raw
+    local kind = ARGV[place]
+    names[index + 1] = record_head .. head .. ARGV[place + 1]
+    place = place + ((kind == 'r' and 6) or (kind == 'i' and 5) or (kind == 'a' and 7) or 3)
+  end
+  local stored = call('MGET', unpack(names))
+  if not high then
+    high, floor, owner = match(stored[1] or '', '^(%d+) (%d+) (.*)$')
+    if owner ~= ARGV[1] then return redis.error_reply('-ONCEWARD_GONE the data of this shard are gone') end
+    high, floor = tonumber(high), tonumber(floor)
+    high_was = high
+    if floor > now then
+      now = floor
+      time_text = string.format(format, now)
+    end
+    answers[1] = time_text
+  end
+  local writes, revision, refused, counters = {}, math.max(now, high + 1), nil, nil
+  for index = 1, count do
+    local kind, key, raw = ARGV[at], ARGV[at + 1], stored[index + 1]
+    local known, due, expires, value_at, live = '0', '-', '-', nil, raw
     if raw then
-      known, due, expires, value_at = parse(raw)
-      revision = math.max(revision, tonumber(known) + 1)
+      known, due, expires, value_at = match(raw, '^(%d+) (%S+) (%S+) ()')
+      local next_revision = tonumber(known) + 1
+      if next_revision > revision then revision = next_revision end
       if expires ~= '-' and tonumber(expires) <= now then live = false end
     end
-    local write = {kind, id, key, record, raw, due, expires}
-    local holds
+    local holds, value, due_in, expires_in, keeps
     if kind == 'i' then
       holds = not live
-      write[8], write[9], write[10] = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+      value, due_in, expires_in = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
       at = at + 5
     elseif kind == 'r' then
-      holds = (live and known or '0') == ARGV[at + 2]
-      write[8], write[9], write[10] = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+      holds = live and known == ARGV[at + 2]
+      value, due_in, expires_in = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
       at = at + 6
-    elseif kind == 'd' or kind == 'q' then
-      holds = (live and known or '0') == ARGV[at + 2]
-      if raw then write[12] = tonumber(known) end
-      at = at + 3
-    else
-      local sum = sum_of(live and string.sub(raw, value_at) or '0', ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
-      holds = sum
-      write[8], write[9], write[10] = sum, ARGV[at + 5], ARGV[at + 6]
-      write[11] = live
-      if sum then counters[#counters + 1] = sum end
+    elseif kind == 'a' then
+      local function less(a, b)
+        local na, nb = string.sub(a, 1, 1) == '-', string.sub(b, 1, 1) == '-'
+        if na ~= nb then return na end
+        if na then a, b = string.sub(b, 2), string.sub(a, 2) end
+        if #a ~= #b then return #a < #b end
+        return a < b
+      end
+      local sign, digits = match(live and string.sub(raw, value_at) or '0', '^(-?)0*(%d+)$')
+      if digits then
+        local scratch = base .. ':sum'
+        call('SET', scratch, (digits == '0') and '0' or sign .. digits)
+        local added = redis.pcall('INCRBY', scratch, ARGV[at + 2])
+        local sum = call('GET', scratch)
+        call('DEL', scratch)
+        if type(added) ~= 'table' and not less(sum, ARGV[at + 3]) and not less(ARGV[at + 4], sum) then
+          holds, value = true, sum
+          counters = counters or {}
+          counters[#counters + 1] = sum
+        end
+      end
+      due_in, expires_in, keeps = ARGV[at + 5], ARGV[at + 6], live
       at = at + 7
+    else
+      holds = (live and known or '0') == ARGV[at + 2]
+      at = at + 3
     end
     if not holds then
       refused = {0, index - 1, live}
-      for _ = index + 1, count do
-        local skipped = ARGV[at]
-        at = at + ((skipped == 'i' and 5) or (skipped == 'r' and 6) or (skipped == 'a' and 7) or 3)
-      end
+      at = place
       break
     end
-    writes[index] = write
+    if kind ~= 'q' then
+      writes[#writes + 1] = {kind == 'd', key, names[index + 1], raw, due, expires, value, due_in, expires_in, keeps, known}
+    end
   end
   if refused then
     answers[#answers + 1] = refused
   else
-    revision = text(revision)
+    local revision_text = (revision == now) and time_text or string.format(format, revision)
+    local keys_set = base .. ':keys:' .. partition
     for _, write in ipairs(writes) do
-      local kind, id, key, record, raw, due, expires = write[1], write[2], write[3], write[4], write[5], write[6], write[7]
-      if kind == 'd' then
-        high = math.max(high, write[12])
+      local key, record, raw, due, expires = write[2], write[3], write[4], write[5], write[6]
+      if write[1] then
+        high = math.max(high, tonumber(write[11]))
         call('DEL', record)
         call('ZREM', keys_set, key)
-        if due ~= '-' then call('ZREM', due_set, id) end
-        if expires ~= '-' then call('ZREM', expiry_set, id) end
-      elseif kind ~= 'q' then
-        local new_due, new_expires = due, expires
-        if not write[11] then new_due, new_expires = time_in(write[9]), time_in(write[10]) end
-        call('SET', record, revision .. ' ' .. new_due .. ' ' .. new_expires .. ' ' .. write[8])
-        if not raw then call('ZADD', keys_set, 0, key) end
-        if new_due ~= '-' then
-          if new_due ~= due then call('ZADD', due_set, new_due, id) end
-        elseif due ~= '-' then
-          call('ZREM', due_set, id)
+        if due ~= '-' then call('ZREM', due_set, head .. key) end
+      else
+        local due_in, expires_in, new_due, new_expires = write[8], write[9], due, expires
+        if not write[10] then
+          new_due = due_in == '' and '-' or string.format(format, now + due_in)
+          new_expires = expires_in == '' and '-' or string.format(format, now + expires_in)
         end
-        if new_expires ~= '-' then
-          if new_expires ~= expires then call('ZADD', expiry_set, new_expires, id) end
-        elseif expires ~= '-' then
-          call('ZREM', expiry_set, id)
+        call('SET', record, revision_text .. ' ' .. new_due .. ' ' .. new_expires .. ' ' .. write[7])
+        if not raw then call('ZADD', keys_set, 0, key) end
+        if new_due ~= due then
+          if new_due ~= '-' then
+            call('ZADD', due_set, new_due, head .. key)
+          else
+            call('ZREM', due_set, head .. key)
+          end
+        end
+        if new_expires ~= '-' and (expires == '-' or tonumber(new_expires) < tonumber(expires)) then
+          call('ZADD', expiry_set, new_expires, head .. key)
         end
       end
     end
-    local applied = {1, revision}
-    for i, sum in ipairs(counters) do applied[i + 2] = sum end
+    local applied = {1, revision_text}
+    for i, sum in ipairs(counters or {}) do applied[i + 2] = sum end
     answers[#answers + 1] = applied
   end
+until at > last
+
+if now - floor >= 100000 then
+  local ids = call('ZRANGE', expiry_set, '-inf', time_text, 'BYSCORE', 'LIMIT', 0, 64)
+  for _, id in ipairs(ids) do
+    local raw = call('GET', record_head .. id)
+    local known, due, expires
+    if raw then known, due, expires = match(raw, '^(%d+) (%S+) (%S+) ') end
+    if raw and expires ~= '-' and tonumber(expires) > now then
+      call('ZADD', expiry_set, expires, id)
+    else
+      call('ZREM', expiry_set, id)
+      if raw and expires ~= '-' then
+        local length, start = match(id, '^(%d+):()')
+        length = tonumber(length)
+        high = math.max(high, tonumber(known))
+        call('DEL', record_head .. id)
+        call('ZREM', base .. ':keys:' .. string.sub(id, start, start + length - 1), string.sub(id, start + length + 1))
+        if due ~= '-' then call('ZREM', due_set, id) end
+      end
+    end
+  end
+  floor = now
 end
-call('SET', base .. ':high', text(high) .. ' ' .. text(now) .. ' ' .. owner)
+if floor == now or high > high_was then
+  call('SET', base .. ':high', string.format(format, high) .. ' ' .. string.format(format, floor) .. ' ' .. owner)
+end
 return answers
 )lua";
 
@@ -221,7 +242,7 @@ std::vector<std::string> Scripts::loads() const {
 
 Scripts all_scripts() {
   const auto with_head = [](std::string_view text) { return Script{std::string(head_text).append(text)}; };
-  return {with_head(commit_text), with_head(scan_text), with_head(due_text)};
+  return {{std::string(commit_text)}, with_head(scan_text), with_head(due_text)};
 }
 
 }  // namespace onceward::redis::detail

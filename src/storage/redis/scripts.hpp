@@ -3,8 +3,10 @@
 #include <vector>
 
 // What runs inside the server. A shard's keys, all in one hash slot; BASE is "<prefix>:{<shard>}":
-//   BASE:high   "<revision> <time> <id>": the largest revision a removed record had, the time of the last write,
-//               before which the shard's time does not fall, and the storage's id; without it the data are gone
+//   BASE:high   "<revision> <time> <id>": the largest revision a removed record had, the time of the last
+//   write,
+//               before which the shard's time does not fall, and the storage's id; without it the data are
+//               gone
 //   BASE:record:<n>:<partition>:<key>   "<revision> <due|-> <expires|-> <value>"; n is the partition's length
 //   BASE:keys:<partition>   sorted set of the partition's keys, in byte order
 //   BASE:due, BASE:expiry   sorted sets of "<n>:<partition>:<key>" by microseconds since 1970
