@@ -1,0 +1,212 @@
+// A real server that is killed, stopped, flushed, filled up, cut off; what callers are told, and what is
+// there then.
+#include "fault/redis/traffic.hpp"
+#include "support/fault_proxy.hpp"
+#include "support/redis_server.hpp"
+
+#include <onceward/idempotency/idempotent.hpp>
+
+using namespace onceward;
+using namespace std::chrono_literals;
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+#define NEED_SERVER(server)                                    \
+  if ((server).missing()) {                                    \
+    WARN("skipped: there is no redis-server on this machine"); \
+    return;                                                    \
+  }
+
+redis::Options quick(const RedisServer& server) {
+  auto options = server.options();
+  options.timeout = 300ms;
+  options.connect_timeout = 300ms;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("killed and restarted under load, Redis with appendfsync always loses nothing that was answered") {
+  RedisServer server({"--appendfsync", "always"});
+  NEED_SERVER(server);
+  const auto storage = redis::open(quick(server)).value();
+  Traffic traffic(*storage, 8);
+  for (int i = 0; i < 5; ++i) {
+    traffic.wait_for(50);
+    server.kill();
+    std::this_thread::sleep_for(20ms);  // callers meet a server that is away
+    server.start();
+  }
+  traffic.wait_for(50);
+  traffic.end();
+  CHECK(traffic.failed() > 0);
+  traffic.check();
+}
+
+TEST_CASE("a server that stands still longer than the timeout holds no caller up, and goes on afterwards") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(quick(server)).value();
+  Traffic traffic(*storage, 8);
+  traffic.wait_for(50);
+  server.pause();
+  const auto began = SteadyClock::now();
+  const auto answer = commit_one(*storage, {"p", {Operation::insert("k", "v")}});
+  const auto read = read_one(*storage, "p", "k");
+  const auto took = SteadyClock::now() - began;
+  server.resume();
+  CHECK_FALSE(answer.has_value());
+  CHECK_FALSE(read.has_value());
+  CHECK(took < 5s);
+  traffic.wait_for(50);
+  traffic.end();
+  CHECK(traffic.failed() > 0);
+  traffic.check();
+}
+
+TEST_CASE("scripts that are flushed under load are loaded again, and nobody sees it") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  Traffic traffic(*storage, 8);
+  for (int i = 0; i < 20; ++i) {
+    traffic.wait_for(20);
+    server.command("SCRIPT FLUSH");
+  }
+  traffic.wait_for(20);
+  traffic.end();
+  CHECK(traffic.failed() == 0);
+  traffic.check();
+}
+
+TEST_CASE("connections that the server closes under load are made again") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  Traffic traffic(*storage, 8);
+  for (int i = 0; i < 20; ++i) {
+    traffic.wait_for(20);
+    server.command("CLIENT KILL TYPE normal SKIPME yes");
+  }
+  traffic.wait_for(20);
+  traffic.end();
+  traffic.check();
+}
+
+TEST_CASE("data that are gone make every call answer corrupt, so that nothing done looks new") {
+  RedisServer server;
+  NEED_SERVER(server);
+  auto options = server.options();
+  const auto storage = redis::open(options).value();
+  REQUIRE(commit_one(*storage, {"p", {Operation::insert("done", "1")}})->applied());
+  server.command("FLUSHALL");
+  const auto check_gone = [&] {
+    const auto code = ErrorCode::corrupt;
+    CHECK(commit_one(*storage, {"p", {Operation::insert("done", "1")}}).error().code == code);
+    CHECK(read_one(*storage, "p", "done").error().code == code);
+    CHECK(storage->scan("p", "", "", 10).error().code == code);
+    CHECK(storage->due({}, 10).error().code == code);
+  };
+  check_gone();
+  options.create = false;
+  CHECK(redis::open(options).error().code == ErrorCode::not_found);
+  options.create = true;
+  const auto anew = redis::open(options).value();
+  CHECK(commit_one(*anew, {"p", {Operation::insert("done", "1")}})->applied());
+  check_gone();
+}
+
+TEST_CASE("a server whose memory is full refuses writes as exhausted and goes on when there is room") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  REQUIRE(commit_one(*storage, {"p", {Operation::insert("a", "1")}})->applied());
+  server.command("CONFIG SET maxmemory 1");
+  const auto full = commit_one(*storage, {"p", {Operation::insert("b", "2")}});
+  REQUIRE_FALSE(full.has_value());
+  CHECK(full.error().code == ErrorCode::exhausted);
+  CHECK(read_one(*storage, "p", "a").value().has_value());
+  CHECK_FALSE(read_one(*storage, "p", "b").value().has_value());
+  server.command("CONFIG SET maxmemory 0");
+  CHECK(commit_one(*storage, {"p", {Operation::insert("b", "2")}})->applied());
+}
+
+TEST_CASE("an answer cut off at any byte is in doubt, and a command cut off is what it says") {
+  RedisServer server;
+  NEED_SERVER(server);
+  FaultProxy proxy(server.port());
+  auto options = quick(server);
+  const auto direct = redis::open(options).value();
+  options.addresses = {{"127.0.0.1", proxy.port(), {}}};
+  const auto storage = redis::open(options).value();
+  int in_doubt = 0;
+  int number = 0;
+  const auto attempt = [&](std::int64_t to_server, std::int64_t to_client) {
+    const auto key = std::to_string(++number);
+    proxy.cut_after(to_server, to_client);
+    const auto answer = commit_one(*storage, {"cut", {Operation::insert(key, "1")}});
+    proxy.cut_after(FaultProxy::never, FaultProxy::never);
+    const auto there = read_one(*direct, "cut", key).value();
+    INFO("after " << to_server << " bytes sent or " << to_client << " received");
+    if (answer) {
+      CHECK(there.has_value());
+      return;
+    }
+    INFO(describe(answer.error()));
+    if (answer.error().code == ErrorCode::in_doubt) {
+      ++in_doubt;
+    } else {
+      CHECK(answer.error().code == ErrorCode::unavailable);
+      CHECK_FALSE(there.has_value());
+    }
+  };
+  for (std::int64_t bytes = 1; bytes <= 60; ++bytes) attempt(FaultProxy::never, bytes);
+  for (std::int64_t bytes = 1; bytes <= 400; bytes += 7) attempt(bytes, FaultProxy::never);
+  CHECK(in_doubt > 30);
+  CHECK(proxy.cuts() > 30);
+}
+
+TEST_CASE("a guarded call runs once although the server is killed and answers are lost all the time") {
+  RedisServer server({"--appendfsync", "always"});
+  NEED_SERVER(server);
+  FaultProxy proxy(server.port());
+  auto options = quick(server);
+  options.addresses = {{"127.0.0.1", proxy.port(), {}}};
+  const auto storage = redis::open(options).value();
+  constexpr std::size_t keys = 60;
+  std::vector<std::atomic<int>> ran(keys);
+  std::atomic<int> unrecorded = 0;
+  const auto guarded = [&](std::size_t key) {
+    for (;;) {
+      auto guard = Guard::claim(*storage, "order:" + std::to_string(key),
+                                {.operation = "pay", .lease = 2s, .on_busy = OnBusy::wait});
+      if (!guard) continue;  // the storage was away: ask again, as a caller would
+      if (guard->acquired()) {
+        ++ran[key];
+        const auto completion = guard->complete(Value(1));
+        if (!completion.recorded || completion.verdict != Verdict::executed) ++unrecorded;
+        return;
+      }
+      if (guard->verdict() == Verdict::replayed) return;
+    }
+  };
+  std::atomic<std::size_t> next = 0;
+  std::vector<std::jthread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&] {
+      for (std::size_t n = next++; n < 2 * keys; n = next++) guarded(n % keys);
+    });
+  }
+  for (int i = 0; i < 4; ++i) {
+    std::this_thread::sleep_for(100ms);
+    proxy.cut_after(FaultProxy::never, 17 + 40 * i);
+    std::this_thread::sleep_for(50ms);
+    server.kill();
+    server.start();
+  }
+  callers.clear();
+  CHECK(unrecorded == 0);
+  for (std::size_t i = 0; i < keys; ++i) CHECK(ran[i] == 1);
+}

@@ -1,0 +1,103 @@
+#pragma once
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <stdexcept>
+#include <thread>
+
+/// A TCP proxy of a test's own that cuts connections at a chosen byte. One connection at a time.
+class FaultProxy {
+ public:
+  static constexpr std::int64_t never = INT64_MAX;
+
+  explicit FaultProxy(int server_port) : server_port_(server_port) {
+    listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
+    auto address = local(0);
+    socklen_t size = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(listener_, any, size) != 0 || ::listen(listener_, 16) != 0 ||
+        ::getsockname(listener_, any, &size) != 0) {
+      throw std::runtime_error("the proxy cannot listen");
+    }
+    port_ = ntohs(address.sin_port);
+    thread_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
+  }
+  ~FaultProxy() {
+    thread_.request_stop();
+    thread_.join();
+    ::close(listener_);
+  }
+  FaultProxy(const FaultProxy&) = delete;
+  FaultProxy& operator=(const FaultProxy&) = delete;
+
+  [[nodiscard]] int port() const noexcept { return port_; }
+  /// Lets so many more bytes pass to the server, and to the client, then cuts the connection, once.
+  void cut_after(std::int64_t to_server, std::int64_t to_client) {
+    to_server_ = to_server;
+    to_client_ = to_client;
+  }
+  [[nodiscard]] int cuts() const noexcept { return cuts_; }
+
+ private:
+  static sockaddr_in local(int port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    return address;
+  }
+
+  void serve(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      pollfd waiting{listener_, POLLIN, 0};
+      if (::poll(&waiting, 1, 20) <= 0) continue;
+      const int client = ::accept(listener_, nullptr, nullptr);
+      const int server = ::socket(AF_INET, SOCK_STREAM, 0);
+      const auto address = local(server_port_);
+      if (::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+        carry(client, server, stop);
+      }
+      ::close(client);
+      ::close(server);
+    }
+  }
+
+  void carry(int client, int server, const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      std::array<pollfd, 2> ends{{{client, POLLIN, 0}, {server, POLLIN, 0}}};
+      if (::poll(ends.data(), ends.size(), 20) <= 0) continue;
+      if (ends[0].revents != 0 && !pass(client, server, to_server_)) return;
+      if (ends[1].revents != 0 && !pass(server, client, to_client_)) return;
+    }
+  }
+
+  bool pass(int from, int to, std::atomic<std::int64_t>& left) {
+    std::array<char, 4096> buffer;
+    const auto got = ::recv(from, buffer.data(), buffer.size(), 0);
+    if (got <= 0) return false;
+    const auto allowed = std::min<std::int64_t>(got, left);
+    if (::send(to, buffer.data(), static_cast<std::size_t>(allowed), MSG_NOSIGNAL) != allowed) return false;
+    if (left == never) return true;
+    left -= allowed;
+    if (left > 0) return true;
+    to_server_ = never;
+    to_client_ = never;
+    ++cuts_;
+    return false;
+  }
+
+  int server_port_;
+  int listener_ = -1;
+  int port_ = 0;
+  std::atomic<std::int64_t> to_server_ = never;
+  std::atomic<std::int64_t> to_client_ = never;
+  std::atomic<int> cuts_ = 0;
+  std::jthread thread_;
+};
