@@ -110,47 +110,28 @@ class Raw {
     std::vector<std::string> revisions;
     for (std::size_t i = 0; i < count; ++i) {
       keys.push_back(next_key());
-      send(
-          keys.back(),
-          [&](CommandWriter& writer) {
-            writer.word("i");
-            writer.word(keys.back());
-            writer.word(claim_);
-            writer.number(30'000'000);
-            writer.number(86'400'000'000);
-          },
-          5);
+      send(keys.back(), {"i", claim_, "30000000", "86400000000"});
     }
     for (std::size_t i = 0; i < count; ++i) revisions.push_back(revision());
-    for (std::size_t i = 0; i < count; ++i) {
-      send(
-          keys[i],
-          [&](CommandWriter& writer) {
-            writer.word("r");
-            writer.word(keys[i]);
-            writer.word(revisions[i]);
-            writer.word(result_);
-            writer.word({});
-            writer.number(86'400'000'000);
-          },
-          6);
-    }
+    for (std::size_t i = 0; i < count; ++i) send(keys[i], {"r", revisions[i], result_, "", "86400000000"});
     for (std::size_t i = 0; i < count; ++i) (void)revision();
   }
 
  private:
-  void send(const std::string& key, const std::function<void(CommandWriter&)>& operation, std::size_t words) {
+  void send(const std::string& key, std::initializer_list<std::string_view> operation) {
     const auto partition = guard_partition("bench", key);
-    const auto shard = std::hash<std::string>()(partition) % 64;
+    const auto base = prefix_ + ":{" + std::to_string(std::hash<std::string>()(partition) % 64) + "}";
     text_.clear();
     CommandWriter writer(text_);
-    writer.begin(8 + words);
+    writer.begin(13 + operation.size());
     for (const auto& word :
-         {std::string("EVALSHA"), sha1_, std::string("1"), prefix_ + ":{" + std::to_string(shard) + "}", id_,
-          std::string(), partition, std::string("1")}) {
+         {std::string("EVALSHA"), sha1_, std::string("5"), base + ":high", base + ":due", base + ":expiry",
+          base + ":keys:" + partition,
+          base + ":record:" + std::to_string(partition.size()) + ":" + partition + ":" + key, id_,
+          std::string(), base, partition, std::string("1")}) {
       writer.word(word);
     }
-    operation(writer);
+    for (const auto& word : operation) writer.word(word);
     redisAppendFormattedCommand(context_, text_.data(), text_.size());
   }
   std::string revision() {

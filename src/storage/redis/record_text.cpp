@@ -36,11 +36,14 @@ std::optional<Record> parse_record(std::string_view key, std::string_view text) 
   return record;
 }
 
-std::string record_id(std::string_view partition, std::string_view key) {
-  auto id = std::to_string(partition.size());
-  id.reserve(id.size() + partition.size() + key.size() + 2);
-  id.append(":").append(partition).append(":").append(key);
-  return id;
+void append_record_id(std::string& out, std::string_view partition, std::string_view key) {
+  char digits[24];
+  const char* const end = std::to_chars(digits, digits + sizeof digits, partition.size()).ptr;
+  out.append(digits, static_cast<std::size_t>(end - digits))
+      .append(":")
+      .append(partition)
+      .append(":")
+      .append(key);
 }
 
 std::optional<std::pair<std::string_view, std::string_view>> parse_record_id(std::string_view id) {

@@ -15,6 +15,7 @@
 namespace onceward {
 namespace {
 
+using redis::detail::append_record_id;
 using redis::detail::base_of;
 using redis::detail::CommandWriter;
 using redis::detail::elements_of;
@@ -23,7 +24,6 @@ using redis::detail::is_integer;
 using redis::detail::is_text;
 using redis::detail::parse_record;
 using redis::detail::parse_record_id;
-using redis::detail::record_id;
 using redis::detail::Request;
 using redis::detail::Router;
 using redis::detail::Scripts;
@@ -92,15 +92,19 @@ class RedisStorage final : public Storage {
       writer.number(clock_->now().time_since_epoch().count());
     }
   }
-  void begin_script(CommandWriter& writer, const redis::detail::Script& script, Shard shard,
+  /// Begins a script's call; as many keys and arguments must follow.
+  void begin_script(CommandWriter& writer, const redis::detail::Script& script, std::size_t keys,
                     std::size_t arguments) const {
-    writer.begin(6 + arguments);
+    writer.begin(3 + keys + 3 + arguments);
     writer.word("EVALSHA");
     writer.word(script.sha1);
-    writer.word("1");
-    writer.word(bases_[shard]);
+    writer.number(static_cast<std::int64_t>(keys));
+  }
+  /// What every script gets after its keys.
+  void begin_arguments(CommandWriter& writer, Shard shard) const {
     writer.word(id_);
     write_now(writer);
+    writer.word(bases_[shard]);
   }
   [[nodiscard]] Request commit_request(std::span<const Batch> batches, const Call& call) const;
   [[nodiscard]] std::vector<std::vector<Call>> waves_of(std::span<const Batch> batches) const;
@@ -114,13 +118,14 @@ class RedisStorage final : public Storage {
   std::vector<std::string> bases_;
 };
 
-std::size_t words_of(const Operation& operation) noexcept {
+/// How many arguments an operation is.
+std::size_t arguments_of(const Operation& operation) noexcept {
   switch (operation.kind) {
-    case Operation::Kind::insert: return 5;
-    case Operation::Kind::replace: return 6;
-    case Operation::Kind::add: return 7;
+    case Operation::Kind::insert: return 4;
+    case Operation::Kind::replace: return 5;
+    case Operation::Kind::add: return 6;
     case Operation::Kind::remove:
-    case Operation::Kind::require: return 3;
+    case Operation::Kind::require: return 2;
   }
   return 0;
 }
@@ -146,7 +151,6 @@ void write_operation(CommandWriter& writer, const Operation& operation) {
     return "?";
   };
   writer.word(kind(operation.kind));
-  writer.word(operation.key);
   if (operation.kind == Kind::add) {
     writer.number(operation.delta);
     writer.number(operation.least);
@@ -162,19 +166,36 @@ void write_operation(CommandWriter& writer, const Operation& operation) {
 
 Request RedisStorage::commit_request(std::span<const Batch> batches, const Call& call) const {
   Request request{call.shard, {}, false, true};
-  std::size_t words = 0;
-  std::size_t bytes = 256;
+  const auto& base = bases_[call.shard];
+  std::size_t keys = 3;
+  std::size_t arguments = 0;
+  std::size_t bytes = 512;
   for (const auto place : call.places) {
-    words += 2;
-    bytes += batches[place].partition.size() + 32;
-    for (const auto& operation : batches[place].operations) {
-      words += words_of(operation);
-      bytes += operation.key.size() + operation.value.size() + 96;
+    const auto& batch = batches[place];
+    keys += 1 + batch.operations.size();
+    arguments += 2;
+    for (const auto& operation : batch.operations) {
+      arguments += arguments_of(operation);
+      bytes += base.size() + batch.partition.size() + operation.key.size() + operation.value.size() + 128;
     }
   }
   request.command.reserve(bytes);
   CommandWriter writer(request.command);
-  begin_script(writer, scripts_.commit, call.shard, words);
+  begin_script(writer, scripts_.commit, keys, arguments);
+  writer.word(base + ":high");
+  writer.word(base + ":due");
+  writer.word(base + ":expiry");
+  std::string name;
+  for (const auto place : call.places) {
+    const auto& batch = batches[place];
+    writer.word(name.assign(base).append(":keys:").append(batch.partition));
+    for (const auto& operation : batch.operations) {
+      name.assign(base).append(":record:");
+      append_record_id(name, batch.partition, operation.key);
+      writer.word(name);
+    }
+  }
+  begin_arguments(writer, call.shard);
   for (const auto place : call.places) {
     writer.word(batches[place].partition);
     writer.number(static_cast<std::int64_t>(batches[place].operations.size()));
@@ -338,6 +359,7 @@ Result<ReadAnswer> RedisStorage::read(std::span<const RecordRef> records) {
     }
     places[number].push_back(i);
   }
+  std::string name;
   for (std::size_t n = 0; n < requests.size(); ++n) {
     const auto& base = bases_[requests[n].shard];
     CommandWriter writer(requests[n].command);
@@ -345,7 +367,9 @@ Result<ReadAnswer> RedisStorage::read(std::span<const RecordRef> records) {
     writer.word("MGET");
     writer.word(base + ":high");
     for (const auto place : places[n]) {
-      writer.word(base + ":record:" + record_id(records[place].partition, records[place].key));
+      name.assign(base).append(":record:");
+      append_record_id(name, records[place].partition, records[place].key);
+      writer.word(name);
     }
   }
   router_->run(requests);
@@ -377,7 +401,10 @@ Result<ScanPage> RedisStorage::scan(std::string_view partition, std::string_view
   }
   Request request{shard_of(partition), {}};
   CommandWriter writer(request.command);
-  begin_script(writer, scripts_.scan, request.shard, 4);
+  begin_script(writer, scripts_.scan, 2, 4);
+  writer.word(bases_[request.shard] + ":high");
+  writer.word(fmt::format("{}:keys:{}", bases_[request.shard], partition));
+  begin_arguments(writer, request.shard);
   writer.word(partition);
   writer.word(prefix);
   writer.word(!cursor.empty() && cursor >= prefix ? fmt::format("({}", cursor) : fmt::format("[{}", prefix));
@@ -410,7 +437,10 @@ Result<DuePage> RedisStorage::due(std::span<const Shard> shards, std::size_t lim
   for (const auto shard : asked) {
     auto& request = requests.emplace_back(Request{shard, {}});
     CommandWriter writer(request.command);
-    begin_script(writer, scripts_.due, shard, 1);
+    begin_script(writer, scripts_.due, 2, 1);
+    writer.word(bases_[shard] + ":high");
+    writer.word(bases_[shard] + ":due");
+    begin_arguments(writer, shard);
     writer.number(static_cast<std::int64_t>(limit));
   }
   router_->run(requests);

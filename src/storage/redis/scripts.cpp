@@ -7,8 +7,8 @@ namespace {
 
 // What the reading scripts begin with: the data must be there and of this storage.
 constexpr std::string_view head_text = R"lua(
-local call, base = redis.call, KEYS[1]
-local _, floor, owner = string.match(call('GET', base .. ':high') or '', '^(%d+) (%d+) (.*)$')
+local call, base = redis.call, ARGV[3]
+local _, floor, owner = string.match(call('GET', KEYS[1]) or '', '^(%d+) (%d+) (.*)$')
 if owner ~= ARGV[1] then return redis.error_reply('-ONCEWARD_GONE the data of this shard are gone') end
 local now = tonumber(ARGV[2])
 if not now then
@@ -31,28 +31,23 @@ now = math.max(now, tonumber(floor))
 // away, not more often than every tenth of a second; and an entry of the expiry set may be too early, or name
 // what is gone: it is mended when its time comes.
 constexpr std::string_view commit_text = R"lua(
-local call, base, match, format = redis.call, KEYS[1], string.match, '%.0f'
+local call, match, sub, format = redis.call, string.match, string.sub, '%.0f'
 local now, time_text = tonumber(ARGV[2]), ARGV[2]
 if not now then
   local time = call('TIME')
   time_text = time[1] .. string.rep('0', 6 - #time[2]) .. time[2]
   now = tonumber(time_text)
 end
-local due_set, expiry_set, record_head = base .. ':due', base .. ':expiry', base .. ':record:'
+local base, due_set, expiry_set = ARGV[3], KEYS[2], KEYS[3]
+local record_head = base .. ':record:'
+local id_from = #record_head + 1
 local high, floor, owner, high_was
 local answers = {0}
-local at, last = 3, #ARGV
+local at, last, name = 4, #ARGV, 4
 repeat
-  local partition, count = ARGV[at], tonumber(ARGV[at + 1])
-  local head = #partition .. ':' .. partition .. ':'
+  local partition, count, keys_set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[name]
   at = at + 2
-  local names, place = {base .. ':high'}, at
-  for index = 1, count do
-    local kind = ARGV[place]
-    names[index + 1] = record_head .. head .. ARGV[place + 1]
-    place = place + ((kind == 'r' and 6) or (kind == 'i' and 5) or (kind == 'a' and 7) or 3)
-  end
-  local stored = call('MGET', unpack(names))
+  local stored = call('MGET', KEYS[1], unpack(KEYS, name + 1, name + count))
   if not high then
     high, floor, owner = match(stored[1] or '', '^(%d+) (%d+) (.*)$')
     if owner ~= ARGV[1] then return redis.error_reply('-ONCEWARD_GONE the data of this shard are gone') end
@@ -66,7 +61,7 @@ repeat
   end
   local writes, revision, refused, counters = {}, math.max(now, high + 1), nil, nil
   for index = 1, count do
-    local kind, key, raw = ARGV[at], ARGV[at + 1], stored[index + 1]
+    local kind, raw = ARGV[at], stored[index + 1]
     local known, due, expires, value_at, live = '0', '-', '-', nil, raw
     if raw then
       known, due, expires, value_at = match(raw, '^(%d+) (%S+) (%S+) ()')
@@ -77,60 +72,65 @@ repeat
     local holds, value, due_in, expires_in, keeps
     if kind == 'i' then
       holds = not live
+      value, due_in, expires_in = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+      at = at + 4
+    elseif kind == 'r' then
+      holds = live and known == ARGV[at + 1]
       value, due_in, expires_in = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
       at = at + 5
-    elseif kind == 'r' then
-      holds = live and known == ARGV[at + 2]
-      value, due_in, expires_in = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-      at = at + 6
     elseif kind == 'a' then
       local function less(a, b)
-        local na, nb = string.sub(a, 1, 1) == '-', string.sub(b, 1, 1) == '-'
+        local na, nb = sub(a, 1, 1) == '-', sub(b, 1, 1) == '-'
         if na ~= nb then return na end
-        if na then a, b = string.sub(b, 2), string.sub(a, 2) end
+        if na then a, b = sub(b, 2), sub(a, 2) end
         if #a ~= #b then return #a < #b end
         return a < b
       end
-      local sign, digits = match(live and string.sub(raw, value_at) or '0', '^(-?)0*(%d+)$')
+      local sign, digits = match(live and sub(raw, value_at) or '0', '^(-?)0*(%d+)$')
       if digits then
         local scratch = base .. ':sum'
         call('SET', scratch, (digits == '0') and '0' or sign .. digits)
-        local added = redis.pcall('INCRBY', scratch, ARGV[at + 2])
+        local added = redis.pcall('INCRBY', scratch, ARGV[at + 1])
         local sum = call('GET', scratch)
         call('DEL', scratch)
-        if type(added) ~= 'table' and not less(sum, ARGV[at + 3]) and not less(ARGV[at + 4], sum) then
+        if type(added) ~= 'table' and not less(sum, ARGV[at + 2]) and not less(ARGV[at + 3], sum) then
           holds, value = true, sum
           counters = counters or {}
           counters[#counters + 1] = sum
         end
       end
-      due_in, expires_in, keeps = ARGV[at + 5], ARGV[at + 6], live
-      at = at + 7
+      due_in, expires_in, keeps = ARGV[at + 4], ARGV[at + 5], live
+      at = at + 6
     else
-      holds = (live and known or '0') == ARGV[at + 2]
-      at = at + 3
+      holds = (live and known or '0') == ARGV[at + 1]
+      at = at + 2
     end
     if not holds then
       refused = {0, index - 1, live}
-      at = place
+      for _ = index + 1, count do
+        local skipped = ARGV[at]
+        at = at + ((skipped == 'r' and 5) or (skipped == 'i' and 4) or (skipped == 'a' and 6) or 2)
+      end
       break
     end
     if kind ~= 'q' then
-      writes[#writes + 1] = {kind == 'd', key, names[index + 1], raw, due, expires, value, due_in, expires_in, keeps, known}
+      writes[#writes + 1] = {kind == 'd', KEYS[name + index], partition, raw, due, expires, value, due_in, expires_in, keeps, known}
     end
   end
   if refused then
     answers[#answers + 1] = refused
   else
     local revision_text = (revision == now) and time_text or string.format(format, revision)
-    local keys_set = base .. ':keys:' .. partition
+    local key_from = id_from + #partition + #tostring(#partition) + 2
     for _, write in ipairs(writes) do
-      local key, record, raw, due, expires = write[2], write[3], write[4], write[5], write[6]
+      local record, raw, due, expires = write[2], write[4], write[5], write[6]
+      local id = sub(record, id_from)
       if write[1] then
         high = math.max(high, tonumber(write[11]))
         call('DEL', record)
-        call('ZREM', keys_set, key)
-        if due ~= '-' then call('ZREM', due_set, head .. key) end
+        call('ZREM', keys_set, sub(record, key_from))
+        if due ~= '-' then call('ZREM', due_set, id) end
+        if expires ~= '-' then call('ZREM', expiry_set, id) end
       else
         local due_in, expires_in, new_due, new_expires = write[8], write[9], due, expires
         if not write[10] then
@@ -138,16 +138,18 @@ repeat
           new_expires = expires_in == '' and '-' or string.format(format, now + expires_in)
         end
         call('SET', record, revision_text .. ' ' .. new_due .. ' ' .. new_expires .. ' ' .. write[7])
-        if not raw then call('ZADD', keys_set, 0, key) end
+        if not raw then call('ZADD', keys_set, 0, sub(record, key_from)) end
         if new_due ~= due then
           if new_due ~= '-' then
-            call('ZADD', due_set, new_due, head .. key)
+            call('ZADD', due_set, new_due, id)
           else
-            call('ZREM', due_set, head .. key)
+            call('ZREM', due_set, id)
           end
         end
-        if new_expires ~= '-' and (expires == '-' or tonumber(new_expires) < tonumber(expires)) then
-          call('ZADD', expiry_set, new_expires, head .. key)
+        if new_expires == '-' then
+          if expires ~= '-' then call('ZREM', expiry_set, id) end
+        elseif expires == '-' or tonumber(new_expires) < tonumber(expires) then
+          call('ZADD', expiry_set, new_expires, id)
         end
       end
     end
@@ -155,24 +157,24 @@ repeat
     for i, sum in ipairs(counters or {}) do applied[i + 2] = sum end
     answers[#answers + 1] = applied
   end
+  name = name + 1 + count
 until at > last
 
 if now - floor >= 100000 then
   local ids = call('ZRANGE', expiry_set, '-inf', time_text, 'BYSCORE', 'LIMIT', 0, 64)
   for _, id in ipairs(ids) do
     local raw = call('GET', record_head .. id)
-    local known, due, expires
-    if raw then known, due, expires = match(raw, '^(%d+) (%S+) (%S+) ') end
-    if raw and expires ~= '-' and tonumber(expires) > now then
-      call('ZADD', expiry_set, expires, id)
-    else
-      call('ZREM', expiry_set, id)
-      if raw and expires ~= '-' then
+    if raw then
+      local known, due, expires = match(raw, '^(%d+) (%S+) (%S+) ')
+      if expires ~= '-' and tonumber(expires) > now then
+        call('ZADD', expiry_set, expires, id)
+      else
         local length, start = match(id, '^(%d+):()')
         length = tonumber(length)
         high = math.max(high, tonumber(known))
         call('DEL', record_head .. id)
-        call('ZREM', base .. ':keys:' .. string.sub(id, start, start + length - 1), string.sub(id, start + length + 1))
+        call('ZREM', base .. ':keys:' .. sub(id, start, start + length - 1), sub(id, start + length + 1))
+        call('ZREM', expiry_set, id)
         if due ~= '-' then call('ZREM', due_set, id) end
       end
     end
@@ -180,7 +182,7 @@ if now - floor >= 100000 then
   floor = now
 end
 if floor == now or high > high_was then
-  call('SET', base .. ':high', string.format(format, high) .. ' ' .. string.format(format, floor) .. ' ' .. owner)
+  call('SET', KEYS[1], string.format(format, high) .. ' ' .. string.format(format, floor) .. ' ' .. owner)
 end
 return answers
 )lua";
@@ -189,8 +191,8 @@ return answers
 // compare keys by the server's locale, so the client says where. Answer: now, whether there is more, then key
 // and record alternately.
 constexpr std::string_view scan_text = R"lua(
-local partition, prefix, from, limit = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local keys_set, head = base .. ':keys:' .. partition, base .. ':record:' .. #partition .. ':' .. partition .. ':'
+local partition, prefix, from, limit = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local keys_set, head = KEYS[2], base .. ':record:' .. #partition .. ':' .. partition .. ':'
 local found, more = {}, 0
 while true do
   local keys = call('ZRANGE', keys_set, from, '+', 'BYLEX', 'LIMIT', 0, limit + 1 - #found / 2)
@@ -209,16 +211,17 @@ while true do
 end
 )lua";
 
-// KEYS[1] is BASE. ARGV: id, now or '', limit. Answer: now, the next due time or '', then id and record
-// alternately.
+// KEYS: BASE:high, BASE:due. ARGV: id, now or '', BASE, limit. Answer: now, the next due time or '', then id
+// and record alternately.
 constexpr std::string_view due_text = R"lua(
-local limit, found, offset = tonumber(ARGV[3]), {}, 0
+local limit, found, offset = tonumber(ARGV[4]), {}, 0
 local page = math.min(limit + 1, 64)
 while true do
-  local ids = call('ZRANGE', base .. ':due', '-inf', '+inf', 'BYSCORE', 'LIMIT', offset, page)
+  local ids = call('ZRANGE', KEYS[2], '-inf', '+inf', 'BYSCORE', 'LIMIT', offset, page)
   for _, id in ipairs(ids) do
     local raw = call('GET', base .. ':record:' .. id)
-    local due, expires = string.match(raw or '', '^%d+ (%S+) (%S+) ')
+    if not raw then return redis.error_reply('-TRYAGAIN a record is being moved') end
+    local due, expires = string.match(raw, '^%d+ (%S+) (%S+) ')
     if due and (expires == '-' or tonumber(expires) > now) then
       if tonumber(due) > now or #found == limit * 2 then return {string.format('%.0f', now), due, found} end
       found[#found + 1] = id
