@@ -30,6 +30,22 @@ inline int free_port() {
   return ntohs(address.sin_port);
 }
 
+struct FreeRedisReply {
+  void operator()(redisReply* reply) const noexcept { freeReplyObject(reply); }
+};
+
+/// One command, words parted by blanks, and its answer as a text; empty where there is none.
+inline std::string redis_command(int port, const std::string& words) {
+  const std::unique_ptr<redisContext, decltype(&redisFree)> context(redisConnect("127.0.0.1", port),
+                                                                    &redisFree);
+  if (!context || context->err != 0) return {};
+  const std::unique_ptr<redisReply, FreeRedisReply> reply(
+      static_cast<redisReply*>(redisCommand(context.get(), words.c_str())));
+  if (!reply) return {};
+  if (reply->type == REDIS_REPLY_INTEGER) return std::to_string(reply->integer);
+  return reply->str == nullptr ? std::string() : std::string(reply->str, reply->len);
+}
+
 /// A real Redis server of the test's own, by tests/servers/redis.sh.
 class RedisServer {
  public:
@@ -73,16 +89,7 @@ class RedisServer {
     return options;
   }
 
-  /// One command, words parted by blanks; its answer as a text.
-  std::string command(const std::string& words) const {
-    std::unique_ptr<redisContext, decltype(&redisFree)> context(redisConnect("127.0.0.1", port_), &redisFree);
-    if (!context || context->err != 0) return {};
-    std::unique_ptr<redisReply, decltype(&freeReplyObject)> reply(
-        static_cast<redisReply*>(redisCommand(context.get(), words.c_str())), &freeReplyObject);
-    if (!reply) return {};
-    if (reply->type == REDIS_REPLY_INTEGER) return std::to_string(reply->integer);
-    return reply->str == nullptr ? std::string() : std::string(reply->str, reply->len);
-  }
+  std::string command(const std::string& words) const { return redis_command(port_, words); }
 
  private:
   [[nodiscard]] bool answers() const { return command("PING") == "PONG"; }
