@@ -12,7 +12,8 @@ namespace onceward {
 ///   redis+unix:///PATH[?OPTIONS]
 ///   redis+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[/DATABASE][?OPTIONS]
 ///   redis+cluster://[USER:PASSWORD@]HOST[:PORT],...[?OPTIONS]
-///     OPTIONS of Redis: shards=N&prefix=TEXT&db=N&connect_ms=N&timeout_ms=N&unsafe=refuse|warn|accept&create=0|1
+///     OPTIONS of Redis: shards=N&prefix=TEXT&db=N&connect_ms=N&timeout_ms=N&create=0|1
+///     &unsafe=refuse|warn|accept
 ///     A password alone is written ":PASSWORD@"; '@', ':', '/', '?', ',' and '%' in it percent-encoded.
 /// Errors: invalid_argument (an unknown scheme or option; the message lists what is known), and those of the
 /// storage itself. Passwords of a URL never appear in a message.

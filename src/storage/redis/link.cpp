@@ -1,6 +1,7 @@
 #include "storage/redis/link.hpp"
 
 #include "storage/redis/command.hpp"
+#include "storage/redis/errors.hpp"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -43,14 +44,13 @@ Error io_error(const Address& address, std::string_view doing, int number) {
           number};
 }
 
-bool begins(std::string_view text, std::string_view with) noexcept { return text.starts_with(with); }
-
-/// What a server says to a new connection: a wrong password is no server that is away.
-ErrorCode greeting_code(std::string_view answer) noexcept {
-  const bool wrong = begins(answer, "WRONGPASS") || begins(answer, "NOAUTH") || begins(answer, "NOPERM") ||
-                     begins(answer, "ERR AUTH") || begins(answer, "ERR invalid password") ||
-                     begins(answer, "ERR DB index") || begins(answer, "ERR SELECT");
-  return wrong ? ErrorCode::invalid_argument : ErrorCode::unavailable;
+/// What a server says to a new connection: a wrong password or database is no server that is away.
+Error greeting_error(const Address& address, std::string_view answer) {
+  auto error = to_error(answer, fmt::format("connecting to {}", to_string(address)));
+  for (const auto* wrong : {"ERR AUTH", "ERR DB index", "ERR SELECT", "ERR invalid password"}) {
+    if (answer.starts_with(wrong)) error.code = ErrorCode::invalid_argument;
+  }
+  return error;
 }
 
 }  // namespace
@@ -156,8 +156,7 @@ Result<std::shared_ptr<Link::Socket>> Link::connect() const {
   }
   for (const auto& reply : replies) {
     if (is_error(*reply)) {
-      return fail(greeting_code(text_of(*reply)), fmt::format("Redis at {}: it refuses the connection: {}",
-                                                              to_string(address), text_of(*reply)));
+      return fail(greeting_error(address, text_of(*reply)));
     }
   }
   redisSetTimeout(context, to_timeval(timeout));

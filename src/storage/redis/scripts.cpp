@@ -114,7 +114,8 @@ repeat
       break
     end
     if kind ~= 'q' then
-      writes[#writes + 1] = {kind == 'd', KEYS[name + index], partition, raw, due, expires, value, due_in, expires_in, keeps, known}
+      writes[#writes + 1] = {kind == 'd', KEYS[name + index], known, raw, due, expires, value, due_in, expires_in,
+        keeps}
     end
   end
   if refused then
@@ -126,7 +127,7 @@ repeat
       local record, raw, due, expires = write[2], write[4], write[5], write[6]
       local id = sub(record, id_from)
       if write[1] then
-        high = math.max(high, tonumber(write[11]))
+        high = math.max(high, tonumber(write[3]))
         call('DEL', record)
         call('ZREM', keys_set, sub(record, key_from))
         if due ~= '-' then call('ZREM', due_set, id) end

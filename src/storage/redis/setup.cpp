@@ -196,9 +196,9 @@ Result<Setup> ensure_storage(Router& router, const Options& options) {
     if (options.shards && static_cast<std::int64_t>(*options.shards) != known->shards) {
       return fail(
           ErrorCode::invalid_argument,
-          fmt::format(
-              "Redis: the storage \"{}\" was created with {} shards, {} were asked for; the count never changes",
-              options.prefix, known->shards, *options.shards));
+          fmt::format("Redis: the storage \"{}\" was created with {} shards, {} were asked for; the count "
+                      "never changes",
+                      options.prefix, known->shards, *options.shards));
     }
     meta = *known;
   }
