@@ -325,4 +325,16 @@ void Link::tell(Finished& finished) {
   finished.clear();
 }
 
+Result<Reply> ask(Link& link, std::initializer_list<std::string_view> words, std::string_view doing) {
+  Exchange exchange;
+  CommandWriter(exchange.bytes).command(words);
+  exchange.expected = 1;
+  link.submit(exchange);
+  link.wait(exchange);
+  if (exchange.state != Exchange::State::answered) return fail(std::move(exchange.error));
+  auto& reply = exchange.answers.front();
+  if (is_error(*reply)) return fail(to_error(text_of(*reply), doing));
+  return std::move(reply);
+}
+
 }  // namespace onceward::redis::detail

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -91,6 +92,10 @@ class Link {
   Error refused_{};  ///< why the last attempt to connect failed
   std::minstd_rand random_{std::random_device{}()};
 };
+
+/// The answer to one command, which is no error. Errors: as the link's and the server's, after "Redis,
+/// DOING".
+Result<Reply> ask(Link& link, std::initializer_list<std::string_view> words, std::string_view doing);
 
 /// "127.0.0.1:6379", "/run/redis.sock"
 std::string to_string(const Address& address);

@@ -114,8 +114,8 @@ repeat
       break
     end
     if kind ~= 'q' then
-      writes[#writes + 1] = {kind == 'd', KEYS[name + index], known, raw, due, expires, value, due_in, expires_in,
-        keeps}
+      writes[#writes + 1] = {kind == 'd', KEYS[name + index], known, raw, due, expires,
+        value, due_in, expires_in, keeps}
     end
   end
   if refused then

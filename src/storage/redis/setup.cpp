@@ -43,19 +43,6 @@ std::optional<Meta> parse_meta(std::string_view text) {
   return meta;
 }
 
-/// One answer of a server, without a shard.
-Result<Reply> ask(Link& link, std::initializer_list<std::string_view> words, std::string_view doing) {
-  Exchange exchange;
-  CommandWriter(exchange.bytes).command(words);
-  exchange.expected = 1;
-  link.submit(exchange);
-  link.wait(exchange);
-  if (exchange.state != Exchange::State::answered) return fail(std::move(exchange.error));
-  auto& reply = exchange.answers.front();
-  if (is_error(*reply)) return fail(to_error(text_of(*reply), doing));
-  return std::move(reply);
-}
-
 /// The answers to one command for each shard, of which none is an error.
 Result<std::vector<Reply>> ask_shards(Router& router, Shard shards, std::string_view doing,
                                       const std::function<void(Shard, CommandWriter&)>& write) {

@@ -1,7 +1,5 @@
 #include "storage/redis/topology.hpp"
 
-#include "storage/redis/command.hpp"
-
 #include <fmt/format.h>
 
 #include <array>
@@ -24,22 +22,6 @@ Link::Settings settings_of(const Options& options, const Address& address,
           options.connect_timeout,
           options.timeout,
           std::move(greetings)};
-}
-
-/// The one answer to one command.
-Result<Reply> ask(Link& link, std::initializer_list<std::string_view> words) {
-  Exchange exchange;
-  CommandWriter(exchange.bytes).command(words);
-  exchange.expected = 1;
-  link.submit(exchange);
-  link.wait(exchange);
-  if (exchange.state != Exchange::State::answered) return fail(std::move(exchange.error));
-  auto& reply = exchange.answers.front();
-  if (is_error(*reply)) {
-    return fail(ErrorCode::unavailable,
-                fmt::format("Redis at {}: {}", to_string(link.address()), text_of(*reply)));
-  }
-  return std::move(reply);
 }
 
 class Single final : public Topology {
@@ -90,7 +72,8 @@ class Sentinel final : public Topology {
     Error last{ErrorCode::unavailable, "Redis: no sentinel is named"};
     for (const auto& sentinel : options_.addresses) {
       Link link({sentinel, {}, {}, 0, options_.connect_timeout, options_.connect_timeout, {}});
-      auto named = ask(link, {"SENTINEL", "get-master-addr-by-name", options_.master_name});
+      auto named =
+          ask(link, {"SENTINEL", "get-master-addr-by-name", options_.master_name}, "asking a sentinel");
       if (!named) {
         last = std::move(named).error();
         continue;
@@ -176,7 +159,7 @@ class Cluster final : public Topology {
                  options_.connect_timeout,
                  options_.connect_timeout,
                  {}});
-      auto map = ask(link, {"CLUSTER", "SLOTS"});
+      auto map = ask(link, {"CLUSTER", "SLOTS"}, "asking for the slots");
       if (!map) {
         last = std::move(map).error();
         continue;
