@@ -16,15 +16,30 @@ struct ByName {
   }
 };
 
+bool is_plain(std::string_view text) noexcept {
+  // Without a way out of the loop, which compilers turn into a few wide instructions.
+  unsigned found = 0;
+  for (const char c : text) {
+    found |= static_cast<unsigned>(c == '"') | static_cast<unsigned>(c == '\\') |
+             static_cast<unsigned>(static_cast<unsigned char>(c) < 0x20);
+  }
+  return found == 0;
+}
+
 void append_escaped(std::string& out, std::string_view text) {
   static constexpr std::string_view digits = "0123456789abcdef";
   out += '"';
-  std::size_t plain = 0;
+  if (is_plain(text)) {
+    out.append(text);
+    out += '"';
+    return;
+  }
+  std::size_t done = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20) continue;
-    out.append(text, plain, i - plain);
-    plain = i + 1;
+    out.append(text, done, i - done);
+    done = i + 1;
     switch (c) {
       case '"': out += "\\\""; break;
       case '\\': out += "\\\\"; break;
@@ -37,7 +52,7 @@ void append_escaped(std::string& out, std::string_view text) {
         out += digits[static_cast<unsigned char>(c) & 15];
     }
   }
-  out.append(text, plain, text.size() - plain);
+  out.append(text, done, text.size() - done);
   out += '"';
 }
 

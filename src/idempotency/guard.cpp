@@ -17,6 +17,8 @@ namespace {
 
 using guard_detail::Decision;
 using guard_detail::KeyRecord;
+using guard_detail::encode;
+using guard_detail::KeyState;
 
 constexpr std::uint64_t partitions_of_operation = 256;
 constexpr int most_rounds = 64;
@@ -39,7 +41,10 @@ bool is_down(ErrorCode code) noexcept { return code == ErrorCode::unavailable ||
 }  // namespace
 
 std::string guard_partition(std::string_view operation, std::string_view key) {
-  return fmt::format("guard/{}/{}", operation, stable_hash(key) % partitions_of_operation);
+  std::string partition("guard/");
+  partition.reserve(operation.size() + 10);
+  partition.append(operation).append("/").append(std::to_string(stable_hash(key) % partitions_of_operation));
+  return partition;
 }
 
 /// One claim on its way: asks the storage until there is an answer.
@@ -82,11 +87,11 @@ class Claimant {
   Result<void> ask(std::optional<Record>& found, Timestamp& now) {
     const auto& policy = guard_.policy_;
     const Timing timing{policy.lease, policy.retention};
-    auto value =
-        encode(KeyRecord{KeyRecord::State::claimed, guard_.owner_, attempt_, absent, guard_.fingerprint_});
-    const Batch batch{guard_.partition_,
-                      {found ? Operation::replace(guard_.key_, found->revision, std::move(value), timing)
-                             : Operation::insert(guard_.key_, std::move(value), timing)}};
+    auto value = encode({KeyState::claimed, guard_.owner_, attempt_, absent, guard_.fingerprint_});
+    Batch batch{guard_.partition_, {}};
+    batch.operations.push_back(
+        found ? Operation::replace(guard_.key_, found->revision, std::move(value), timing)
+              : Operation::insert(guard_.key_, std::move(value), timing));
     auto answer = storage_.commit({&batch, 1});
     if (answer && answer->batches[0].applied()) {
       acquire(attempt_, answer->batches[0].revision, answer->batches[0].revision);
@@ -245,34 +250,33 @@ Storage* Guard::let_go() noexcept {
   return std::exchange(storage_, nullptr);
 }
 
-std::string Guard::ended(Ended how, const Value& result, const Error& error) const {
-  const auto state = how == Ended::failed ? KeyRecord::State::failed : KeyRecord::State::done;
-  return encode(
-      KeyRecord{state, owner_, attempt_, fence_, fingerprint_, result, error, how == Ended::unstored});
+std::string Guard::ended(Ended how, const Value* result, const Error* error) const {
+  return encode({how == Ended::failed ? KeyState::failed : KeyState::done, owner_, attempt_, fence_,
+                 fingerprint_, result, error});
 }
 
 Completion Guard::complete(const Value& result) {
   Storage* const held = let_go();
-  const auto value = ended(Ended::done, result, {});
+  auto value = ended(Ended::done, &result, nullptr);
   if (value.size() > policy_.result_bytes_max) {
     return end_unstored(held, {ErrorCode::limit_exceeded,
                                fmt::format("the result of \"{}\" has {} bytes, at most {} are stored",
                                            policy_.operation, value.size(), policy_.result_bytes_max)});
   }
-  if (!guard_detail::reads_back(value)) {
+  if (!guard_detail::reads_back(value, result)) {
     return end_unstored(held, {ErrorCode::invalid_argument,
                                fmt::format("the result of \"{}\" is no UTF-8, or nested too deeply, and is "
                                            "not stored; encode bytes as text",
                                            policy_.operation)});
   }
-  return record(held, value);
+  return record(held, std::move(value));
 }
 
 Completion Guard::complete_unstored(const Error& why) { return end_unstored(let_go(), why); }
 
 Completion Guard::end_unstored(Storage* storage, const Error& why) {
   // The effect took place. What cannot be given again must not be run again either.
-  auto completion = record(storage, ended(Ended::unstored, {}, why));
+  auto completion = record(storage, ended(Ended::unstored, nullptr, &why));
   if (completion.verdict == Verdict::executed) completion.verdict = Verdict::result_unavailable;
   if (!completion.error) completion.error = why;
   return completion;
@@ -280,14 +284,14 @@ Completion Guard::end_unstored(Storage* storage, const Error& why) {
 
 Completion Guard::complete_with_error(const Error& error) {
   Storage* const held = let_go();
-  auto value = ended(Ended::failed, {}, error);
-  if (!guard_detail::reads_back(value)) {
+  auto value = ended(Ended::failed, nullptr, &error);
+  if (!guard_detail::reads_back(value, {})) {
     auto plain = error;
     std::replace_if(
         plain.message.begin(), plain.message.end(), [](char c) { return (c & 0x80) != 0; }, '?');
-    value = ended(Ended::failed, {}, plain);
+    value = ended(Ended::failed, nullptr, &plain);
   }
-  return record(held, value);
+  return record(held, std::move(value));
 }
 
 /// What a completion makes of the record it met; nothing where it should write again.
@@ -305,16 +309,18 @@ std::optional<Completion> Guard::settle(const std::optional<Record>& found, cons
   return Completion{Verdict::lease_lost, false, std::nullopt};
 }
 
-Completion Guard::record(Storage* held, const std::string& value) {
+Completion Guard::record(Storage* held, std::string value) {
   if (held == nullptr) return {Verdict::executed, false, std::nullopt};
   Storage& storage = *held;
   const auto until = std::chrono::steady_clock::now() + policy_.record_limit;
   std::chrono::milliseconds pause = first_pause;
+  const Timing timing{std::nullopt, policy_.retention};
+  Batch batch{partition_, {}};
+  batch.operations.push_back(Operation::insert(key_, std::move(value), timing));
+  auto& operation = batch.operations.front();
   for (;;) {
-    const Timing timing{std::nullopt, policy_.retention};
-    const Batch batch{partition_,
-                      {revision_ == absent ? Operation::insert(key_, value, timing)
-                                           : Operation::replace(key_, revision_, value, timing)}};
+    operation.kind = revision_ == absent ? Operation::Kind::insert : Operation::Kind::replace;
+    operation.expected = revision_;
     auto answer = commit_one(storage, batch);
     if (answer && answer->applied()) return {};
     if (!answer && retry_advice(answer.error().code) == RetryAdvice::give_up) {
@@ -333,7 +339,7 @@ Completion Guard::record(Storage* held, const std::string& value) {
       if (!stored) continue;
       found = *std::move(stored);
     }
-    if (auto completion = settle(found, value)) return *std::move(completion);
+    if (auto completion = settle(found, operation.value)) return *std::move(completion);
     if (std::chrono::steady_clock::now() >= until) {
       return {Verdict::executed, false, Error{ErrorCode::conflict, "the record changed all the time"}};
     }
@@ -364,13 +370,13 @@ Result<void> Guard::rewrite(Storage& storage, const std::string& value, Timing t
 Result<void> Guard::release() {
   if (storage_ == nullptr) return {};
   Storage& storage = *let_go();
-  const auto value = encode(KeyRecord{KeyRecord::State::released, owner_, attempt_, fence_, fingerprint_});
+  const auto value = encode({KeyState::released, owner_, attempt_, fence_, fingerprint_});
   return rewrite(storage, value, {std::nullopt, policy_.retention});
 }
 
 Result<void> Guard::renew() {
   if (storage_ == nullptr) return fail(ErrorCode::wrong_state, "there is no claim to renew");
-  const auto value = encode(KeyRecord{KeyRecord::State::claimed, owner_, attempt_, fence_, fingerprint_});
+  const auto value = encode({KeyState::claimed, owner_, attempt_, fence_, fingerprint_});
   return rewrite(*storage_, value, {policy_.lease, policy_.retention});
 }
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
+#include <charconv>
 
 namespace onceward::guard_detail {
 namespace {
@@ -43,32 +43,43 @@ std::optional<Error> to_error(const Value& value) {
   return error;
 }
 
+void append_number(std::string& out, std::int64_t number) {
+  std::array<char, 24> digits;
+  const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  out.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
+}
+
 }  // namespace
 
-std::string encode(const KeyRecord& record) {
+std::string encode(const KeyRecordView& record) {
+  constexpr std::size_t without_result = 192;
+  const auto* const result = record.result == nullptr ? nullptr : record.result->string();
   std::string text;
-  text.reserve(160);
-  fmt::format_to(std::back_inserter(text),
-                 R"({{"state":"{}","owner":"{}","attempt":{},"fence":{},"fingerprint":"{}")",
-                 state_names[static_cast<std::size_t>(record.state)], record.owner, record.attempt,
-                 record.fence, record.fingerprint);
-  if (record.has_error()) {
-    text += record.unstored ? ",\"unstored\":" : ",\"error\":";
-    to_value(record.error).append_json(text);
-  } else if (record.state == KeyRecord::State::done) {
+  text.reserve(without_result + (result == nullptr ? 0 : result->size()));
+  text.append("{\"state\":\"").append(state_names[static_cast<std::size_t>(record.state)]);
+  text.append("\",\"owner\":\"").append(record.owner).append("\",\"attempt\":");
+  append_number(text, record.attempt);
+  text.append(",\"fence\":");
+  append_number(text, record.fence);
+  text.append(",\"fingerprint\":\"").append(record.fingerprint).append("\"");
+  if (record.error != nullptr) {
+    text += record.state == KeyState::done ? ",\"unstored\":" : ",\"error\":";
+    to_value(*record.error).append_json(text);
+  } else if (record.state == KeyState::done) {
     text += ",\"result\":";
-    record.result.append_json(text);
+    record.result->append_json(text);
   }
   text += '}';
   return text;
 }
 
-bool reads_back(std::string_view encoded) {
-  const auto suspect = [](char c) { return c == '[' || c == '{'; };
-  const bool ascii = std::all_of(encoded.begin(), encoded.end(), [](char c) { return (c & 0x80) == 0; });
-  // Only text beyond ASCII can be no UTF-8, and only many brackets can be nested deeply: most need no parser.
-  const auto brackets = static_cast<std::size_t>(std::count_if(encoded.begin(), encoded.end(), suspect));
-  if (ascii && brackets < limits::json_depth) return true;
+bool reads_back(std::string_view encoded, const Value& result) {
+  // Only text beyond ASCII can be no UTF-8, and only lists and maps can be nested too deeply: most need no
+  // parser. There is no way out of the loop, so that compilers turn it into a few wide instructions.
+  unsigned char all = 0;
+  for (const char c : encoded) all = static_cast<unsigned char>(all | static_cast<unsigned char>(c));
+  const bool ascii = (all & 0x80U) == 0;
+  if (ascii && result.list() == nullptr && result.map() == nullptr) return true;
   return Value::from_json(encoded).has_value();
 }
 

@@ -4,9 +4,22 @@
 // The states of a key as data, and what a claim makes of each, as a pure function.
 namespace onceward::guard_detail {
 
-/// What the record of a key holds.
+enum class KeyState : std::uint8_t { claimed, done, failed, released };
+
+/// What the record of a key holds, to be written: nothing is copied.
+struct KeyRecordView {
+  KeyState state = KeyState::claimed;
+  std::string_view owner;
+  int attempt = 1;
+  Revision fence = absent;
+  std::string_view fingerprint{};
+  const Value* result = nullptr;  ///< of done
+  const Error* error = nullptr;   ///< of failed, and in the place of a result that cannot be stored
+};
+
+/// What the record of a key holds, as it was read.
 struct KeyRecord {
-  enum class State : std::uint8_t { claimed, done, failed, released };
+  using State = KeyState;
   State state = State::claimed;
   std::string owner;
   int attempt = 1;
@@ -21,9 +34,9 @@ struct KeyRecord {
 };
 
 /// A message of an error is cut to 4096 bytes.
-[[nodiscard]] std::string encode(const KeyRecord& record);
-/// Whether an encoded record can be read again: its text may be no UTF-8, or be nested too deeply.
-[[nodiscard]] bool reads_back(std::string_view encoded);
+[[nodiscard]] std::string encode(const KeyRecordView& record);
+/// Whether the encoded record of a result can be read again: it may be no UTF-8, or be nested too deeply.
+[[nodiscard]] bool reads_back(std::string_view encoded, const Value& result);
 /// Errors: corrupt.
 Result<KeyRecord> decode_key_record(const Record& record);
 

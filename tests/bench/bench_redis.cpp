@@ -1,95 +1,19 @@
 // Guarded first calls on Redis (claim + complete, 64-byte key, 200-byte result): ours beside hiredis with the
 // same commands, in one run, interleaved. Prints medians and decides nothing.
 //   bench_redis [URL] [ROUNDS]        URL: redis://127.0.0.1:6379 or redis+unix:///run/redis.sock
-#include <onceward/idempotency/guard.hpp>
 #include <onceward/storage/redis.hpp>
 
+#include "bench/cycles.hpp"
 #include "storage/redis/command.hpp"
 #include "storage/redis/reply.hpp"
 #include "storage/redis/scripts.hpp"
 
-#include <algorithm>
-#include <atomic>
-#include <barrier>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <functional>
-#include <string>
-#include <thread>
-#include <vector>
-
 using namespace onceward;
-using namespace std::chrono_literals;
+using namespace bench;
 using redis::detail::CommandWriter;
 using redis::detail::Reply;
 
 namespace {
-
-using SteadyClock = std::chrono::steady_clock;
-
-constexpr auto round_time = 1s;
-constexpr std::size_t key_bytes = 64;
-constexpr std::size_t result_bytes = 200;
-constexpr std::size_t span = 256;
-
-[[noreturn]] void end(const std::string& why) {
-  std::fprintf(stderr, "bench_redis: %s\n", why.c_str());
-  std::exit(1);
-}
-
-template <class T>
-T need(Result<T> result) {
-  if (!result) end(describe(result.error()));
-  return *std::move(result);
-}
-
-/// A key that never comes twice.
-std::string next_key() {
-  static const auto run = std::to_string(std::chrono::system_clock::now().time_since_epoch().count());
-  static std::atomic<std::uint64_t> count = 0;
-  auto key = run + ":" + std::to_string(++count) + ":";
-  key.resize(key_bytes, 'k');
-  return key;
-}
-
-struct Figure {
-  double cycles_per_second = 0;
-  double p50_us = 0;
-  double p99_us = 0;
-};
-
-/// Cycles a second of `threads` threads, each with a worker of its own; a call of it does `each` cycles.
-Figure measure(unsigned threads, std::size_t each, const std::function<std::function<void()>()>& worker) {
-  std::vector<std::vector<float>> latencies(threads);
-  std::barrier start(static_cast<std::ptrdiff_t>(threads) + 1);
-  std::atomic<bool> stop = false;
-  std::vector<std::thread> running;
-  for (unsigned i = 0; i < threads; ++i) {
-    running.emplace_back([&, i] {
-      const auto work = worker();
-      work();
-      start.arrive_and_wait();
-      while (!stop.load(std::memory_order_relaxed)) {
-        const auto began = SteadyClock::now();
-        work();
-        latencies[i].push_back(std::chrono::duration<float, std::micro>(SteadyClock::now() - began).count());
-      }
-    });
-  }
-  start.arrive_and_wait();
-  const auto began = SteadyClock::now();
-  std::this_thread::sleep_for(round_time);
-  stop = true;
-  for (auto& thread : running) thread.join();
-  const std::chrono::duration<double> took = SteadyClock::now() - began;
-  std::vector<float> all;
-  for (const auto& some : latencies) all.insert(all.end(), some.begin(), some.end());
-  if (all.empty()) return {};
-  std::sort(all.begin(), all.end());
-  return {static_cast<double>(all.size() * each) / took.count(), all[all.size() / 2],
-          all[all.size() * 99 / 100]};
-}
 
 /// hiredis as one would use it: a connection per thread, the script by its name.
 class Raw {
@@ -147,8 +71,8 @@ class Raw {
 
   redisContext* context_ = nullptr;
   std::string sha1_, id_, prefix_, text_;
-  std::string claim_ = std::string(110, 'c');
-  std::string result_ = std::string(result_bytes + 80, 'r');
+  std::string claim_ = std::string(claim_value_bytes, 'c');
+  std::string result_ = std::string(result_value_bytes, 'r');
 };
 
 }  // namespace
@@ -172,71 +96,17 @@ int main(int count, char** words) {
   const std::string id = std::string(high->str).substr(std::string(high->str).rfind(' ') + 1);
   redisFree(context);
 
-  const Policy policy{.operation = "bench", .lease = 30s};
-  const Value result(std::string(result_bytes, 'r'));
-  const auto ours = [&]() -> std::function<void()> {
-    return [&] {
-      auto guard = need(Guard::claim(*storage, next_key(), policy));
-      if (!guard.complete(result).recorded) end("a cycle ended otherwise than it must");
-    };
-  };
-  const auto ours_span = [&]() -> std::function<void()> {
-    return [&] {
-      std::vector<Batch> batches;
-      for (std::size_t i = 0; i < span; ++i) {
-        auto key = next_key();
-        auto partition = guard_partition("bench", key);
-        batches.push_back(
-            {std::move(partition), {Operation::insert(std::move(key), std::string(110, 'c'), {30s, 24h})}});
-      }
-      const auto claimed = need(storage->commit(batches));
-      for (std::size_t i = 0; i < span; ++i) {
-        auto& operation = batches[i].operations.front();
-        operation = Operation::replace(std::move(operation.key), claimed.batches[i].revision,
-                                       std::string(result_bytes + 80, 'r'), {std::nullopt, 24h});
-      }
-      for (const auto& answer : need(storage->commit(batches)).batches) {
-        if (!answer.applied()) end("a cycle ended otherwise than it must");
-      }
-    };
-  };
-  const auto raw = [&](std::size_t each) {
-    return [&, each]() -> std::function<void()> {
+  const auto raw = [&](std::size_t each) -> Worker {
+    return [&, each]() -> Work {
       auto own = std::make_shared<Raw>(options, sha1, id);
       return [own, each] { own->cycles(each); };
     };
   };
-
-  struct Line {
-    const char* name;
-    unsigned threads;
-    std::size_t each;
-    double goal;
-    std::function<std::function<void()>()> mine;
-  };
-  const std::vector<Line> lines = {{"1 thread", 1, 1, 0.9, ours},
-                                   {"8 threads", 8, 1, 1.2, ours},
-                                   {"64 threads", 64, 1, 1.8, ours},
-                                   {"span of 256, 1 thread", 1, span, 0.85, ours_span}};
-  std::printf("%-24s %12s %12s %7s %6s   %s\n", "cycles/s", "ours", "hiredis", "ratio", "goal",
-              "p50/p99 us: ours, hiredis");
-  for (const auto& line : lines) {
-    std::vector<Figure> mine;
-    std::vector<Figure> theirs;
-    for (int round = 0; round < rounds; ++round) {
-      mine.push_back(measure(line.threads, line.each, line.mine));
-      theirs.push_back(measure(line.threads, line.each, raw(line.each)));
-    }
-    const auto median = [](std::vector<Figure>& figures) {
-      std::sort(figures.begin(), figures.end(),
-                [](const Figure& a, const Figure& b) { return a.cycles_per_second < b.cycles_per_second; });
-      return figures[figures.size() / 2];
-    };
-    const auto a = median(mine);
-    const auto b = median(theirs);
-    std::printf("%-24s %12.0f %12.0f %7.2f %6.2f   %.0f/%.0f, %.0f/%.0f\n", line.name, a.cycles_per_second,
-                b.cycles_per_second, a.cycles_per_second / b.cycles_per_second, line.goal, a.p50_us, a.p99_us,
-                b.p50_us, b.p99_us);
-    std::fflush(stdout);
-  }
+  const auto ours = guarded(*storage);
+  print("hiredis",
+        {{"1 thread", 0.9, 1, 1, ours, 1, 1, raw(1)},
+         {"8 threads", 1.2, 8, 1, ours, 8, 1, raw(1)},
+         {"64 threads", 1.8, 64, 1, ours, 64, 1, raw(1)},
+         {"span of 256, 1 thread", 0.85, 1, span, guarded_span(*storage), 1, span, raw(span)}},
+        rounds);
 }

@@ -73,9 +73,9 @@ class Guard {
   enum class Ended : std::uint8_t { done, failed, unstored };
   void drop() noexcept;
   Storage* let_go() noexcept;
-  [[nodiscard]] std::string ended(Ended how, const Value& result, const Error& error) const;
+  [[nodiscard]] std::string ended(Ended how, const Value* result, const Error* error) const;
   Completion end_unstored(Storage* storage, const Error& why);
-  Completion record(Storage* held, const std::string& value);
+  Completion record(Storage* held, std::string value);
   Result<void> rewrite(Storage& storage, const std::string& value, Timing timing);
   std::optional<Completion> settle(const std::optional<Record>& found, const std::string& value);
 
