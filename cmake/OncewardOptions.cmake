@@ -1,6 +1,7 @@
 # What a user may choose, and how our own code is compiled.
 option(ONCEWARD_SQLITE "build onceward::sqlite" ON)
 option(ONCEWARD_REDIS "build onceward::redis" ON)
+option(ONCEWARD_MARIADB "build onceward::mariadb (MariaDB and MySQL)" ON)
 option(ONCEWARD_BUILD_EXAMPLES "build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(ONCEWARD_BUILD_TESTS "build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(ONCEWARD_BUILD_BENCH "build the benchmarks (with the tests)" ${PROJECT_IS_TOP_LEVEL})

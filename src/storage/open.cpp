@@ -1,5 +1,8 @@
 #include <onceward/storage/memory.hpp>
 #include <onceward/storage/open.hpp>
+#if defined(ONCEWARD_WITH_MARIADB)
+#include <onceward/storage/mariadb.hpp>
+#endif
 #if defined(ONCEWARD_WITH_REDIS)
 #include <onceward/storage/redis.hpp>
 #endif
@@ -23,6 +26,9 @@ constexpr std::string_view known_schemes =
 #endif
 #if defined(ONCEWARD_WITH_REDIS)
     ", redis://HOST, redis+unix://PATH, redis+sentinel://HOST,HOST/MASTER, redis+cluster://HOST,HOST"
+#endif
+#if defined(ONCEWARD_WITH_MARIADB)
+    ", mysql://USER:PASSWORD@HOST/DATABASE"
 #endif
     ;
 
@@ -90,6 +96,13 @@ Result<std::unique_ptr<Storage>> open_storage(std::string_view url) {
     auto options = redis::parse_url(url);
     if (!options) return fail(std::move(options).error());
     return redis::open(*std::move(options));
+  }
+#endif
+#if defined(ONCEWARD_WITH_MARIADB)
+  if (parts->scheme == "mysql" || parts->scheme == "mariadb") {
+    auto options = mariadb::parse_url(url);
+    if (!options) return fail(std::move(options).error());
+    return mariadb::open(*std::move(options));
   }
 #endif
   return refuse_url("the scheme \"{}\" is not known; known are {}", parts->scheme, known_schemes);

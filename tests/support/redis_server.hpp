@@ -2,12 +2,10 @@
 #include <onceward/storage/redis.hpp>
 
 #include "support/child_process.hpp"
+#include "support/free_port.hpp"
 #include "support/temporary_folder.hpp"
 
-#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -15,20 +13,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-
-/// A port of 127.0.0.1 that nobody listens on.
-inline int free_port() {
-  const int handle = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  const bool bound = ::bind(handle, any, size) == 0 && ::getsockname(handle, any, &size) == 0;
-  ::close(handle);
-  if (!bound) throw std::runtime_error("no free port");
-  return ntohs(address.sin_port);
-}
 
 struct FreeRedisReply {
   void operator()(redisReply* reply) const noexcept { freeReplyObject(reply); }

@@ -15,6 +15,7 @@ namespace onceward {
 ///     OPTIONS of Redis: shards=N&prefix=TEXT&db=N&connect_ms=N&timeout_ms=N&create=0|1
 ///     &unsafe=refuse|warn|accept
 ///     A password alone is written ":PASSWORD@"; '@', ':', '/', '?', ',' and '%' in it percent-encoded.
+///   mysql://[USER:PASSWORD@]HOST[:PORT]/DATABASE[?socket=PATH&shards=N&connect_ms=N&timeout_ms=N&readers=N]
 /// Errors: invalid_argument (an unknown scheme or option; the message lists what is known), and those of the
 /// storage itself. Passwords of a URL never appear in a message.
 Result<std::unique_ptr<Storage>> open_storage(std::string_view url);

@@ -1,0 +1,13 @@
+#pragma once
+#include "storage/mariadb/connection.hpp"
+
+namespace onceward::mariadb::detail {
+
+/// Makes the tables where there are none. Errors (thrown as Failure): invalid_argument (another shard count,
+/// a newer format), corrupt.
+Shard ensure_schema(Connection& connection, const Options& options);
+
+/// The shard count of tables that exist. Errors as above; not_found where there are none.
+Shard read_schema(Connection& connection, const Options& options);
+
+}  // namespace onceward::mariadb::detail
