@@ -28,7 +28,7 @@ constexpr std::array<Meaning, 22> meanings{{
     {ER_NO_SUCH_TABLE, ErrorCode::corrupt, "the storage's tables are gone; restore a backup"},
     {ER_BAD_FIELD_ERROR, ErrorCode::corrupt, "the tables are not what this version makes"},
     {ER_DISK_FULL, ErrorCode::exhausted, "the server's disk is full; free some space"},
-    {ER_RECORD_FILE_FULL, ErrorCode::exhausted, "the server's disk or table space is full; free some space"},
+    {ER_RECORD_FILE_FULL, ErrorCode::exhausted, "the server's disk or table space is full; free some"},
     {ER_OUT_OF_RESOURCES, ErrorCode::exhausted, "the server is out of memory"},
     {ER_CON_COUNT_ERROR, ErrorCode::unavailable, "the server has no free connection; raise max_connections"},
     {ER_NET_PACKET_TOO_LARGE, ErrorCode::invalid_argument, "raise the server's max_allowed_packet"},
@@ -76,7 +76,8 @@ void Parameter::bind(MYSQL_BIND& bind) const noexcept {
     bind.buffer_type = MYSQL_TYPE_NULL;
   } else if (is_text_) {
     bind.buffer_type = MYSQL_TYPE_BLOB;
-    bind.buffer = const_cast<char*>(text_.data() == nullptr ? "" : text_.data());  // null would be sent as NULL
+    bind.buffer =
+        const_cast<char*>(text_.data() == nullptr ? "" : text_.data());  // null would be sent as NULL
     bind.buffer_length = static_cast<unsigned long>(text_.size());
   } else {
     bind.buffer_type = MYSQL_TYPE_LONGLONG;
