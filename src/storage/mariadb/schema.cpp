@@ -28,10 +28,11 @@ constexpr std::array<const char*, 4> creation = {
   revision BIGINT NOT NULL,
   due BIGINT NULL,
   expires BIGINT NULL,
+  expires_minute INT NULL,
   value LONGBLOB NOT NULL,
   PRIMARY KEY (partition_name, record_key),
   KEY onceward_due (shard, due),
-  KEY onceward_expiry (shard, expires)
+  KEY onceward_expiry (shard, expires_minute)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC)sql",
     R"sql(CREATE OR REPLACE VIEW onceward AS SELECT
   CONVERT(partition_name USING utf8mb4) AS partition_name, CONVERT(record_key USING utf8mb4) AS record_key,

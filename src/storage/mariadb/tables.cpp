@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t most_rows = 128;
 constexpr std::size_t most_bytes = std::size_t{4} << 20;  // of one statement, but for one row that is larger
+constexpr std::int64_t minute_us = 60'000'000;
 constexpr std::string_view now_us = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)";
 constexpr std::string_view record_columns = "partition_name, record_key, value, revision, due, expires";
 
@@ -48,6 +49,13 @@ Record record_of(Statement& row) {
   return {row.text(1), row.text(2), row.number(3), time_of(row, 4), time_of(row, 5)};
 }
 
+/// The first whole minute at which a record has expired. Coarse, so that a record that is written again soon
+/// after, as a claim is by its completion, keeps its place in the index.
+Parameter expiry_minute(const std::optional<Timestamp>& expires) noexcept {
+  if (!expires) return Parameter(std::optional<Timestamp>());
+  return Parameter((expires->time_since_epoch().count() + minute_us - 1) / minute_us);
+}
+
 bool live(const std::optional<Timestamp>& expires, Timestamp now) noexcept {
   return !expires || *expires > now;
 }
@@ -75,7 +83,7 @@ void in_pieces(const List& list, const Size& size, const Use& use) {
   }
 }
 
-constexpr std::string_view one_record = "(partition_name = ? AND record_key = ?)";
+constexpr std::string_view these_records = "(partition_name, record_key) IN (";
 
 std::size_t bytes_of(const SpanWork::Place& place) noexcept {
   return place.first.size() + place.second.size();
@@ -146,8 +154,8 @@ void Tables::load(SpanWork& work) {
     }
     pad(parameters, piece.size(), 2);
     auto& row = connection_.prepare(
-        repeated(fmt::format("SELECT {} FROM onceward_record WHERE ", record_columns), one_record, " OR ",
-                 piece.size(), reading_ == Reading::locked ? " FOR UPDATE" : ""));
+        repeated(fmt::format("SELECT {} FROM onceward_record WHERE {}", record_columns, these_records),
+                 "(?,?)", ",", piece.size(), reading_ == Reading::locked ? ") FOR UPDATE" : ")"));
     row.run(parameters);
     while (row.next()) work.put(row.text(0), record_of(row));
   });
@@ -169,15 +177,17 @@ void Tables::store(const SpanWork& work, Timestamp now) {
           parameters.emplace_back(std::int64_t{record.revision});
           parameters.emplace_back(record.due);
           parameters.emplace_back(record.expires);
+          parameters.emplace_back(expiry_minute(record.expires));
           parameters.emplace_back(std::string_view(record.value));
         }
-        pad(parameters, piece.size(), 7);
+        pad(parameters, piece.size(), 8);
         connection_
             .prepare(repeated(
-                "INSERT INTO onceward_record(partition_name, record_key, shard, revision, due, expires, value) VALUES ",
-                "(?,?,?,?,?,?,?)", ",", piece.size(),
+                "INSERT INTO onceward_record(partition_name, record_key, shard, revision, due, expires, "
+                "expires_minute, value) VALUES ",
+                "(?,?,?,?,?,?,?,?)", ",", piece.size(),
                 " ON DUPLICATE KEY UPDATE revision = VALUES(revision), due = VALUES(due), expires = VALUES(expires), "
-                "value = VALUES(value)"))
+                "expires_minute = VALUES(expires_minute), value = VALUES(value)"))
             .run(parameters);
       });
   in_pieces(work.removals(), bytes_of, [&](std::span<const SpanWork::Place> piece) {
@@ -187,7 +197,9 @@ void Tables::store(const SpanWork& work, Timestamp now) {
       parameters.emplace_back(key);
     }
     pad(parameters, piece.size(), 2);
-    connection_.prepare(repeated("DELETE FROM onceward_record WHERE ", one_record, " OR ", piece.size(), ""))
+    connection_
+        .prepare(repeated(fmt::format("DELETE FROM onceward_record WHERE {}", these_records), "(?,?)", ",",
+                          piece.size(), ")"))
         .run(parameters);
   });
   using State = std::pair<Shard, ShardState>;
@@ -227,10 +239,10 @@ void Tables::purge(Shard shard, std::size_t most) {
   SpanWork work(shards_);
   const auto now = lock(work, {&shard, 1});
   auto& row = connection_.prepare(
-      "SELECT partition_name, record_key, revision FROM onceward_record WHERE shard = ? AND expires <= ? "
-      "ORDER BY expires LIMIT ?");
-  row.run(
-      {static_cast<std::int64_t>(shard), now.time_since_epoch().count(), static_cast<std::int64_t>(most)});
+      "SELECT partition_name, record_key, revision FROM onceward_record WHERE shard = ? AND expires_minute <= ? "
+      "ORDER BY expires_minute LIMIT ?");
+  row.run({static_cast<std::int64_t>(shard), now.time_since_epoch().count() / minute_us,
+           static_cast<std::int64_t>(most)});
   std::vector<Batch> expired;
   while (row.next()) expired.push_back({row.text(0), {Operation::remove(row.text(1), row.number(2))}});
   work.take(expired);
@@ -261,9 +273,9 @@ void Tables::read(std::span<const RecordRef> records, ReadAnswer& answer) {
       parameters.emplace_back(key);
     }
     pad(parameters, piece.size(), 2);
-    auto& row =
-        connection_.prepare(repeated(fmt::format("SELECT {} FROM onceward_record WHERE ", record_columns),
-                                     one_record, " OR ", piece.size(), ""));
+    auto& row = connection_.prepare(
+        repeated(fmt::format("SELECT {} FROM onceward_record WHERE {}", record_columns, these_records),
+                 "(?,?)", ",", piece.size(), ")"));
     row.run(parameters);
     while (row.next()) {
       const auto partition = row.text(0);
