@@ -186,7 +186,8 @@ void Tables::store(const SpanWork& work, Timestamp now) {
                 "INSERT INTO onceward_record(partition_name, record_key, shard, revision, due, expires, "
                 "expires_minute, value) VALUES ",
                 "(?,?,?,?,?,?,?,?)", ",", piece.size(),
-                " ON DUPLICATE KEY UPDATE revision = VALUES(revision), due = VALUES(due), expires = VALUES(expires), "
+                " ON DUPLICATE KEY UPDATE revision = VALUES(revision), due = VALUES(due), "
+                "expires = VALUES(expires), "
                 "expires_minute = VALUES(expires_minute), value = VALUES(value)"))
             .run(parameters);
       });
@@ -239,8 +240,8 @@ void Tables::purge(Shard shard, std::size_t most) {
   SpanWork work(shards_);
   const auto now = lock(work, {&shard, 1});
   auto& row = connection_.prepare(
-      "SELECT partition_name, record_key, revision FROM onceward_record WHERE shard = ? AND expires_minute <= ? "
-      "ORDER BY expires_minute LIMIT ?");
+      "SELECT partition_name, record_key, revision FROM onceward_record WHERE shard = ? "
+      "AND expires_minute <= ? ORDER BY expires_minute LIMIT ?");
   row.run({static_cast<std::int64_t>(shard), now.time_since_epoch().count() / minute_us,
            static_cast<std::int64_t>(most)});
   std::vector<Batch> expired;
@@ -338,11 +339,11 @@ void Tables::due(std::span<const Shard> shards, std::size_t limit, DuePage& page
         }
         pad(parameters, piece.size(), 3);
         // Oldest first of each shard, by its index; names alone, since most of them will be sorted out.
-        auto& row = connection_.prepare(repeated(
-            "",
-            "(SELECT due, partition_name, record_key FROM onceward_record WHERE shard = ? AND due IS NOT NULL "
-            "AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT ?)",
-            " UNION ALL ", piece.size(), ""));
+        auto& row = connection_.prepare(
+            repeated("",
+                     "(SELECT due, partition_name, record_key FROM onceward_record WHERE shard = ? "
+                     "AND due IS NOT NULL AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT ?)",
+                     " UNION ALL ", piece.size(), ""));
         row.run(parameters);
         while (row.next()) named.push_back({Timestamp(Duration(row.number(0))), row.text(1), row.text(2)});
       });
