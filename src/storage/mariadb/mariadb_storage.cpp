@@ -122,7 +122,7 @@ class MariadbStorage final : public Storage {
         auto error = failure.error();
         // Whatever is open on it must not go on: a transaction that is not ended is rolled back with its
         // connection.
-        if (failure.lost() || !rolled_back()) writer_.reset();
+        if (!writer_ || failure.lost() || !rolled_back()) writer_.reset();
         const bool again = failure.undone() || (!committing && error.code == ErrorCode::unavailable);
         if (committing && failure.lost()) {
           error.code = ErrorCode::in_doubt;
@@ -297,8 +297,10 @@ Result<void> check_options(const Options& options) {
 Result<std::unique_ptr<Storage>> open(Options options) {
   if (auto checked = check_options(options); !checked) return fail(std::move(checked).error());
   return attempt([&]() -> Result<std::unique_ptr<Storage>> {
-    Connection connection(options);
-    const auto shards = detail::ensure_schema(connection, options);
+    const auto shards = [&] {
+      Connection connection(options);
+      return detail::ensure_schema(connection, options);
+    }();
     auto writer = std::make_unique<Session>(options, shards);
     return std::unique_ptr<Storage>(
         std::make_unique<MariadbStorage>(std::move(options), shards, std::move(writer)));

@@ -1,6 +1,6 @@
 // A real cluster whose slots move and whose masters change, and sentinels that name another master, in
 // mid-traffic.
-#include "fault/redis/traffic.hpp"
+#include "support/traffic.hpp"
 #include "support/redis_cluster.hpp"
 
 #include <onceward/storage/redis.hpp>

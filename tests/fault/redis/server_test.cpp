@@ -1,6 +1,6 @@
 // A real server that is killed, stopped, flushed, filled up, cut off; what callers are told, and what is
 // there then.
-#include "fault/redis/traffic.hpp"
+#include "support/traffic.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/redis_server.hpp"
 
