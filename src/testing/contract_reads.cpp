@@ -28,6 +28,13 @@ constexpr ContractCase cases[] = {
        EXPECT(!answer.records[2]);
        EXPECT(!answer.records[3]);
      }},
+    {"a read of nothing is answered by the time",
+     [](Contract& contract) {
+       const auto before = commit(contract, {{"shop/ann", {Op::insert("a", "1")}}}).now;
+       const auto answer = read(contract, {});
+       EXPECT(answer.records.empty());
+       EXPECT(answer.now >= before);
+     }},
     {"a place named twice is answered twice",
      [](Contract& contract) {
        put(contract, "shop/ann", "a", "1");

@@ -14,7 +14,10 @@ namespace {
 constexpr std::size_t most_rows = 128;
 constexpr std::size_t most_bytes = std::size_t{4} << 20;  // of one statement, but for one row that is larger
 constexpr std::int64_t minute_us = 60'000'000;
-constexpr std::string_view now_us = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)";
+// On our own connections, whose zone is UTC, the time after the locks were waited for. On a caller's, whose
+// zone may have a day with two hours of one name, the time at which the statement began.
+constexpr std::string_view own_now_us = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)";
+constexpr std::string_view enlisted_now_us = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
 constexpr std::string_view record_columns = "partition_name, record_key, value, revision, due, expires";
 
 /// The head, the row's text as often as needed, parted, and the tail. Counts are rounded up to a power of
@@ -91,11 +94,17 @@ std::size_t bytes_of(const SpanWork::Place& place) noexcept {
 
 }  // namespace
 
+std::string_view Tables::now_us() const noexcept {
+  return reading_ == Reading::locked ? enlisted_now_us : own_now_us;
+}
+
 Shard Tables::shard_of(std::string_view partition) const noexcept {
   return static_cast<Shard>(stable_hash(partition) % shards_);
 }
 
 Timestamp Tables::now(std::span<const Shard> shards) {
+  constexpr Shard any = 0;
+  if (shards.empty()) shards = {&any, 1};
   std::int64_t floor = 0;
   std::int64_t time = 0;
   in_pieces(
@@ -105,7 +114,7 @@ Timestamp Tables::now(std::span<const Shard> shards) {
         for (const auto shard : piece) parameters.emplace_back(static_cast<std::int64_t>(shard));
         pad(parameters, piece.size(), 1);
         auto& row = connection_.prepare(
-            repeated(fmt::format("SELECT {}, MAX(floor_us) FROM onceward_shard WHERE shard IN (", now_us),
+            repeated(fmt::format("SELECT {}, MAX(floor_us) FROM onceward_shard WHERE shard IN (", now_us()),
                      "?", ",", piece.size(), ")"));
         row.run(parameters);
         while (row.next()) {
@@ -128,8 +137,8 @@ Timestamp Tables::lock(SpanWork& work, std::span<const Shard> shards) {
         for (const auto shard : piece) parameters.emplace_back(static_cast<std::int64_t>(shard));
         pad(parameters, piece.size(), 1);
         auto& row = connection_.prepare(repeated(
-            fmt::format("SELECT shard, high, floor_us, {} FROM onceward_shard WHERE shard IN (", now_us), "?",
-            ",", piece.size(), ") ORDER BY shard FOR UPDATE"));
+            fmt::format("SELECT shard, high, floor_us, {} FROM onceward_shard WHERE shard IN (", now_us()),
+            "?", ",", piece.size(), ") ORDER BY shard FOR UPDATE"));
         row.run(parameters);
         while (row.next()) {
           ++found;

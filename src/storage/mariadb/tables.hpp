@@ -37,6 +37,7 @@ class Tables {
   Timestamp lock(SpanWork& work, std::span<const Shard> shards);
   void load(SpanWork& work);
   void store(const SpanWork& work, Timestamp now);
+  [[nodiscard]] std::string_view now_us() const noexcept;
   [[nodiscard]] Shard shard_of(std::string_view partition) const noexcept;
 
   Connection& connection_;

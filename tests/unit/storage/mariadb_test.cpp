@@ -216,6 +216,12 @@ TEST_CASE("an enlisted storage's writes stand or fall with the caller's transact
   CHECK_FALSE(read_one(*storage, "p", "k").value().has_value());
   run(connection, "ROLLBACK");
   CHECK_FALSE(read_one(*storage, "p", "k").value().has_value());
+  // Its time is UTC, whatever the caller's zone.
+  run(connection, "SET SESSION time_zone = '+05:30'");
+  const auto here = enlisted->read({}).value().now;
+  const auto there = storage->read({}).value().now;
+  CHECK(there > Timestamp(std::chrono::days(19'000)));
+  CHECK(std::chrono::abs(here - there) < 60s);
   // With an older view of the tables than what has been committed meanwhile.
   run(connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ");
   run(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
