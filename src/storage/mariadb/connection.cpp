@@ -85,8 +85,7 @@ void Parameter::bind(MYSQL_BIND& bind) const noexcept {
   }
 }
 
-Statement::Statement(MYSQL* connection, std::string_view text)
-    : connection_(connection), statement_(mysql_stmt_init(connection)) {
+Statement::Statement(MYSQL* connection, std::string_view text) : statement_(mysql_stmt_init(connection)) {
   if (!statement_) raise(ER_OUT_OF_RESOURCES, "no memory for a statement", doing_of(text));
   if (mysql_stmt_prepare(statement_.get(), text.data(), static_cast<unsigned long>(text.size())) != 0) {
     raise(mysql_stmt_errno(statement_.get()), mysql_stmt_error(statement_.get()), doing_of(text));

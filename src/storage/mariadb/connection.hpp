@@ -72,7 +72,6 @@ class Statement {
   };
   void bind_columns();
 
-  MYSQL* connection_;
   std::unique_ptr<MYSQL_STMT, Close> statement_;
   std::vector<MYSQL_BIND> bound_;
   std::vector<MYSQL_BIND> results_;
