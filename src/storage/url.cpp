@@ -41,6 +41,18 @@ Result<std::int64_t> url_number(std::string_view name, std::string_view text, st
   return value;
 }
 
+Result<Credentials> take_credentials(std::string_view& place) {
+  const auto at = place.rfind('@');
+  if (at == std::string_view::npos) return Credentials{};
+  const auto [user, password] = cut(place.substr(0, at), ':');
+  place.remove_prefix(at + 1);
+  auto name = percent_decode(user);
+  if (!name) return fail(std::move(name).error());
+  auto secret = percent_decode(password);
+  if (!secret) return fail(std::move(secret).error());
+  return Credentials{*std::move(name), *std::move(secret)};
+}
+
 Result<std::string> percent_decode(std::string_view text) {
   std::string decoded;
   decoded.reserve(text.size());

@@ -34,6 +34,14 @@ Result<std::int64_t> url_number(std::string_view name, std::string_view text, st
 /// What stands before `end`, and what after; all and nothing where it does not stand in `text`.
 std::pair<std::string_view, std::string_view> cut(std::string_view text, char end) noexcept;
 
+/// What stood before the last '@' of a place, percent-decoded; both empty where there was none.
+struct Credentials {
+  std::string user;
+  std::string password;
+};
+/// Takes "user:password@" off the front of `place`. Errors: as percent_decode.
+Result<Credentials> take_credentials(std::string_view& place);
+
 /// As it was before percent-encoding. Errors: invalid_argument for a '%' without two hexadecimal digits; the
 /// message does not show the text, which may be a password.
 Result<std::string> percent_decode(std::string_view text);

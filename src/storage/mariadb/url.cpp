@@ -17,16 +17,10 @@ constexpr std::int64_t most_ms = 3'600'000;
 Result<void> set_place(Options& options, std::string_view place) {
   if (!place.starts_with("//")) return refuse_url("\"//\" must follow \"mysql:\"");
   place.remove_prefix(2);
-  if (const auto at = place.rfind('@'); at != std::string_view::npos) {
-    const auto [user, password] = cut(place.substr(0, at), ':');
-    place.remove_prefix(at + 1);
-    auto name = percent_decode(user);
-    if (!name) return fail(std::move(name).error());
-    auto secret = percent_decode(password);
-    if (!secret) return fail(std::move(secret).error());
-    options.user = *std::move(name);
-    options.password = *std::move(secret);
-  }
+  auto credentials = storage_detail::take_credentials(place);
+  if (!credentials) return fail(std::move(credentials).error());
+  options.user = std::move(credentials->user);
+  options.password = std::move(credentials->password);
   const auto [address, database] = cut(place, '/');
   const auto [host, port] = cut(address, ':');
   if (!host.empty()) options.host = host;

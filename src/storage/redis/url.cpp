@@ -47,20 +47,14 @@ Result<Address> parse_address(std::string_view text, int port) {
 }
 
 /// "user:password@" before the addresses; a password alone is written ":password@".
-Result<void> take_credentials(std::string_view& place, Options& options) {
-  const auto at = place.rfind('@');
-  if (at == std::string_view::npos) return {};
-  const auto [user, password] = cut(place.substr(0, at), ':');
-  place.remove_prefix(at + 1);
-  auto name = percent_decode(user);
-  if (!name) return fail(std::move(name).error());
-  auto secret = percent_decode(password);
-  if (!secret) return fail(std::move(secret).error());
-  options.user = *std::move(name);
-  options.password = *std::move(secret);
-  if (!options.user.empty() && options.password.empty()) {
+Result<void> set_credentials(std::string_view& place, Options& options) {
+  auto found = storage_detail::take_credentials(place);
+  if (!found) return fail(std::move(found).error());
+  if (!found->user.empty() && found->password.empty()) {
     return refuse_url("there is a user without a password; write user:password@ or :password@");
   }
+  options.user = std::move(found->user);
+  options.password = std::move(found->password);
   return {};
 }
 
@@ -87,7 +81,7 @@ Result<void> set_addresses(Options& options, std::string_view text, int port) {
 Result<void> set_place(Options& options, std::string_view scheme, std::string_view place) {
   if (!place.starts_with("//")) return refuse_url("\"//\" must follow \"{}:\"", scheme);
   place.remove_prefix(2);
-  if (auto taken = take_credentials(place, options); !taken) return taken;
+  if (auto set = set_credentials(place, options); !set) return set;
   if (scheme == "redis+unix") {
     if (!place.starts_with('/'))
       return refuse_url("redis+unix: takes an absolute path: redis+unix:///run/redis.sock");
