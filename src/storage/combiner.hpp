@@ -1,9 +1,11 @@
 #pragma once
+#include "storage/wake.hpp"
+
 #include <algorithm>
-#include <condition_variable>
 #include <cstddef>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace onceward::storage_detail {
@@ -20,14 +22,18 @@ class Combiner {
   template <class Execute>
   void run(Request& request, const Execute& execute) {
     Waiter self{&request};
-    std::unique_lock lock(mutex_);
-    queue_.push_back(&self);
-    if (led_) {
-      self.wake.wait(lock, [&] { return self.done || self.leads; });
-      if (self.done) return;
+    bool leads = false;
+    {
+      const std::lock_guard lock(mutex_);
+      leads = !std::exchange(led_, true);
+      if (!leads) queue_.push_back(&self);
     }
-    led_ = true;
-    lead(lock, execute);
+    while (!leads) {
+      self.wake.sleep();
+      if (self.wake.done()) return;
+      leads = self.leads;
+    }
+    lead(self, execute);
   }
 
  private:
@@ -35,32 +41,37 @@ class Combiner {
 
   struct Waiter {
     Request* request;
-    bool done = false;
-    bool leads = false;
-    std::condition_variable wake{};
+    bool leads = false;  ///< written before it is called
+    Wake wake{};
   };
 
   template <class Execute>
-  void lead(std::unique_lock<std::mutex>& lock, const Execute& execute) {
-    const std::size_t taken = std::min(queue_.size(), most_at_once);
-    const std::vector<Waiter*> group(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
-    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken));
-    std::vector<Request*> requests;
-    requests.reserve(taken);
-    for (const auto* waiter : group) requests.push_back(waiter->request);
-    lock.unlock();
+  void lead(const Waiter& self, const Execute& execute) {
+    std::vector<Waiter*> others;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto end =
+          queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), most_at_once - 1));
+      others.assign(queue_.begin(), end);
+      queue_.erase(queue_.begin(), end);
+    }
+    std::vector<Request*> requests{self.request};
+    requests.reserve(others.size() + 1);
+    for (const auto* waiter : others) requests.push_back(waiter->request);
     execute(std::span<Request* const>(requests));
-    lock.lock();
-    // Notified under the lock: a waiter cannot return, and take its condition variable with it, before.
-    for (auto* waiter : group) {
-      waiter->done = true;
-      waiter->wake.notify_one();
+    // The next leader is woken first: it works while the others wake up.
+    Wake::Address next = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      led_ = !queue_.empty();
+      if (led_) {
+        queue_.front()->leads = true;
+        next = queue_.front()->wake.call();
+        queue_.erase(queue_.begin());
+      }
     }
-    led_ = !queue_.empty();
-    if (led_) {
-      queue_.front()->leads = true;
-      queue_.front()->wake.notify_one();
-    }
+    Wake::wake(next);
+    for (auto* waiter : others) Wake::wake(waiter->wake.finish());
   }
 
   std::mutex mutex_;

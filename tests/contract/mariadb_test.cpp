@@ -3,6 +3,9 @@
 #include "contract/run_contract.hpp"
 #include "support/mariadb_server.hpp"
 
+#include <array>
+#include <atomic>
+
 using namespace onceward;
 
 namespace {
@@ -43,7 +46,46 @@ class InTransaction final : public Storage {
   std::unique_ptr<Storage> inner_;
 };
 
+/// Two storages over the same tables, asked in turn, as two processes would: a call meets what the other one
+/// wrote, and locks, and nothing of its memory.
+class InTurn final : public Storage {
+ public:
+  InTurn(std::unique_ptr<Storage> one, std::unique_ptr<Storage> two)
+      : storages_{std::move(one), std::move(two)} {}
+  Result<CommitAnswer> commit(std::span<const Batch> batches) override { return next().commit(batches); }
+  Result<ReadAnswer> read(std::span<const RecordRef> records) override { return next().read(records); }
+  Result<ScanPage> scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
+                        std::size_t limit) override {
+    return next().scan(partition, prefix, cursor, limit);
+  }
+  Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
+    return next().due(shards, limit);
+  }
+  [[nodiscard]] Shard shard_count() const noexcept override { return storages_[0]->shard_count(); }
+
+ private:
+  Storage& next() { return *storages_[calls_++ % 2]; }
+  std::array<std::unique_ptr<Storage>, 2> storages_;
+  std::atomic<std::size_t> calls_ = 0;
+};
+
 }  // namespace
+
+TEST_CASE("two MariaDB storages over the same tables keep the contract as one") {
+  if (server().missing()) {
+    WARN("skipped: there is no mariadbd on this machine");
+    return;
+  }
+  static std::string database;
+  const auto open = [](const Clock& clock) -> Result<std::unique_ptr<Storage>> {
+    auto options = server().options(database);
+    options.clock = &clock;
+    return std::make_unique<InTurn>(mariadb::open(options).value(), mariadb::open(options).value());
+  };
+  run_contract({.name = "two of MariaDB",
+                .open_fresh = [&](const Clock& clock) { return database = fresh_database(), open(clock); },
+                .reopen = open});
+}
 
 TEST_CASE("the MariaDB storage keeps the contract") {
   if (server().missing()) {

@@ -11,8 +11,9 @@
 #include <cstdint>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
-/// A TCP proxy of a test's own that cuts connections at a chosen byte. One connection at a time.
+/// A TCP proxy of a test's own that cuts connections at a chosen byte.
 class FaultProxy {
  public:
   static constexpr std::int64_t never = INT64_MAX;
@@ -38,7 +39,8 @@ class FaultProxy {
   FaultProxy& operator=(const FaultProxy&) = delete;
 
   [[nodiscard]] int port() const noexcept { return port_; }
-  /// Lets so many more bytes pass to the server, and to the client, then cuts the connection, once.
+  /// Lets so many more bytes pass to the server, and to the client, then cuts the connection that was to pass
+  /// the next one, once.
   void cut_after(std::int64_t to_server, std::int64_t to_client) {
     to_server_ = to_server;
     to_client_ = to_client;
@@ -54,28 +56,44 @@ class FaultProxy {
     return address;
   }
 
+  struct Pair {
+    int client;
+    int server;
+  };
+
+  /// All connections in one thread: what is cut at which byte does not depend on who is scheduled.
   void serve(const std::stop_token& stop) {
+    std::vector<Pair> pairs;
     while (!stop.stop_requested()) {
-      pollfd waiting{listener_, POLLIN, 0};
-      if (::poll(&waiting, 1, 20) <= 0) continue;
-      const int client = ::accept(listener_, nullptr, nullptr);
-      const int server = ::socket(AF_INET, SOCK_STREAM, 0);
-      const auto address = local(server_port_);
-      if (::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-        carry(client, server, stop);
+      std::vector<pollfd> ends{{listener_, POLLIN, 0}};
+      for (const auto& [client, server] : pairs) {
+        ends.push_back({client, POLLIN, 0});
+        ends.push_back({server, POLLIN, 0});
       }
-      ::close(client);
-      ::close(server);
+      if (::poll(ends.data(), ends.size(), 20) <= 0) continue;
+      std::vector<Pair> kept;
+      for (std::size_t i = 0; i < pairs.size(); ++i) {
+        const auto [client, server] = pairs[i];
+        const bool goes_on = (ends[1 + 2 * i].revents == 0 || pass(client, server, to_server_)) &&
+                             (ends[2 + 2 * i].revents == 0 || pass(server, client, to_client_));
+        goes_on ? kept.push_back(pairs[i]) : close(pairs[i]);
+      }
+      pairs = std::move(kept);
+      if (ends[0].revents != 0) accept(pairs);
     }
+    for (const auto& pair : pairs) close(pair);
   }
 
-  void carry(int client, int server, const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      std::array<pollfd, 2> ends{{{client, POLLIN, 0}, {server, POLLIN, 0}}};
-      if (::poll(ends.data(), ends.size(), 20) <= 0) continue;
-      if (ends[0].revents != 0 && !pass(client, server, to_server_)) return;
-      if (ends[1].revents != 0 && !pass(server, client, to_client_)) return;
-    }
+  void accept(std::vector<Pair>& pairs) const {
+    const Pair pair{::accept(listener_, nullptr, nullptr), ::socket(AF_INET, SOCK_STREAM, 0)};
+    const auto address = local(server_port_);
+    const bool open =
+        ::connect(pair.server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    open ? pairs.push_back(pair) : close(pair);
+  }
+  static void close(const Pair& pair) {
+    ::close(pair.client);
+    ::close(pair.server);
   }
 
   bool pass(int from, int to, std::atomic<std::int64_t>& left) {

@@ -19,7 +19,7 @@ struct Options {
   Duration connect_timeout = std::chrono::seconds(2);  ///< counted in whole seconds, 1 at the least
   /// Of one statement, and how long deadlocks, lock timeouts and lost connections are retried. Whole seconds.
   Duration timeout = std::chrono::seconds(5);
-  std::size_t readers = 8;  ///< connections for reading, made when needed; 1..256
+  std::size_t readers = 8;  ///< connections for reads and for writes of few callers, made when needed; 1..256
   /// FOR TESTS: this clock decides instead of the server's. Must outlive the storage.
   const Clock* clock = nullptr;
 };

@@ -3,6 +3,7 @@
 #include <errmsg.h>
 #include <fmt/format.h>
 #include <mysqld_error.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <array>
@@ -70,6 +71,8 @@ bool Failure::undone() const noexcept {
          error_.native_code == ER_UNKNOWN_COM_ERROR;
 }
 
+bool Failure::duplicate() const noexcept { return error_.native_code == ER_DUP_ENTRY; }
+
 void Parameter::bind(MYSQL_BIND& bind) const noexcept {
   bind = {};
   if (is_null_) {
@@ -135,6 +138,14 @@ void Statement::bind_columns() {
   }
 }
 
+std::int64_t Statement::changed() const {
+  return static_cast<std::int64_t>(mysql_stmt_affected_rows(statement_.get()));
+}
+
+std::int64_t Statement::last_id() const {
+  return static_cast<std::int64_t>(mysql_stmt_insert_id(statement_.get()));
+}
+
 bool Statement::next() {
   const int fetched = mysql_stmt_fetch(statement_.get());
   if (fetched == MYSQL_NO_DATA) {
@@ -175,7 +186,7 @@ Connection::Connection(const Options& options) : connection_(mysql_init(nullptr)
   if (mysql_real_connect(connection, local ? nullptr : options.host.c_str(), options.user.c_str(),
                          options.password.c_str(), options.database.c_str(),
                          local ? 0 : static_cast<unsigned>(options.port),
-                         local ? options.socket.c_str() : nullptr, CLIENT_FOUND_ROWS) == nullptr) {
+                         local ? options.socket.c_str() : nullptr, 0) == nullptr) {
     raise(mysql_errno(connection), mysql_error(connection), "connecting");
   }
   // The lock wait is shorter than the read timeout: a wait for a lock is told as that, not as a lost
@@ -198,6 +209,12 @@ Statement& Connection::prepare(const std::string& text) {
     }
   }
   return *statement;
+}
+
+bool Connection::alive() const noexcept {
+  // Between two commands a server says nothing but that it has gone.
+  pollfd socket{static_cast<int>(mysql_get_socket(connection_.get())), POLLIN | POLLRDHUP, 0};
+  return ::poll(&socket, 1, 0) == 0;
 }
 
 void Connection::command(const char* text) {

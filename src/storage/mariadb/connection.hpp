@@ -23,6 +23,8 @@ class Failure : public std::runtime_error {
   [[nodiscard]] bool lost() const noexcept { return lost_; }
   /// The server undid the transaction, or could not get a lock: repeating it is harmless.
   [[nodiscard]] bool undone() const noexcept;
+  /// A row of this key is there.
+  [[nodiscard]] bool duplicate() const noexcept;
 
  private:
   Error error_;
@@ -57,6 +59,9 @@ class Statement {
   /// The next row; false at the end.
   bool next();
   [[nodiscard]] std::int64_t number(unsigned column) const { return columns_[column].number; }
+  /// Of the last run: rows inserted or found different; the number given to LAST_INSERT_ID(..).
+  [[nodiscard]] std::int64_t changed() const;
+  [[nodiscard]] std::int64_t last_id() const;
   [[nodiscard]] bool null(unsigned column) const { return columns_[column].null != 0; }
   [[nodiscard]] std::string text(unsigned column);
 
@@ -90,6 +95,8 @@ class Connection {
   Statement& prepare(const std::string& text);
   /// Runs a command without parameters or rows: BEGIN, COMMIT, CREATE TABLE.
   void command(const char* text);
+  /// False where the server has closed it meanwhile: what is sent on it would be in doubt for nothing.
+  [[nodiscard]] bool alive() const noexcept;
   [[nodiscard]] MYSQL* get() const noexcept { return connection_.get(); }
 
  private:

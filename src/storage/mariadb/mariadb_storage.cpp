@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <random>
@@ -16,9 +17,12 @@ namespace onceward::mariadb {
 namespace {
 
 using detail::attempt;
+using detail::check_options;
 using detail::CommitRequest;
 using detail::Connection;
 using detail::Failure;
+using detail::Locking;
+using detail::SharedTime;
 using detail::Tables;
 using SteadyClock = std::chrono::steady_clock;
 
@@ -27,11 +31,13 @@ constexpr std::chrono::microseconds longest_pause{200'000};
 constexpr std::size_t purged_at_once = 64;
 constexpr std::chrono::milliseconds between_purges{50};
 constexpr std::size_t most_readers = 256;
+/// With as many callers at work, the next ones share a transaction: measured, see docs/adr/0010-mariadb.md.
+constexpr std::size_t direct_callers = 4;
 
 /// A connection of our own with its tables.
 struct Session {
-  Session(const Options& options, Shard shards)
-      : connection(options), tables(connection, shards, options.clock) {}
+  Session(const Options& options, SharedTime& time)
+      : connection(options), tables(connection, time, options.clock) {}
   Connection connection;
   Tables tables;
 };
@@ -56,15 +62,39 @@ class Retry {
   std::chrono::microseconds pause_ = first_pause;
 };
 
+/// Whether the next group should believe that what it inserts is new. Where that was wrong it is not tried
+/// for a while, longer each time: traffic full of duplicates would pay twice.
+class Optimism {
+ public:
+  bool use() noexcept {
+    if (pause_ == 0) return true;
+    --pause_;
+    return false;
+  }
+  void note(bool right) noexcept {
+    next_pause_ = right ? 1 : std::min(next_pause_ * 2, longest);
+    if (!right) pause_ = next_pause_;
+  }
+
+ private:
+  static constexpr unsigned longest = 64;
+  unsigned pause_ = 0;
+  unsigned next_pause_ = 1;
+};
+
 class MariadbStorage final : public Storage {
  public:
-  MariadbStorage(Options options, Shard shards, std::unique_ptr<Session> writer)
-      : options_(std::move(options)), shards_(shards), writer_(std::move(writer)) {}
+  MariadbStorage(Options options, Shard shards)
+      : options_(std::move(options)), shards_(shards), time_(shards) {}
 
   Result<CommitAnswer> commit(std::span<const Batch> batches) override {
     if (auto checked = check_commit(batches); !checked) return fail(std::move(checked).error());
     if (batches.empty()) {
       return reading([](Tables& tables) { return CommitAnswer{tables.now({}), {}}; });
+    }
+    const Present present(callers_);
+    if (present.before < direct_callers && is_direct(batches)) {
+      if (auto answer = commit_directly(batches.front())) return *std::move(answer);
     }
     CommitRequest request{batches};
     combiner_.run(request, [this](std::span<CommitRequest* const> group) { commit_group(group); });
@@ -104,61 +134,144 @@ class MariadbStorage final : public Storage {
   [[nodiscard]] Shard shard_count() const noexcept override { return shards_; }
 
  private:
-  /// One transaction for every request of the group. Only one group is at work at a time.
+  /// A caller of commit, counted as long as it is there.
+  struct Present {
+    explicit Present(std::atomic<std::size_t>& callers) : count(callers), before(callers++) {}
+    ~Present() { --count; }
+    Present(const Present&) = delete;
+    Present& operator=(const Present&) = delete;
+    std::atomic<std::size_t>& count;
+    std::size_t before;
+  };
+
+  static bool is_direct(std::span<const Batch> batches) noexcept {
+    if (batches.size() != 1 || batches.front().operations.size() != 1) return false;
+    const auto kind = batches.front().operations.front().kind;
+    return kind == Operation::Kind::insert || kind == Operation::Kind::replace;
+  }
+
+  /// By one statement. Nothing where that cannot be done: nothing was written.
+  std::optional<Result<CommitAnswer>> commit_directly(const Batch& batch) {
+    CommitRequest request{{&batch, 1}};
+    auto* const one = &request;
+    auto session = idle_session();
+    if (!session || session->tables.locking_for({&one, 1}) == Locking::exclusive) {
+      if (session) give_back(std::move(session));
+      return std::nullopt;
+    }
+    try {
+      auto answer = session->tables.write_directly(batch);
+      give_back(std::move(session));
+      if (!answer) return std::nullopt;
+      return *std::move(answer);
+    } catch (const Failure& failure) {
+      drop_reader();
+      if (failure.undone()) return std::nullopt;
+      auto error = failure.error();
+      if (failure.lost()) error.code = ErrorCode::in_doubt;
+      return fail(std::move(error));
+    } catch (...) {
+      drop_reader();
+      throw;
+    }
+  }
+
+  /// One transaction for every request of the group.
   void commit_group(std::span<CommitRequest* const> group) {
     Retry retry(options_.timeout);
-    for (;;) {
+    std::unique_ptr<Session> writer = idle_writer();
+    auto locking = Locking::exclusive;
+    for (bool first_try = true;; first_try = false) {
       bool committing = false;
       try {
-        if (!writer_) writer_ = std::make_unique<Session>(options_, shards_);
-        writer_->connection.command("BEGIN");
-        writer_->tables.write(group);
+        if (!writer) writer = open_writer();
+        if (first_try && believes()) locking = writer->tables.locking_for(group);
+        const bool written = writer->tables.write(group, locking);
+        if (locking == Locking::shared) believed(written);
+        if (!written) {
+          writer->connection.command("ROLLBACK");
+          if (locking == Locking::exclusive && !retry.pause()) {
+            throw Failure(
+                {ErrorCode::timeout, "MariaDB: records were written by others all the time; try again"});
+          }
+          locking = Locking::exclusive;
+          continue;
+        }
         committing = true;
-        writer_->connection.command("COMMIT");
-        purge_some();
+        writer->connection.command("COMMIT");
+        purge_some(writer);
+        if (writer) give_back_writer(std::move(writer));
         return;
       } catch (const Failure& failure) {
         auto error = failure.error();
         // Whatever is open on it must not go on: a transaction that is not ended is rolled back with its
         // connection.
-        if (!writer_ || failure.lost() || !rolled_back()) writer_.reset();
+        if (!writer || failure.lost() || !rolled_back(*writer)) writer.reset();
         const bool again = failure.undone() || (!committing && error.code == ErrorCode::unavailable);
         if (committing && failure.lost()) {
           error.code = ErrorCode::in_doubt;
         } else if (again && retry.pause()) {
           continue;
         }
+        if (writer) give_back_writer(std::move(writer));
         for (auto* request : group) request->answer = fail(error);
         return;
       } catch (const std::exception& exception) {
-        writer_.reset();
         for (auto* request : group) request->answer = fail(ErrorCode::exhausted, exception.what());
         return;
       }
     }
   }
 
-  bool rolled_back() noexcept {
+  static bool rolled_back(Session& writer) noexcept {
     try {
-      writer_->connection.command("ROLLBACK");
+      writer.connection.command("ROLLBACK");
       return true;
     } catch (const std::exception&) {
       return false;
     }
   }
 
+  std::unique_ptr<Session> open_writer() {
+    auto writer = std::make_unique<Session>(options_, time_);
+    writer->connection.command("SET autocommit = 0");
+    return writer;
+  }
+  std::unique_ptr<Session> idle_writer() {
+    const std::lock_guard lock(mutex_);
+    auto writer = std::exchange(writer_, nullptr);
+    if (writer && !writer->connection.alive()) writer.reset();
+    return writer;
+  }
+  void give_back_writer(std::unique_ptr<Session> writer) {
+    const std::lock_guard lock(mutex_);
+    writer_ = std::move(writer);
+  }
+
+  bool believes() {
+    const std::lock_guard lock(mutex_);
+    return optimism_.use();
+  }
+  void believed(bool right) {
+    const std::lock_guard lock(mutex_);
+    optimism_.note(right);
+  }
+
   /// What has expired is taken away a little at a time by whoever writes; each time another shard's.
-  void purge_some() {
-    const auto now = SteadyClock::now();
-    if (now < next_purge_) return;
-    next_purge_ = now + between_purges;
-    purged_ = (purged_ + 1) % shards_;
+  void purge_some(std::unique_ptr<Session>& writer) {
+    Shard shard = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto now = SteadyClock::now();
+      if (now < next_purge_) return;
+      next_purge_ = now + between_purges;
+      shard = purged_ = (purged_ + 1) % shards_;
+    }
     try {
-      writer_->connection.command("BEGIN");
-      writer_->tables.purge(purged_, purged_at_once);
-      writer_->connection.command("COMMIT");
+      writer->tables.purge(shard, purged_at_once);
+      writer->connection.command("COMMIT");
     } catch (const Failure&) {
-      writer_.reset();  // the callers' commit stands; what was not taken away is the next one's
+      writer.reset();  // the callers' commit stands; what was not taken away is the next one's
     }
   }
 
@@ -188,14 +301,35 @@ class MariadbStorage final : public Storage {
     freed_.wait(lock, [&] {
       return !idle_.empty() || open_ < std::clamp<std::size_t>(options_.readers, 1, most_readers);
     });
-    if (!idle_.empty()) {
+    while (!idle_.empty()) {
       auto session = std::move(idle_.back());
       idle_.pop_back();
-      return session;
+      if (session->connection.alive()) return session;
+      --open_;
     }
     ++open_;
     lock.unlock();
-    return std::make_unique<Session>(options_, shards_);
+    return std::make_unique<Session>(options_, time_);
+  }
+  /// One that stands ready; null where there is none.
+  std::unique_ptr<Session> idle_session() {
+    {
+      const std::lock_guard lock(mutex_);
+      while (!idle_.empty()) {
+        auto session = std::move(idle_.back());
+        idle_.pop_back();
+        if (session->connection.alive()) return session;
+        --open_;
+      }
+      if (open_ >= std::clamp<std::size_t>(options_.readers, 1, most_readers)) return nullptr;
+      ++open_;
+    }
+    try {
+      return std::make_unique<Session>(options_, time_);
+    } catch (const Failure&) {
+      drop_reader();
+      return nullptr;  // whoever goes on without it meets the same error
+    }
   }
   void give_back(std::unique_ptr<Session> session) {
     {
@@ -214,82 +348,19 @@ class MariadbStorage final : public Storage {
 
   const Options options_;
   const Shard shards_;
+  SharedTime time_;
+  std::atomic<std::size_t> callers_ = 0;
   storage_detail::Combiner<CommitRequest> combiner_;
-  std::unique_ptr<Session> writer_;  ///< of the group at work; null: to be made
+
+  std::mutex mutex_;                 ///< of what stands below
+  std::unique_ptr<Session> writer_;  ///< of the groups, while none is at work; null: to be made
+  Optimism optimism_;
   SteadyClock::time_point next_purge_{};
   Shard purged_ = 0;
-
-  std::mutex mutex_;
   std::condition_variable freed_;
   std::vector<std::unique_ptr<Session>> idle_;
   std::size_t open_ = 0;
 };
-
-class EnlistedStorage final : public Storage {
- public:
-  EnlistedStorage(MYSQL* connection, Shard shards, const Clock* clock)
-      : connection_(connection),
-        tables_(connection_, shards, clock, Tables::Reading::locked),
-        shards_(shards) {}
-
-  Result<CommitAnswer> commit(std::span<const Batch> batches) override {
-    if (auto checked = check_commit(batches); !checked) return fail(std::move(checked).error());
-    if ((connection_.get()->server_status & SERVER_STATUS_IN_TRANS) == 0) {
-      return fail(ErrorCode::wrong_state,
-                  "an enlisted storage writes in the caller's transaction and none is open; BEGIN one first");
-    }
-    return attempt([&]() -> Result<CommitAnswer> {
-      CommitRequest request{batches};
-      auto* const one = &request;
-      tables_.write({&one, 1});
-      return std::move(request.answer);
-    });
-  }
-  Result<ReadAnswer> read(std::span<const RecordRef> records) override {
-    if (auto checked = check_read(records); !checked) return fail(std::move(checked).error());
-    return attempt([&]() -> Result<ReadAnswer> {
-      ReadAnswer answer;
-      tables_.read(records, answer);
-      return answer;
-    });
-  }
-  Result<ScanPage> scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
-                        std::size_t limit) override {
-    if (auto checked = check_scan(partition, prefix, cursor, limit); !checked) {
-      return fail(std::move(checked).error());
-    }
-    return attempt([&]() -> Result<ScanPage> {
-      ScanPage page;
-      tables_.scan(partition, prefix, cursor, limit, page);
-      return page;
-    });
-  }
-  Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
-    if (auto checked = check_due(shards, limit, shards_); !checked) return fail(std::move(checked).error());
-    return attempt([&]() -> Result<DuePage> {
-      DuePage page;
-      tables_.due(shards, limit, page);
-      return page;
-    });
-  }
-  [[nodiscard]] Shard shard_count() const noexcept override { return shards_; }
-
- private:
-  Connection connection_;
-  Tables tables_;
-  Shard shards_;
-};
-
-Result<void> check_options(const Options& options) {
-  if (options.shards && (*options.shards == 0 || *options.shards > limits::most_shards)) {
-    return fail(ErrorCode::invalid_argument, fmt::format("MariaDB: {} shards asked for; choose 1 to {}",
-                                                         *options.shards, limits::most_shards));
-  }
-  if (options.timeout <= Duration(0) || options.connect_timeout <= Duration(0)) {
-    return fail(ErrorCode::invalid_argument, "MariaDB: a timeout is not positive");
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -300,18 +371,7 @@ Result<std::unique_ptr<Storage>> open(Options options) {
       Connection connection(options);
       return detail::ensure_schema(connection, options);
     }();
-    auto writer = std::make_unique<Session>(options, shards);
-    return std::unique_ptr<Storage>(
-        std::make_unique<MariadbStorage>(std::move(options), shards, std::move(writer)));
-  });
-}
-
-Result<std::unique_ptr<Storage>> enlist(MYSQL* connection, Options options) {
-  if (auto checked = check_options(options); !checked) return fail(std::move(checked).error());
-  return attempt([&]() -> Result<std::unique_ptr<Storage>> {
-    Connection borrowed(connection);
-    const auto shards = detail::read_schema(borrowed, options);
-    return std::unique_ptr<Storage>(std::make_unique<EnlistedStorage>(connection, shards, options.clock));
+    return std::unique_ptr<Storage>(std::make_unique<MariadbStorage>(std::move(options), shards));
   });
 }
 

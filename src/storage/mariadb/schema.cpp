@@ -63,6 +63,17 @@ bool exists(Connection& connection) {
 
 }  // namespace
 
+Result<void> check_options(const Options& options) {
+  if (options.shards && (*options.shards == 0 || *options.shards > limits::most_shards)) {
+    return fail(ErrorCode::invalid_argument, fmt::format("MariaDB: {} shards asked for; choose 1 to {}",
+                                                         *options.shards, limits::most_shards));
+  }
+  if (options.timeout <= Duration(0) || options.connect_timeout <= Duration(0)) {
+    return fail(ErrorCode::invalid_argument, "MariaDB: a timeout is not positive");
+  }
+  return {};
+}
+
 Shard read_schema(Connection& connection, const Options& options) {
   if (!exists(connection)) {
     refuse(ErrorCode::not_found, options,

@@ -3,6 +3,9 @@
 
 namespace onceward::mariadb::detail {
 
+/// Errors: invalid_argument.
+Result<void> check_options(const Options& options);
+
 /// Makes the tables where there are none. Errors (thrown as Failure): invalid_argument (another shard count,
 /// a newer format), corrupt.
 Shard ensure_schema(Connection& connection, const Options& options);

@@ -15,14 +15,19 @@ Shard SpanWork::shard_of(std::string_view partition) const noexcept {
 void SpanWork::take(std::span<const Batch> batches) {
   for (const auto& batch : batches) {
     states_.try_emplace(shard_of(batch.partition));
-    for (const auto& operation : batch.operations) cells_.try_emplace({batch.partition, operation.key});
+    for (const auto& operation : batch.operations) {
+      const auto [cell, is_first] = cells_.try_emplace({batch.partition, operation.key});
+      if (is_first) cell->second.inserted_first = operation.kind == Operation::Kind::insert;
+    }
   }
 }
 
 std::vector<SpanWork::Place> SpanWork::places() const {
   std::vector<Place> places;
   places.reserve(cells_.size());
-  for (const auto& [place, cell] : cells_) places.push_back(place);
+  for (const auto& [place, cell] : cells_) {
+    if (!assumed(cell)) places.push_back(place);
+  }
   return places;
 }
 
@@ -37,6 +42,12 @@ void SpanWork::put(std::string_view partition, Record record) {
   if (cell == cells_.end()) return;
   cell->second.record = std::move(record);
   cell->second.stored = true;
+}
+
+bool SpanWork::noted(Timestamp now, Duration unnoted) const {
+  return std::all_of(states_.begin(), states_.end(), [&](const auto& entry) {
+    return now.time_since_epoch() - Duration(entry.second.floor) < unnoted;
+  });
 }
 
 BatchAnswer SpanWork::apply(const Batch& batch, Timestamp now) {
@@ -71,17 +82,26 @@ BatchAnswer SpanWork::apply(const Batch& batch, Timestamp now) {
     } else {
       holds = (live ? record->revision : absent) == operation.expected;
     }
-    if (!holds) return {.refused = i, .found = live ? record : std::nullopt};
     met.push_back({&cell, live, sum});
+    if (!holds) {
+      unsure_ =
+          unsure_ || std::any_of(met.begin(), met.end(), [&](const Met& m) { return assumed(*m.cell); });
+      return {.refused = i, .found = live ? record : std::nullopt};
+    }
   }
   for (std::size_t i = 0; i < met.size(); ++i) {
     const auto& operation = batch.operations[i];
-    if (operation.kind == Kind::require) continue;
+    if (operation.kind == Kind::require) {
+      unsure_ = unsure_ || assumed(*met[i].cell);
+      continue;
+    }
     written_.insert(shard);
     auto& cell = *met[i].cell;
     cell.touched = true;
     if (operation.kind == Kind::remove) {
       state.high = std::max(state.high, cell.record->revision);
+      raised_.insert(shard);
+      unsure_ = unsure_ || (assumes_ && cell.inserted_first);  // no insert is left that would fail
       cell.record.reset();
       continue;
     }
@@ -102,7 +122,8 @@ BatchAnswer SpanWork::apply(const Batch& batch, Timestamp now) {
 std::vector<SpanWork::Write> SpanWork::writes() const {
   std::vector<Write> writes;
   for (const auto& [place, cell] : cells_) {
-    if (cell.touched && cell.record) writes.push_back({place.first, shard_of(place.first), &*cell.record});
+    if (cell.touched && cell.record)
+      writes.push_back({place.first, shard_of(place.first), &*cell.record, !cell.stored});
   }
   return writes;
 }
@@ -115,10 +136,11 @@ std::vector<SpanWork::Place> SpanWork::removals() const {
   return removals;
 }
 
-std::vector<std::pair<Shard, ShardState>> SpanWork::states(Timestamp now) const {
+std::vector<std::pair<Shard, ShardState>> SpanWork::states(Timestamp now, Duration unnoted) const {
   std::vector<std::pair<Shard, ShardState>> states;
   for (const auto shard : written_) {
     auto state = states_.at(shard);
+    if (!raised_.contains(shard) && now.time_since_epoch() - Duration(state.floor) < unnoted) continue;
     state.floor = std::max(state.floor, now.time_since_epoch().count());
     states.emplace_back(shard, state);
   }

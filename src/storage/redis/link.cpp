@@ -15,6 +15,7 @@
 namespace onceward::redis::detail {
 namespace {
 
+using storage_detail::Wake;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds first_pause{5};

@@ -3,7 +3,7 @@
 #include <onceward/storage/redis.hpp>
 
 #include "storage/redis/reply.hpp"
-#include "storage/redis/wake.hpp"
+#include "storage/wake.hpp"
 
 #include <chrono>
 #include <condition_variable>
@@ -31,7 +31,7 @@ struct Exchange {
   std::vector<Reply> answers{};
   State state = State::unsent;
   Error error{};  ///< of unsent and lost
-  Wake wake{};
+  storage_detail::Wake wake{};
 };
 
 /// One connection to one server, shared by all threads. A caller sends what it and others have queued, unless
@@ -74,7 +74,7 @@ class Link {
   void send_queued(Lock& lock);
   void read_for_all(Lock& lock, const Exchange& self);
   void take_answers(std::vector<Reply>& answers, Finished& finished);
-  [[nodiscard]] Wake::Address next_reader();
+  [[nodiscard]] storage_detail::Wake::Address next_reader();
   void break_up(const std::shared_ptr<Socket>& socket, const Error& error, Finished& finished);
   static void tell(Finished& finished);
 

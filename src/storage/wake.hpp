@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace onceward::redis::detail {
+namespace onceward::storage_detail {
 
 /// How one thread waits for others. It may be gone the moment its owner has seen `done`: who finishes it
 /// touches nothing of it afterwards but its address, which the kernel may wake in vain. A condition variable
@@ -55,4 +55,4 @@ class Wake {
   std::atomic<std::uint32_t> word_{quiet};
 };
 
-}  // namespace onceward::redis::detail
+}  // namespace onceward::storage_detail
