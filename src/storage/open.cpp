@@ -59,6 +59,9 @@ Result<void> set_sqlite_option(sqlite::Options& options, std::string_view name, 
   if (name == "shards") {
     parsed = url_number(name, value, 1, limits::most_shards);
     if (parsed) options.shards = static_cast<Shard>(*parsed);
+  } else if (name == "integrity") {
+    parsed = url_number(name, value, 0, 1);
+    if (parsed) options.check_integrity = *parsed == 1;
   } else if (name == "cache_kib") {
     parsed = url_number(name, value, 64, most_cache_kib);
     if (parsed) options.cache_kib = *parsed;
@@ -66,8 +69,8 @@ Result<void> set_sqlite_option(sqlite::Options& options, std::string_view name, 
     parsed = url_number(name, value, 0, most_busy_ms);
     if (parsed) options.busy_timeout = std::chrono::milliseconds(*parsed);
   } else {
-    return refuse_url("sqlite: has no option \"{}\"; it knows shards, synchronous, cache_kib and busy_ms",
-                      name);
+    return refuse_url(
+        "sqlite: has no option \"{}\"; it knows shards, synchronous, cache_kib, busy_ms and integrity", name);
   }
   if (!parsed) return fail(parsed.error());
   return {};

@@ -7,7 +7,7 @@ namespace onceward {
 
 /// Opens the storage a URL names. In the library onceward::onceward, which links every storage built.
 ///   memory:[?shards=N]
-///   sqlite:PATH[?shards=N&synchronous=full|normal&cache_kib=N&busy_ms=N]
+///   sqlite:PATH[?shards=N&synchronous=full|normal&cache_kib=N&busy_ms=N&integrity=0|1]
 ///   redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?OPTIONS]
 ///   redis+unix:///PATH[?OPTIONS]
 ///   redis+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[/DATABASE][?OPTIONS]

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int enough_pages = 4000;     ///< of the log: worth a copy
 constexpr int too_many_pages = 64000;  ///< the thread does not keep up, or fails: the writer copies itself
+constexpr int patience_pages = 1000;   ///< more, before what could not be copied is tried again
 constexpr int few_pages = 500;         ///< copied while writers wait, so that the log begins anew
 constexpr int most_rounds = 8;
 constexpr int busy_ms = 100;
@@ -18,7 +19,7 @@ constexpr int busy_ms = 100;
 }  // namespace
 
 Checkpointer::Checkpointer(std::string path, sqlite3* writer, std::mutex& writing)
-    : path_(std::move(path)), writer_(writer), writing_(writing) {
+    : path_(std::move(path)), writer_(writer), writing_(writing), not_before_(enough_pages) {
   sqlite3_wal_hook(writer_, &Checkpointer::committed, this);
   thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
 }
@@ -30,18 +31,32 @@ Checkpointer::~Checkpointer() {
 }
 
 int Checkpointer::committed(void* self, sqlite3* writer, const char* name, int pages) {
-  if (pages >= too_many_pages) {
-    // Its failure is no failure of the commit, which is durable in the log.
-    (void)sqlite3_wal_checkpoint_v2(writer, name, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-  } else if (pages >= enough_pages) {
-    auto& own = *static_cast<Checkpointer*>(self);
-    {
-      const std::lock_guard lock(own.mutex_);
-      own.wanted_ = true;
-    }
-    own.wake_.notify_one();
+  auto& own = *static_cast<Checkpointer*>(self);
+  {
+    const std::lock_guard lock(own.mutex_);
+    if (pages < own.pages_) own.not_before_ = enough_pages;  // the log has begun anew
+    own.pages_ = pages;
+    if (pages < own.not_before_) return SQLITE_OK;
+    if (pages < too_many_pages) own.wanted_ = true;
   }
+  if (pages < too_many_pages) {
+    own.wake_.notify_one();
+    return SQLITE_OK;
+  }
+  // Its failure is no failure of the commit, which is durable in the log.
+  int copied = 0;
+  const int code = sqlite3_wal_checkpoint_v2(writer, name, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+  own.settle(code == SQLITE_OK && copied == pages);
   return SQLITE_OK;
+}
+
+void Checkpointer::settle(bool whole) {
+  const std::lock_guard lock(mutex_);
+  // Nobody asks for a copy that was just made: a second one while a commit begins the log anew is what SQLite
+  // before 3.51.3 must not do.
+  if (whole) wanted_ = false;
+  // A reader that stays in the past, or a full disk, is not asked again at every commit: each try costs time.
+  not_before_ = pages_ + patience_pages;
 }
 
 void Checkpointer::work(const std::stop_token& stop) {
@@ -66,19 +81,25 @@ void Checkpointer::work(const std::stop_token& stop) {
 
 void Checkpointer::copy(const std::stop_token& stop, sqlite3* connection) {
   // Every round copies what was written during the one before. A reader that stays in the past keeps the log
-  // from being copied further; the next commit tries again.
+  // from being copied further.
+  int before = -1;
   for (int round = 0; round < most_rounds && !stop.stop_requested(); ++round) {
     int pages = 0;
     int copied = 0;
-    const int code =
-        sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
-    if (code != SQLITE_OK) return;
-    if (pages - copied > few_pages) continue;
+    int code = sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+    if (code == SQLITE_BUSY) return;  // another copies
+    if (code != SQLITE_OK) break;
+    if (pages - copied > few_pages) {
+      if (copied == before) break;
+      before = copied;
+      continue;
+    }
     // The rest is copied while nobody writes: only a log that is copied whole begins anew and stays small.
     const std::lock_guard lock(writing_);
-    (void)sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_FULL, nullptr, nullptr);
-    return;
+    code = sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_FULL, &pages, &copied);
+    return settle(code == SQLITE_OK && copied == pages);
   }
+  settle(false);
 }
 
 }  // namespace onceward::sqlite::detail

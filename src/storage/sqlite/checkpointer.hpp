@@ -27,6 +27,7 @@ class Checkpointer {
   static int committed(void* self, sqlite3* writer, const char* name, int pages);
   void work(const std::stop_token& stop);
   void copy(const std::stop_token& stop, sqlite3* connection);
+  void settle(bool whole);
 
   std::string path_;
   sqlite3* writer_;
@@ -34,6 +35,8 @@ class Checkpointer {
   std::mutex mutex_;
   std::condition_variable_any wake_;
   bool wanted_ = false;
+  int pages_ = 0;   ///< of the log at the last commit
+  int not_before_;  ///< pages of the log at which the next copy is worth a try
   std::jthread thread_;
 };
 

@@ -1,6 +1,7 @@
 #include <onceward/storage/sqlite.hpp>
 
 #include "storage/sqlite/errors.hpp"
+#include "storage/sqlite/integrity.hpp"
 #include "storage/sqlite/schema.hpp"
 #include "storage/sqlite/tables.hpp"
 
@@ -31,23 +32,13 @@ class EnlistedStorage final : public Storage {
       return fail(ErrorCode::wrong_state,
                   "an enlisted storage writes in the caller's transaction and none is open; BEGIN one first");
     }
-    return attempt("writing in the caller's transaction", database_.getFilename(),
-                   [&]() -> Result<CommitAnswer> {
-                     const auto high = writer_.stored_high();
-                     CommitAnswer answer{clock_.now(), {}};
-                     answer.batches.resize(batches.size());
-                     writer_.start(answer.now, high);
-                     for (std::size_t i = 0; i < batches.size(); ++i) {
-                       // With savepoints a refused batch leaves the rest of the caller's transaction as it
-                       // was.
-                       if (!writer_.apply(batches[i], TableWriter::Undo::savepoint, answer.batches[i])) {
-                         return fail(ErrorCode::corrupt,
-                                     "a refused batch could not be taken back; roll the transaction back");
-                       }
-                     }
-                     writer_.store_high();
-                     return answer;
-                   });
+    const auto before = sqlite3_total_changes(database_.getHandle());
+    auto done = attempt(
+        "writing in the caller's transaction", database_.getFilename(), [&] { return write(batches); },
+        &database_);
+    // Half a batch must not be committed by a caller that overlooks the error.
+    if (!done && sqlite3_total_changes(database_.getHandle()) != before) database_.tryExec("ROLLBACK");
+    return done;
   }
 
   Result<ReadAnswer> read(std::span<const RecordRef> records) override {
@@ -83,6 +74,21 @@ class EnlistedStorage final : public Storage {
   [[nodiscard]] Shard shard_count() const noexcept override { return shards_; }
 
  private:
+  Result<CommitAnswer> write(std::span<const Batch> batches) {
+    const auto high = writer_.stored_high();
+    CommitAnswer answer{clock_.now(), {}};
+    answer.batches.resize(batches.size());
+    writer_.start(answer.now, high);
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      // With savepoints a refused batch leaves the rest of the caller's transaction as it was.
+      if (!writer_.apply(batches[i], TableWriter::Undo::savepoint, answer.batches[i]))
+        return fail(ErrorCode::corrupt,
+                    "a refused batch could not be taken back; the transaction is rolled back");
+    }
+    writer_.store_high();
+    return answer;
+  }
+
   SQLite::Database& database_;
   SystemClock own_clock_;
   const Clock& clock_;
@@ -94,14 +100,21 @@ class EnlistedStorage final : public Storage {
 }  // namespace
 
 Result<std::unique_ptr<Storage>> enlist(SQLite::Database& database, Options options) {
-  return attempt("enlisting", database.getFilename(), [&]() -> Result<std::unique_ptr<Storage>> {
+  auto work = [&]() -> Result<std::unique_ptr<Storage>> {
     database.exec("SAVEPOINT onceward_enlist");
     auto schema = detail::ensure_schema(database, options);
-    database.exec(schema ? "RELEASE onceward_enlist"
-                         : "ROLLBACK TO onceward_enlist; RELEASE onceward_enlist");
     if (!schema) return fail(std::move(schema).error());
-    return std::unique_ptr<Storage>(std::make_unique<EnlistedStorage>(database, options, *schema));
-  });
+    if (options.check_integrity) {
+      if (auto sound = detail::check_tables(database, *schema); !sound) return fail(std::move(sound).error());
+    }
+    auto storage = std::make_unique<EnlistedStorage>(database, options, *schema);
+    database.exec("RELEASE onceward_enlist");
+    return storage;
+  };
+  auto enlisted = attempt("enlisting", database.getFilename(), work, &database);
+  // However it failed, the caller's connection is left as it came, in no transaction of ours.
+  if (!enlisted) database.tryExec("ROLLBACK TO onceward_enlist; RELEASE onceward_enlist");
+  return enlisted;
 }
 
 }  // namespace onceward::sqlite

@@ -1,7 +1,10 @@
 #include "storage/sqlite/errors.hpp"
 
+#include <SQLiteCpp/Database.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+
+#include <cerrno>
 
 namespace onceward::sqlite::detail {
 namespace {
@@ -11,16 +14,29 @@ struct Meaning {
   std::string_view advice;
 };
 
-Meaning meaning(int code) noexcept {
+constexpr Meaning full{ErrorCode::exhausted, "the disk is full; free some space, it goes on by itself"};
+constexpr Meaning read_only{ErrorCode::unavailable, "it is read-only; make it and its folder writable"};
+
+Meaning meaning(int code, int system_error) noexcept {
+  if (code == SQLITE_IOERR || code == SQLITE_CANTOPEN) {
+    switch (system_error) {
+      case ENOSPC: return full;
+      case EDQUOT: return {ErrorCode::exhausted, "the quota is used up; free some space or raise it"};
+      case EFBIG: return {ErrorCode::exhausted, "files may not grow that large here; raise the limit"};
+      case EROFS: return read_only;
+      default: break;
+    }
+  }
   switch (code) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED: return {ErrorCode::timeout, "another process holds it; try again, or raise busy_ms"};
-    case SQLITE_FULL: return {ErrorCode::exhausted, "the disk is full; free some space"};
+    case SQLITE_FULL: return full;
     case SQLITE_NOMEM: return {ErrorCode::exhausted, "there is no memory left"};
     case SQLITE_TOOBIG: return {ErrorCode::invalid_argument, "a value is larger than SQLite allows"};
     case SQLITE_CORRUPT: return {ErrorCode::corrupt, "the file is damaged; restore it from a backup"};
     case SQLITE_NOTADB: return {ErrorCode::corrupt, "the file is no SQLite database; name another one"};
-    case SQLITE_READONLY: return {ErrorCode::unavailable, "it is read-only; make it and its folder writable"};
+    case SQLITE_READONLY: return read_only;
+    case SQLITE_IOERR: return {ErrorCode::unavailable, "the disk does not answer; see the system's log"};
     case SQLITE_CANTOPEN:
       return {ErrorCode::unavailable, "it cannot be opened; see that its folder exists and is writable"};
     default: return {ErrorCode::unavailable, "see the message of SQLite"};
@@ -29,8 +45,10 @@ Meaning meaning(int code) noexcept {
 
 }  // namespace
 
-Error to_error(const SQLite::Exception& exception, std::string_view doing, std::string_view file) {
-  const auto [code, advice] = meaning(exception.getErrorCode());
+Error to_error(const SQLite::Exception& exception, std::string_view doing, std::string_view file,
+               const SQLite::Database* connection) {
+  const int system_error = connection != nullptr ? sqlite3_system_errno(connection->getHandle()) : 0;
+  const auto [code, advice] = meaning(exception.getErrorCode() & 0xff, system_error);
   return {code, fmt::format("SQLite file \"{}\", {}: {} ({})", file, doing, exception.what(), advice),
           exception.getExtendedErrorCode()};
 }

@@ -88,7 +88,11 @@ Result<Schema> ensure_schema(SQLite::Database& database, const Options& options)
             "SQLite file \"{}\" was created with {} shards, {} were asked for; the count never changes", file,
             schema.shards, *options.shards));
   }
-  schema.high = database.execAndGet("SELECT high FROM onceward_clock WHERE id = 0").getInt64();
+  SQLite::Statement clock(database, "SELECT high FROM onceward_clock WHERE id = 0");
+  if (!clock.executeStep()) {
+    return fail(ErrorCode::corrupt, fmt::format("SQLite file \"{}\": onceward_clock is empty", file));
+  }
+  schema.high = clock.getColumn(0).getInt64();
   return schema;
 }
 

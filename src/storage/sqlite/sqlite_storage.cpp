@@ -3,6 +3,7 @@
 #include "storage/combiner.hpp"
 #include "storage/sqlite/checkpointer.hpp"
 #include "storage/sqlite/errors.hpp"
+#include "storage/sqlite/integrity.hpp"
 #include "storage/sqlite/schema.hpp"
 #include "storage/sqlite/tables.hpp"
 
@@ -25,6 +26,7 @@ using detail::TableWriter;
 constexpr auto purge_interval = std::chrono::seconds(1);
 constexpr std::size_t purge_records = 256;
 constexpr std::size_t most_readers = 8;
+constexpr std::int64_t kept_log_bytes = std::int64_t{64} << 20;
 
 /// A commit of one caller on its way through the combiner.
 struct CommitRequest {
@@ -123,18 +125,34 @@ class SqliteStorage final : public Storage {
   void commit_group(std::span<CommitRequest* const> group) {
     const std::lock_guard lock(connection_);
     bool committing = false;
-    auto done = attempt("committing", path_, [&]() -> Result<void> {
+    auto work = [&]() -> Result<void> {
+      if (auto there = check_place(); !there) return there;
       // First without savepoints, which cost a copy of every page; few batches are refused after a write.
       if (!write_group(group, TableWriter::Undo::report, committing)) {
         write_group(group, TableWriter::Undo::savepoint, committing);
       }
       return {};
-    });
+    };
+    auto done = attempt("committing", path_, work, database_.get());
     if (done) return;
-    // A COMMIT that failed in the file system may still be found whole when the file is opened again.
-    const bool lost = committing && (done.error().native_code & 0xff) == SQLITE_IOERR;
-    if (lost) done.error().code = ErrorCode::in_doubt;
+    // A COMMIT that failed in the file system may still be found whole when the file is recovered. One that
+    // had no room is not: the last page written is the one that makes the others count.
+    const auto native = done.error().native_code;
+    const bool no_room = native == SQLITE_IOERR_WRITE && done.error().code == ErrorCode::exhausted;
+    if (committing && (native & 0xff) == SQLITE_IOERR && !no_room) done.error().code = ErrorCode::in_doubt;
     for (auto* request : group) request->answer = fail(done.error());
+  }
+
+  /// A commit to a file that no longer has its name would be answered and be found by nobody.
+  [[nodiscard]] Result<void> check_place() const {
+    int moved = 0;
+    (void)sqlite3_file_control(database_->getHandle(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (moved == 0) return {};
+    return fail(
+        ErrorCode::unavailable,
+        fmt::format("SQLite file \"{}\" was moved, deleted or replaced while it was open; put it back "
+                    "or open it again",
+                    path_));
   }
 
   bool write_group(std::span<CommitRequest* const> group, TableWriter::Undo undo, bool& committing) {
@@ -246,6 +264,8 @@ Result<detail::Schema> prepare(SQLite::Database& database, const Options& option
   database.exec(options.synchronous == Synchronous::full ? "PRAGMA synchronous = FULL"
                                                          : "PRAGMA synchronous = NORMAL");
   database.exec(fmt::format("PRAGMA cache_size = -{}", options.cache_kib));
+  // The log of a bad hour, while a reader kept it from beginning anew, does not keep its size for ever.
+  database.exec(fmt::format("PRAGMA journal_size_limit = {}", kept_log_bytes));
   WriteTransaction transaction(database);
   auto schema = detail::ensure_schema(database, options);
   if (schema) transaction.commit();
@@ -271,14 +291,24 @@ Result<detail::Schema> prepare_in_turn(SQLite::Database& database, const Options
 
 Result<std::unique_ptr<Storage>> open(const std::string& path, Options options) {
   if (auto checked = check_path(path); !checked) return fail(std::move(checked).error());
-  return attempt("opening", path, [&]() -> Result<std::unique_ptr<Storage>> {
-    auto database = std::make_unique<SQLite::Database>(
+  auto opened = attempt("opening", path, [&]() -> Result<std::unique_ptr<SQLite::Database>> {
+    return std::make_unique<SQLite::Database>(
         path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX,
         milliseconds(options.busy_timeout));
-    auto schema = prepare_in_turn(*database, options);
-    if (!schema) return fail(std::move(schema).error());
-    return std::unique_ptr<Storage>(
-        std::make_unique<SqliteStorage>(path, options, std::move(database), *schema));
+  });
+  if (!opened) return fail(std::move(opened).error());
+  auto& database = **opened;
+  auto check = [&]() -> Result<detail::Schema> {
+    auto schema = prepare_in_turn(database, options);
+    if (!schema || !options.check_integrity) return schema;
+    const SQLite::Transaction moment(database);
+    if (auto sound = detail::check_tables(database, *schema); !sound) return fail(std::move(sound).error());
+    return schema;
+  };
+  const auto schema = attempt("opening", path, check, &database);
+  if (!schema) return fail(schema.error());
+  return attempt("opening", path, [&]() -> Result<std::unique_ptr<Storage>> {
+    return std::make_unique<SqliteStorage>(path, options, *std::move(opened), *schema);
   });
 }
 

@@ -36,8 +36,10 @@ TEST_CASE("a wrong storage URL is refused in words that list what is known") {
   check_refused(open_storage("memory:x"), wrong, "takes no path");
   check_refused(open_storage("memory:?cache_kib=1"), wrong, "it knows shards");
   check_refused(open_storage("memory:?shards"), wrong, "has no '='");
-  check_refused(open_storage("sqlite:x?speed=9"), wrong, "shards, synchronous, cache_kib and busy_ms");
+  check_refused(open_storage("sqlite:x?speed=9"), wrong,
+                "shards, synchronous, cache_kib, busy_ms and integrity");
   check_refused(open_storage("sqlite:x?synchronous=off"), wrong, "full or normal");
+  check_refused(open_storage("sqlite:x?integrity=2"), wrong, "0 to 1");
   for (const auto* shards : {"0", "-1", "16385", "x", "", "4 ", "99999999999999999999"}) {
     check_refused(open_storage(std::string("memory:?shards=") + shards), wrong, "1 to 16384");
   }
@@ -47,7 +49,8 @@ TEST_CASE("a right storage URL opens the storage it names with its options") {
   const TemporaryFolder folder;
   CHECK(open_storage("memory:").value()->shard_count() == limits::default_shards);
   CHECK(open_storage("memory:?shards=7").value()->shard_count() == 7);
-  const auto url = "sqlite:" + folder.file("a.db") + "?shards=5&synchronous=normal&cache_kib=64&busy_ms=0";
+  const auto url =
+      "sqlite:" + folder.file("a.db") + "?shards=5&synchronous=normal&cache_kib=64&busy_ms=0&integrity=1";
   CHECK(open_storage(url).value()->shard_count() == 5);
   CHECK(open_storage("sqlite:" + folder.file("a.db")).value()->shard_count() == 5);
 }
