@@ -111,9 +111,11 @@ Result<std::unique_ptr<Storage>> enlist(SQLite::Database& database, Options opti
     database.exec("RELEASE onceward_enlist");
     return storage;
   };
+  const bool alone = sqlite3_get_autocommit(database.getHandle()) != 0;
   auto enlisted = attempt("enlisting", database.getFilename(), work, &database);
   // However it failed, the caller's connection is left as it came, in no transaction of ours.
-  if (!enlisted) database.tryExec("ROLLBACK TO onceward_enlist; RELEASE onceward_enlist");
+  if (!enlisted && alone) database.tryExec("ROLLBACK");
+  if (!enlisted && !alone) database.tryExec("ROLLBACK TO onceward_enlist; RELEASE onceward_enlist");
   return enlisted;
 }
 

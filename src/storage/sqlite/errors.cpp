@@ -43,12 +43,34 @@ Meaning meaning(int code, int system_error) noexcept {
   }
 }
 
+int last_error(sqlite3_file* file) noexcept {
+  int error = 0;
+  if (file != nullptr && file->pMethods != nullptr)
+    (void)file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
+  return error;
+}
+
+/// Why the system refused. SQLite's own sqlite3_system_errno() says nothing of a COMMIT, so its files are
+/// asked.
+int system_error(sqlite3* connection) noexcept {
+  const int now = errno;
+  for (const int which : {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER}) {
+    sqlite3_file* file = nullptr;
+    (void)sqlite3_file_control(connection, "main", which, &file);
+    if (const int error = last_error(file); error != 0) return error;
+  }
+  const int error = sqlite3_system_errno(connection);
+  return error != 0 ? error : now;
+}
+
 }  // namespace
 
 Error to_error(const SQLite::Exception& exception, std::string_view doing, std::string_view file,
                const SQLite::Database* connection) {
-  const int system_error = connection != nullptr ? sqlite3_system_errno(connection->getHandle()) : 0;
-  const auto [code, advice] = meaning(exception.getErrorCode() & 0xff, system_error);
+  int why = connection != nullptr ? system_error(connection->getHandle()) : 0;
+  // SQLite tells no more of the memory that processes share than that it could not grow.
+  if (exception.getExtendedErrorCode() == SQLITE_IOERR_SHMSIZE) why = ENOSPC;
+  const auto [code, advice] = meaning(exception.getErrorCode() & 0xff, why);
   return {code, fmt::format("SQLite file \"{}\", {}: {} ({})", file, doing, exception.what(), advice),
           exception.getExtendedErrorCode()};
 }

@@ -8,8 +8,9 @@
 #include <SQLiteCpp/Transaction.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sqlite3.h>
 
-#include <filesystem>
+#include <algorithm>
 
 namespace onceward::sqlite {
 namespace detail {
@@ -49,10 +50,17 @@ std::int64_t misplaced(SQLite::Database& database, Shard shards) {
 
 std::vector<std::string> damage(SQLite::Database& database) {
   std::vector<std::string> findings;
-  SQLite::Statement check(database, fmt::format("PRAGMA integrity_check({})", most_findings));
-  while (check.executeStep()) {
-    auto finding = check.getColumn(0).getString();
-    if (finding != "ok") findings.push_back(std::move(finding));
+  try {
+    SQLite::Statement check(database, fmt::format("PRAGMA integrity_check({})", most_findings));
+    while (check.executeStep()) {
+      auto finding = check.getColumn(0).getString();
+      std::replace(finding.begin(), finding.end(), '\n', ' ');
+      if (finding != "ok") findings.push_back(std::move(finding));
+    }
+  } catch (const SQLite::Exception& torn) {
+    // Where the check itself stumbles over the damage, what it found before says where to look.
+    if (torn.getErrorCode() != SQLITE_CORRUPT) throw;
+    findings.emplace_back(torn.what());
   }
   return findings;
 }
