@@ -71,3 +71,46 @@ TEST_CASE("a storage that opens the file sees what was enlisted after the commit
   bench.database.exec("COMMIT");
   CHECK(read_one(*other, "shop", "a").value().has_value());
 }
+
+TEST_CASE("an enlisted commit that fails after it wrote takes the caller's transaction back whole") {
+  Bench bench;
+  bench.database.exec("BEGIN");
+  CHECK(commit_one(*bench.storage, {"shop", {Operation::insert("torn", std::string(1000, 'v'))}})->applied());
+  bench.database.exec("COMMIT; DELETE FROM onceward_value");
+  bench.database.exec("BEGIN; INSERT INTO orders VALUES (1)");
+  const auto failed =
+      commit_one(*bench.storage, {"shop", {Operation::insert("half", "v"), Operation::add("torn", 1)}});
+  REQUIRE_FALSE(failed.has_value());
+  CHECK(failed.error().code == ErrorCode::corrupt);
+  CHECK(bench.database.tryExec("COMMIT") != 0);  // no half of the batch can be committed by mistake
+  CHECK_FALSE(bench.there("half"));
+  CHECK(bench.orders() == 0);
+}
+
+TEST_CASE("a storage that cannot be enlisted leaves the connection as it came") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("business.db");
+  SQLite::Database(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE)
+      .exec("CREATE TABLE orders(id INTEGER)");
+  SQLite::Database database(path, SQLite::OPEN_READONLY);
+  const auto refused = sqlite::enlist(database);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == ErrorCode::unavailable);
+  CHECK(refused.error().message.find("writable") != std::string::npos);
+  CHECK(database.tryExec("BEGIN") == 0);  // no transaction of ours is open
+  CHECK_FALSE(sqlite::enlist(database).has_value());
+  CHECK(database.tryExec("COMMIT") == 0);  // and one of the caller's stays so
+}
+
+TEST_CASE(
+    "an enlisted commit that finds the file locked is a timeout and leaves the transaction to the caller") {
+  Bench bench;
+  SQLite::Database other(bench.database.getFilename(), SQLite::OPEN_READWRITE);
+  other.exec("BEGIN IMMEDIATE");
+  bench.database.exec("BEGIN");
+  CHECK(bench.insert("a").error().code == ErrorCode::timeout);
+  other.exec("ROLLBACK");
+  CHECK(bench.insert("a")->applied());
+  bench.database.exec("COMMIT");
+  CHECK(bench.there("a"));
+}
