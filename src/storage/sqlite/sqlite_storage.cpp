@@ -2,6 +2,7 @@
 
 #include "storage/combiner.hpp"
 #include "storage/sqlite/checkpointer.hpp"
+#include "storage/sqlite/connection.hpp"
 #include "storage/sqlite/errors.hpp"
 #include "storage/sqlite/integrity.hpp"
 #include "storage/sqlite/schema.hpp"
@@ -70,7 +71,7 @@ struct Reader {
 
 class SqliteStorage final : public Storage {
  public:
-  SqliteStorage(std::string path, const Options& options, std::unique_ptr<SQLite::Database> database,
+  SqliteStorage(std::string path, const Options& options, std::unique_ptr<detail::Connection> database,
                 const detail::Schema& schema)
       : path_(std::move(path)),
         options_(options),
@@ -218,7 +219,7 @@ class SqliteStorage final : public Storage {
   Duration ahead_{};
   Shard shards_;
   std::mutex connection_;  ///< of database_, writer_, own_reader_ and purged_
-  std::unique_ptr<SQLite::Database> database_;
+  std::unique_ptr<detail::Connection> database_;
   TableWriter writer_;
   TableReader own_reader_;
   Timestamp purged_{};
@@ -291,10 +292,8 @@ Result<detail::Schema> prepare_in_turn(SQLite::Database& database, const Options
 
 Result<std::unique_ptr<Storage>> open(const std::string& path, Options options) {
   if (auto checked = check_path(path); !checked) return fail(std::move(checked).error());
-  auto opened = attempt("opening", path, [&]() -> Result<std::unique_ptr<SQLite::Database>> {
-    return std::make_unique<SQLite::Database>(
-        path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOMUTEX,
-        milliseconds(options.busy_timeout));
+  auto opened = attempt("opening", path, [&]() -> Result<std::unique_ptr<detail::Connection>> {
+    return std::make_unique<detail::Connection>(path, options.busy_timeout);
   });
   if (!opened) return fail(std::move(opened).error());
   auto& database = **opened;

@@ -130,6 +130,7 @@ TEST_CASE("processes killed in the middle of commits lose nothing they acknowled
   const auto writes = [&](int who, bool ends) {
     return [&counts, path, who, ends] {
       const auto opened = sqlite::open(path, {.synchronous = sqlite::Synchronous::normal});
+      if (!opened) std::fprintf(stderr, "%s\n", describe(opened.error()).c_str());
       FORKED_REQUIRE(opened.has_value());
       for (int i = 0; !ends || !counts->stop; ++i) {
         const auto name = std::to_string(who) + "/" + std::to_string(i);
@@ -138,6 +139,7 @@ TEST_CASE("processes killed in the middle of commits lose nothing they acknowled
                                 {Operation::insert("small/" + name, "v"), Operation::add("sum", 1),
                                  Operation::insert("large/" + name, std::string(2000, 'v'))}},
                                {"quota", {Operation::add("stock", 1, 0, 1000)}}});
+        if (!answer) std::fprintf(stderr, "%s\n", describe(answer.error()).c_str());
         FORKED_REQUIRE(answer.has_value() && answer->batches[0].applied());
         counts->acknowledged[who] = i + 1;
       }

@@ -1,0 +1,29 @@
+#pragma once
+#include <onceward/storage/record.hpp>
+
+#include <SQLiteCpp/Database.h>
+
+#include <chrono>
+#include <string>
+
+namespace onceward::sqlite::detail {
+
+/// The connection that writes. It waits for another process's transaction in steps of less than a
+/// millisecond: SQLite's own waits grow to a tenth of a second, and two busy processes starve a third for
+/// seconds that way, since the file is free only for moments.
+class Connection : public SQLite::Database {
+ public:
+  /// Opens or creates the file. Throws SQLite::Exception.
+  Connection(const std::string& path, Duration busy_timeout);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+ private:
+  static int busy(void* self, int round);
+
+  Duration busy_timeout_;
+  std::chrono::steady_clock::time_point until_{};
+};
+
+}  // namespace onceward::sqlite::detail
