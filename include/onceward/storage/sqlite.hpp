@@ -33,13 +33,14 @@ struct Options {
 /// a limit of file sizes, and unavailable on a disk that does not answer and on a file that was moved,
 /// deleted or replaced meanwhile; nothing of it happened. in_doubt: the disk failed so late that the commit
 /// may be found when the file is next recovered. Reads go on, and commits too once the cause is gone; except
-/// of a moved file, which must be opened again.
+/// of a moved file, which must be put back or opened again.
 Result<std::unique_ptr<Storage>> open(const std::string& path, Options options = {});
 
 /// Reads the whole file and tells whether it is sound: every page, every index and what our tables promise
-/// each other. It changes nothing and stops nobody from writing, but the log grows meanwhile. It takes
-/// seconds for a gigabyte that lies in memory, minutes on a slow disk. Errors: corrupt (the first findings),
-/// unavailable (no such file, cannot be read), invalid_argument (a newer format).
+/// each other. It changes nothing and stops nobody from writing, but the log grows meanwhile. A gigabyte that
+/// lies in memory takes some 16 seconds, one on a disk as long as reading it takes besides. Errors: corrupt
+/// (the first findings; or no tables of ours), unavailable (no such file, cannot be read), invalid_argument (a
+/// newer format).
 Result<void> check_integrity(const std::string& path);
 
 /// A Storage that writes inside the caller's own open transaction of `database`: what it commits is there

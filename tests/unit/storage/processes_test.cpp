@@ -58,14 +58,17 @@ bool comes(const std::function<bool()>& what) {
 
 /// What a process that holds the file tells the test, and the test tells it.
 struct Holding {
+  std::atomic<bool> begin;
   std::atomic<bool> holds;
   std::atomic<bool> let_go;
   std::atomic<bool> gone;
 };
 
-/// Another process, which runs `sql` on the file and ends it with ROLLBACK when it is told to.
+/// Another process, which runs `sql` on the file and ends it with ROLLBACK, each when it is told to. It
+/// begins before the test opens the file: SQLite's connections must not come along into a fork.
 std::unique_ptr<Forked> hold(const std::string& path, const char* sql, Holding& holding) {
   return std::make_unique<Forked>([path, sql, &holding] {
+    FORKED_REQUIRE(comes([&] { return holding.begin.load(); }));
     SQLite::Database database(path, SQLite::OPEN_READWRITE, 5000);
     database.exec(sql);
     holding.holds = true;
@@ -186,10 +189,11 @@ TEST_CASE("a file another process writes to is a timeout after busy_timeout, and
   constexpr auto slack = 3s;  // a machine under load
   const TemporaryFolder folder;
   const auto path = folder.file("rewards.db");
-  const auto storage = sqlite::open(path, {.busy_timeout = patience}).value();
-  REQUIRE(put(*storage, "first")->applied());
   const Shared<Holding> holding;
   const auto other = hold(path, "BEGIN IMMEDIATE", *holding);
+  const auto storage = sqlite::open(path, {.busy_timeout = patience}).value();
+  REQUIRE(put(*storage, "first")->applied());
+  holding->begin = true;
   REQUIRE(comes([&] { return holding->holds.load(); }));
 
   const auto takes = [&](const auto& work) {
@@ -220,10 +224,11 @@ TEST_CASE(
   constexpr std::uintmax_t kept = 80 * megabyte;
   const TemporaryFolder folder;
   const auto path = folder.file("rewards.db");
-  const auto storage = sqlite::open(path, {.synchronous = sqlite::Synchronous::normal}).value();
-  REQUIRE(put(*storage, "first")->applied());
   const Shared<Holding> holding;
   const auto other = hold(path, "BEGIN; SELECT count(*) FROM onceward", *holding);
+  const auto storage = sqlite::open(path, {.synchronous = sqlite::Synchronous::normal}).value();
+  REQUIRE(put(*storage, "first")->applied());
+  holding->begin = true;
   REQUIRE(comes([&] { return holding->holds.load(); }));
 
   const std::string value(200'000, 'v');

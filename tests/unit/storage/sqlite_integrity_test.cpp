@@ -98,8 +98,8 @@ TEST_CASE("the integrity check finds what SQLite takes for sound and breaks our 
   }
   SECTION("an index does not agree with the records") {
     spoil(
-        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql, '(shard, due)', '(due, shard)') "
-        "WHERE name = 'onceward_due'");
+        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql, '(shard, due)', "
+        "'(due, shard)') WHERE name = 'onceward_due'");
     check_corrupt(sqlite::check_integrity(path), path, "index onceward_due");
   }
 }
