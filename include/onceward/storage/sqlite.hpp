@@ -39,8 +39,8 @@ Result<std::unique_ptr<Storage>> open(const std::string& path, Options options =
 /// Reads the whole file and tells whether it is sound: every page, every index and what our tables promise
 /// each other. It changes nothing and stops nobody from writing, but the log grows meanwhile. A gigabyte that
 /// lies in memory takes some 16 seconds, one on a disk as long as reading it takes besides. Errors: corrupt
-/// (the first findings; or no tables of ours), unavailable (no such file, cannot be read), invalid_argument (a
-/// newer format).
+/// (the first findings; or no tables of ours), unavailable (no such file, cannot be read), invalid_argument
+/// (a newer format).
 Result<void> check_integrity(const std::string& path);
 
 /// A Storage that writes inside the caller's own open transaction of `database`: what it commits is there
