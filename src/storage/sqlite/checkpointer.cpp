@@ -4,17 +4,20 @@
 #include <SQLiteCpp/Exception.h>
 #include <sqlite3.h>
 
+#include <chrono>
 #include <utility>
 
 namespace onceward::sqlite::detail {
 namespace {
 
 constexpr int enough_pages = 4000;     ///< of the log: worth a copy
-constexpr int too_many_pages = 64000;  ///< the thread does not keep up, or fails: the writer copies itself
+constexpr int too_many_pages = 16000;  ///< the thread does not keep up: the writer waits, then copies itself
 constexpr int patience_pages = 1000;   ///< more, before what could not be copied is tried again
+constexpr int long_pages = 8000;       ///< the writers are faster than the disk: they wait for the copy
 constexpr int few_pages = 500;         ///< copied while writers wait, so that the log begins anew
 constexpr int most_rounds = 8;
 constexpr int busy_ms = 100;
+constexpr auto longest_round = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -44,10 +47,21 @@ int Checkpointer::committed(void* self, sqlite3* writer, const char* name, int p
     return SQLITE_OK;
   }
   // Its failure is no failure of the commit, which is durable in the log.
+  {
+    // Only one copies at a time.
+    std::unique_lock lock(own.mutex_);
+    (void)own.round_ended_.wait_for(lock, longest_round, [&own] { return !own.copying_; });
+  }
   int copied = 0;
   const int code = sqlite3_wal_checkpoint_v2(writer, name, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
   own.settle(code == SQLITE_OK && copied == pages);
   return SQLITE_OK;
+}
+
+void Checkpointer::mark(bool copying) {
+  const std::lock_guard lock(mutex_);
+  copying_ = copying;
+  if (!copying) round_ended_.notify_all();
 }
 
 void Checkpointer::settle(bool whole) {
@@ -86,14 +100,14 @@ void Checkpointer::copy(const std::stop_token& stop, sqlite3* connection) {
   for (int round = 0; round < most_rounds && !stop.stop_requested(); ++round) {
     int pages = 0;
     int copied = 0;
+    mark(true);
     int code = sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+    mark(false);
     if (code == SQLITE_BUSY) return;  // another copies
     if (code != SQLITE_OK) break;
-    if (pages - copied > few_pages) {
-      if (copied == before) break;
-      before = copied;
-      continue;
-    }
+    if (pages - copied > few_pages && copied == before) break;
+    before = copied;
+    if (pages - copied > few_pages && pages < long_pages && round + 1 < most_rounds) continue;
     // The rest is copied while nobody writes: only a log that is copied whole begins anew and stays small.
     const std::lock_guard lock(writing_);
     code = sqlite3_wal_checkpoint_v2(connection, nullptr, SQLITE_CHECKPOINT_FULL, &pages, &copied);

@@ -27,6 +27,7 @@ class Checkpointer {
   static int committed(void* self, sqlite3* writer, const char* name, int pages);
   void work(const std::stop_token& stop);
   void copy(const std::stop_token& stop, sqlite3* connection);
+  void mark(bool copying);
   void settle(bool whole);
 
   std::string path_;
@@ -34,9 +35,11 @@ class Checkpointer {
   std::mutex& writing_;
   std::mutex mutex_;
   std::condition_variable_any wake_;
+  std::condition_variable round_ended_;
   bool wanted_ = false;
-  int pages_ = 0;   ///< of the log at the last commit
-  int not_before_;  ///< pages of the log at which the next copy is worth a try
+  bool copying_ = false;  ///< the thread, in a round that needs no other lock
+  int pages_ = 0;         ///< of the log at the last commit
+  int not_before_;        ///< pages of the log at which the next copy is worth a try
   std::jthread thread_;
 };
 

@@ -82,8 +82,8 @@ TEST_CASE("a record whose value is gone is corrupt, not empty") {
 }
 
 TEST_CASE("the log is copied back while callers commit, so that it stays small") {
-  constexpr std::uintmax_t most_log_bytes = 100'000'000;
-  constexpr std::uintmax_t written_bytes = 3 * most_log_bytes;
+  constexpr std::uintmax_t most_log_bytes = 70'000'000;
+  constexpr std::uintmax_t written_bytes = 4 * most_log_bytes;
   const TemporaryFolder folder;
   const auto path = folder.file("a.db");
   const auto storage = sqlite::open(path, {.synchronous = sqlite::Synchronous::normal}).value();
