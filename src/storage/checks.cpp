@@ -1,6 +1,8 @@
 #include <onceward/core/digest.hpp>
 #include <onceward/storage/storage.hpp>
 
+#include "storage/reserved.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -39,9 +41,22 @@ Result<void> check_duration(const std::optional<Duration>& duration, std::string
   return {};
 }
 
+std::size_t most_value_bytes(std::string_view value) noexcept {
+  const bool moved = value.starts_with(storage_detail::moved_mark);
+  return limits::value_bytes + (moved ? storage_detail::moved_mark_bytes : 0);
+}
+
+/// What is counted against a caller's limits: a decorator's own record beside his is not.
+template <class Items>
+std::size_t count_of(const Items& items) noexcept {
+  return static_cast<std::size_t>(std::count_if(items.begin(), items.end(), [](const auto& item) {
+    return !storage_detail::is_reserved_key(item.key);
+  }));
+}
+
 Result<void> check_operation(const Operation& operation) {
   if (auto key = check_key(operation.key); !key) return key;
-  if (operation.value.size() > limits::value_bytes) {
+  if (operation.value.size() > most_value_bytes(operation.value)) {
     return refuse("the value of key \"{}\" has {} bytes, at most {} are allowed", operation.key,
                   operation.value.size(), limits::value_bytes);
   }
@@ -83,7 +98,8 @@ Result<void> check_distinct_keys(const Batch& batch) {
 Result<void> check_batch(const Batch& batch) {
   if (auto partition = check_partition(batch.partition); !partition) return partition;
   if (batch.operations.empty()) return refuse("the batch of partition \"{}\" is empty", batch.partition);
-  if (batch.operations.size() > limits::batch_operations) {
+  if (batch.operations.size() > limits::batch_operations &&
+      count_of(batch.operations) > limits::batch_operations) {
     return refuse("the batch of partition \"{}\" has {} operations, at most {} are allowed", batch.partition,
                   batch.operations.size(), limits::batch_operations);
   }
@@ -115,7 +131,7 @@ Result<void> check_commit(std::span<const Batch> batches) {
 }
 
 Result<void> check_read(std::span<const RecordRef> records) {
-  if (records.size() > limits::span_reads) {
+  if (records.size() > limits::span_reads && count_of(records) > limits::span_reads) {
     return refuse("the read names {} records, at most {} are allowed", records.size(), limits::span_reads);
   }
   for (const auto& record : records) {

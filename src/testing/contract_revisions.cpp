@@ -89,7 +89,8 @@ constexpr ContractCase cases[] = {
        contract.clock().advance(ticks(-5));
        EXPECT(apply(contract, "shop/ann", {Op::replace("order", first, "y")}) > first);
        EXPECT(put(contract, "shop/ann", "gone", "y") > gone);
-     }},
+     },
+     {.one_clock = true}},
     {"a refused write does not change the revision",
      [](Contract& contract) {
        const auto first = put(contract, "shop/ann", "order", "x");

@@ -66,6 +66,9 @@ ContractOutcome run_case(const ContractCase& contract_case, const StorageUnderTe
   if (contract_case.needs.reopening && !subject.reopen) {
     return {.skipped = fmt::format("{} is not durable", subject.name)};
   }
+  if (contract_case.needs.one_clock && !subject.one_clock) {
+    return {.skipped = fmt::format("{} moves its records between clocks", subject.name)};
+  }
   ContractOutcome outcome;
   try {
     Contract contract(subject);

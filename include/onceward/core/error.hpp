@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ enum class ErrorCode : std::uint8_t {
   out_of_range,      ///< arithmetic overflow, an index past the end, a result that is no number.
   limit_exceeded,    ///< an input is larger or deeper than its documented bound.
 };
+
+/// How many codes there are, for tables by code.
+inline constexpr std::size_t error_codes = static_cast<std::size_t>(ErrorCode::limit_exceeded) + 1;
 
 /// The stable name of a code, as written in messages and journals ("in_doubt").
 [[nodiscard]] std::string_view to_string(ErrorCode code) noexcept;

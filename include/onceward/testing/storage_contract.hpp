@@ -21,6 +21,9 @@ struct StorageUnderTest {
   Open open_fresh;         ///< a storage over no data, on this clock, of at least 4 shards
   Open reopen{};           ///< the data of the last open_fresh again, after it was closed; empty: not durable
   bool concurrent = true;  ///< calls may come from several threads at once
+  /// Times are as they were set, and the clock may be set back. False for a storage that moves its records
+  /// between clocks while it is used: due times and expiries then get later by what a move takes.
+  bool one_clock = true;
 };
 
 /// Where in the source a check stands: a default argument that is filled in at the place of the call.
@@ -65,6 +68,7 @@ class Contract {
 struct ContractNeeds {
   bool threads = false;
   bool reopening = false;
+  bool one_clock = false;
 };
 
 /// One sentence of the contract.

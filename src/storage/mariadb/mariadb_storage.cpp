@@ -1,4 +1,5 @@
 #include <onceward/storage/mariadb.hpp>
+#include <onceward/storage/partitions.hpp>
 
 #include "storage/combiner.hpp"
 #include "storage/mariadb/schema.hpp"
@@ -82,7 +83,7 @@ class Optimism {
   unsigned next_pause_ = 1;
 };
 
-class MariadbStorage final : public Storage {
+class MariadbStorage final : public Storage, public PartitionLister {
  public:
   MariadbStorage(Options options, Shard shards)
       : options_(std::move(options)), shards_(shards), time_(shards) {}
@@ -127,6 +128,14 @@ class MariadbStorage final : public Storage {
     return reading([&](Tables& tables) {
       DuePage page;
       tables.due(shards, limit, page);
+      return page;
+    });
+  }
+
+  Result<PartitionPage> partitions(std::string_view cursor, std::size_t limit) override {
+    return reading([&](Tables& tables) {
+      PartitionPage page{tables.partitions(cursor, limit), {}};
+      if (page.partitions.size() == limit) page.cursor = page.partitions.back();
       return page;
     });
   }

@@ -116,6 +116,16 @@ void Tables::scan(std::string_view partition, std::string_view prefix, std::stri
   if (more) page.cursor = page.records.back().key;
 }
 
+std::vector<std::string> Tables::partitions(std::string_view cursor, std::size_t limit) {
+  auto& row = connection_.prepare(
+      "SELECT DISTINCT partition_name FROM onceward_record WHERE partition_name > ? ORDER BY partition_name "
+      "LIMIT ?");
+  row.run({cursor, static_cast<std::int64_t>(limit)});
+  std::vector<std::string> names;
+  while (row.next()) names.push_back(row.text(0));
+  return names;
+}
+
 void Tables::due(std::span<const Shard> shards, std::size_t limit, DuePage& page) {
   std::vector<Shard> asked(shards.begin(), shards.end());
   if (asked.empty()) {

@@ -163,4 +163,10 @@ void MemoryShard::due(std::size_t limit, DuePage& page) const {
   }
 }
 
+void MemoryShard::partitions(std::string_view cursor, std::vector<std::string>& names) const {
+  for (const auto& [name, keys] : partitions_) {
+    if (name > cursor) names.push_back(name);
+  }
+}
+
 }  // namespace onceward::storage_detail

@@ -21,6 +21,8 @@ class MemoryShard {
             ScanPage& page) const;
   /// Appends up to `limit` due records, oldest first, and lowers `next` to the first one after them.
   void due(std::size_t limit, DuePage& page) const;
+  /// Appends the names after `cursor`, in no order.
+  void partitions(std::string_view cursor, std::vector<std::string>& names) const;
 
  private:
   static constexpr Timestamp never = Timestamp::max();

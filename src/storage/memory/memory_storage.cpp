@@ -1,16 +1,19 @@
 #include <onceward/storage/memory.hpp>
+#include <onceward/storage/partitions.hpp>
 
 #include "storage/due_page.hpp"
 #include "storage/memory/memory_shard.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace onceward {
 namespace {
 
 using storage_detail::MemoryShard;
 
-class MemoryStorage final : public Storage {
+class MemoryStorage final : public Storage, public PartitionLister {
  public:
   explicit MemoryStorage(const MemoryOptions& options)
       : clock_(options.clock != nullptr ? *options.clock : own_clock_), shards_(options.shards) {}
@@ -67,6 +70,22 @@ class MemoryStorage final : public Storage {
     }
     for (const Shard shard : shards) visit(shards_[shard]);
     storage_detail::order_due_page(page, limit);
+    return page;
+  }
+
+  Result<PartitionPage> partitions(std::string_view cursor, std::size_t limit) override {
+    PartitionPage page;
+    for (auto& shard : shards_) {
+      const std::lock_guard lock(shard.mutex);
+      shard.partitions(cursor, page.partitions);
+    }
+    auto& names = page.partitions;
+    const auto taken = static_cast<std::ptrdiff_t>(std::min(limit, names.size()));
+    std::partial_sort(names.begin(), names.begin() + taken, names.end());
+    if (names.size() > limit) {
+      names.resize(limit);
+      page.cursor = names.back();
+    }
     return page;
   }
 

@@ -216,6 +216,32 @@ Request Calls::high(Shard shard) const {
   return request;
 }
 
+Request Calls::lists(std::string_view cursor, std::size_t limit) const {
+  // "prefix:{0}" without its number; what a pattern would take for more than itself is taken out of it.
+  std::string pattern;
+  for (const char c : std::string_view(bases_.front()).substr(0, bases_.front().size() - 2)) {
+    if (std::string_view("*?[]\\^-").find(c) != std::string_view::npos) pattern.push_back('\\');
+    pattern.push_back(c);
+  }
+  pattern += "*}:keys:*";
+  Request request;
+  CommandWriter(request.command).command({"SCAN", cursor, "MATCH", pattern, "COUNT", std::to_string(limit)});
+  return request;
+}
+
+Request Calls::server() {
+  Request request;
+  CommandWriter(request.command).command({"INFO", "server"});
+  return request;
+}
+
+std::string_view Calls::partition_of(std::string_view list) const noexcept {
+  constexpr std::string_view middle = "}:keys:";
+  const auto front = bases_.front().size() - 2;
+  const auto found = list.find(middle, front);
+  return found == std::string_view::npos ? std::string_view() : list.substr(found + middle.size());
+}
+
 Result<BatchAnswer> to_answer(const redisReply& reply, const Batch& batch) {
   const auto parts = elements_of(reply);
   if (parts.size() < 2 || !is_integer(*parts[0])) return fail(corrupt("the answer of a script"));

@@ -41,6 +41,12 @@ class Calls {
                              std::string_view cursor, std::size_t limit) const;
   [[nodiscard]] Request due(Shard shard, std::size_t limit) const;
   [[nodiscard]] Request high(Shard shard) const;
+  /// A page of the keys that list a partition's, of all shards on one server; and what tells this server from
+  /// another one.
+  [[nodiscard]] Request lists(std::string_view cursor, std::size_t limit) const;
+  [[nodiscard]] static Request server();
+  /// The partition whose list this key is; empty where it is none.
+  [[nodiscard]] std::string_view partition_of(std::string_view list) const noexcept;
 
  private:
   void begin(CommandWriter& writer, const Script& script, std::size_t keys, std::size_t arguments) const;

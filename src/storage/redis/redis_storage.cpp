@@ -1,3 +1,4 @@
+#include <onceward/storage/partitions.hpp>
 #include <onceward/storage/redis.hpp>
 
 #include "storage/due_page.hpp"
@@ -42,24 +43,27 @@ std::optional<Timestamp> server_time(const redisReply& reply) noexcept {
   return Timestamp(Duration(*seconds * 1'000'000 + *micros));
 }
 
-class RedisStorage final : public Storage {
+class RedisStorage final : public Storage, public PartitionLister {
  public:
-  RedisStorage(std::unique_ptr<Router> router, Calls calls)
-      : router_(std::move(router)), calls_(std::move(calls)) {}
+  RedisStorage(std::unique_ptr<Router> router, Calls calls, redis::Mode mode)
+      : router_(std::move(router)), calls_(std::move(calls)), mode_(mode) {}
 
   Result<CommitAnswer> commit(std::span<const Batch> batches) override;
   Result<ReadAnswer> read(std::span<const RecordRef> records) override;
   Result<ScanPage> scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
                         std::size_t limit) override;
   Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override;
+  Result<PartitionPage> partitions(std::string_view cursor, std::size_t limit) override;
   [[nodiscard]] Shard shard_count() const noexcept override { return calls_.shards(); }
 
  private:
+  [[nodiscard]] Result<redis::detail::Reply> answer_of(Request request, std::string_view doing);
   [[nodiscard]] Result<Timestamp> now_of(const Request& request, std::string_view high) const;
   [[nodiscard]] Result<Timestamp> storage_time();
 
   std::unique_ptr<Router> router_;
   Calls calls_;
+  redis::Mode mode_;
 };
 
 /// The storage's time: the server's, but not before the last write. `high` is the shard's key of that name.
@@ -241,6 +245,44 @@ Result<DuePage> RedisStorage::due(std::span<const Shard> shards, std::size_t lim
   return page;
 }
 
+Result<redis::detail::Reply> RedisStorage::answer_of(Request request, std::string_view doing) {
+  router_->run({&request, 1});
+  if (!request.answer) return fail(std::move(request.error));
+  if (is_error(*request.answer)) return fail(redis::detail::to_error(text_of(*request.answer), doing));
+  return std::move(request.answer);
+}
+
+/// The cursor is "SERVER:SCAN's": a walk over two servers, before and after a failover, would miss some.
+Result<PartitionPage> RedisStorage::partitions(std::string_view cursor, std::size_t limit) {
+  constexpr std::string_view doing = "listing partitions";
+  if (mode_ == redis::Mode::cluster) {
+    return fail(
+        ErrorCode::wrong_state,
+        "a Redis Cluster does not list its partitions, since slots may move while one walks; name them");
+  }
+  const auto [walked, at] = storage_detail::cut(cursor, ':');
+  const auto scanned = answer_of(calls_.lists(cursor.empty() ? "0" : at, limit), doing);
+  if (!scanned) return fail(scanned.error());
+  // Asked afterwards, so that a failover in between shows.
+  const auto info = answer_of(Calls::server(), doing);
+  if (!info) return fail(info.error());
+  const auto text = text_of(**info);
+  const auto found = text.find("run_id:");
+  const auto server = found == std::string_view::npos ? std::string_view() : text.substr(found + 7, 40);
+  if (!cursor.empty() && walked != server) {
+    return fail(ErrorCode::conflict, "the Redis server became another one; begin the walk again");
+  }
+  const auto parts = elements_of(**scanned);
+  if (parts.size() != 2) return fail(corrupt("the answer of SCAN"));
+  PartitionPage page;
+  for (const auto* key : elements_of(*parts[1])) {
+    const auto partition = calls_.partition_of(text_of(*key));
+    if (!partition.empty()) page.partitions.emplace_back(partition);
+  }
+  if (text_of(*parts[0]) != "0") page.cursor = fmt::format("{}:{}", server, text_of(*parts[0]));
+  return page;
+}
+
 Result<void> check_options(const redis::Options& options) {
   const auto refuse = [](std::string what) { return fail(ErrorCode::invalid_argument, "Redis: " + what); };
   if (options.prefix.empty() || options.prefix.size() > 64 ||
@@ -277,7 +319,8 @@ Result<std::unique_ptr<Storage>> redis::open(Options options) {
   for (Shard shard = 0; shard < setup->shards; ++shard)
     bases.push_back(detail::base_of(options.prefix, shard));
   return std::unique_ptr<Storage>(std::make_unique<RedisStorage>(
-      std::move(router), Calls(std::move(bases), std::move(scripts), std::move(setup->id), options.clock)));
+      std::move(router), Calls(std::move(bases), std::move(scripts), std::move(setup->id), options.clock),
+      options.mode));
 }
 
 }  // namespace onceward

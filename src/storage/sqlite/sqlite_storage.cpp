@@ -1,3 +1,4 @@
+#include <onceward/storage/partitions.hpp>
 #include <onceward/storage/sqlite.hpp>
 
 #include "storage/combiner.hpp"
@@ -69,7 +70,7 @@ struct Reader {
   TableReader tables;
 };
 
-class SqliteStorage final : public Storage {
+class SqliteStorage final : public Storage, public PartitionLister {
  public:
   SqliteStorage(std::string path, const Options& options, std::unique_ptr<detail::Connection> database,
                 const detail::Schema& schema)
@@ -117,9 +118,26 @@ class SqliteStorage final : public Storage {
                        [&](TableReader& reader) { reader.due(shards, limit, page); });
   }
 
+  Result<PartitionPage> partitions(std::string_view cursor, std::size_t limit) override {
+    PartitionNames names;
+    return with_reader("listing partitions", names,
+                       [&](TableReader& reader) { names.partitions = reader.partitions(cursor, limit); })
+        .transform([&](PartitionNames found) {
+          PartitionPage page{std::move(found.partitions), {}};
+          if (page.partitions.size() == limit) page.cursor = page.partitions.back();
+          return page;
+        });
+  }
+
   [[nodiscard]] Shard shard_count() const noexcept override { return shards_; }
 
  private:
+  /// As with_reader fills an answer.
+  struct PartitionNames {
+    Timestamp now{};
+    std::vector<std::string> partitions;
+  };
+
   [[nodiscard]] Timestamp now() const noexcept { return clock_.now() + ahead_; }
 
   /// One transaction for every request of the group; where it fails, nothing of any of them happened.

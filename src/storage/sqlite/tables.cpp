@@ -159,6 +159,20 @@ void TableReader::due(std::span<const Shard> shards, std::size_t limit, DuePage&
   for (auto& entry : page.entries) entry.record = find(entry.partition, entry.record.key, page.now).value();
 }
 
+std::vector<std::string> TableReader::partitions(std::string_view cursor, std::size_t limit) {
+  // From name to name by the primary key: a partition costs one probe, however many records it holds.
+  SQLite::Statement names(
+      database_,
+      "WITH RECURSIVE names(name) AS (SELECT min(partition) FROM onceward_record WHERE partition > ?1 "
+      "UNION ALL SELECT (SELECT min(partition) FROM onceward_record WHERE partition > name) FROM names "
+      "WHERE name IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL LIMIT ?2");
+  names.bind(1, std::string(cursor));
+  names.bind(2, static_cast<std::int64_t>(limit));
+  std::vector<std::string> found;
+  while (names.executeStep()) found.push_back(names.getColumn(0).getString());
+  return found;
+}
+
 TableWriter::TableWriter(SQLite::Database& database, Shard shards)
     : database_(database),
       reader_(database, shards),

@@ -16,6 +16,8 @@ class TableReader {
   void scan(std::string_view partition, std::string_view prefix, std::string_view cursor, std::size_t limit,
             ScanPage& page);
   void due(std::span<const Shard> shards, std::size_t limit, DuePage& page);
+  /// Up to `limit` names of partitions after `cursor`, in order.
+  [[nodiscard]] std::vector<std::string> partitions(std::string_view cursor, std::size_t limit);
 
  private:
   void due_of(Shard shard, std::size_t limit, DuePage& page);

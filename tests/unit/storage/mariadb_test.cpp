@@ -7,6 +7,7 @@
 #include "support/mariadb_server.hpp"
 
 #include "support/catch.hpp"
+#include "support/partition_walk.hpp"
 
 #include <atomic>
 #include <random>
@@ -344,6 +345,11 @@ TEST_CASE("what has expired is taken away by those who write, a minute later at 
     REQUIRE(commit_one(*storage, {"p", {Operation::require("nothing", absent)}})->applied());
   }
   CHECK(rows() == 1);
+}
+
+TEST_CASE("MariaDB lists its partitions") {
+  NEED_SERVER();
+  check_partition_walk(*mariadb::open(fresh()).value(), 2'000);
 }
 
 TEST_CASE("open_storage opens MariaDB by a URL") {

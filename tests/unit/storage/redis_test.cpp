@@ -6,6 +6,7 @@
 #include "support/redis_server.hpp"
 
 #include "support/catch.hpp"
+#include "support/partition_walk.hpp"
 
 using namespace onceward;
 using namespace std::chrono_literals;
@@ -213,6 +214,20 @@ TEST_CASE("the server's own clock decides what is due and what has expired") {
   CHECK(server.command("EXISTS " + base + ":record:1:p:gone") == "0");
   CHECK(server.command("ZCARD " + base + ":expiry") == "0");
   CHECK(server.command("ZCARD " + base + ":keys:p") == "2");
+}
+
+TEST_CASE("Redis lists its partitions, also under a prefix that is a pattern") {
+  RedisServer server;
+  NEED_SERVER(server);
+  auto options = server.options();
+  options.prefix = "a*[b]?";
+  const auto storage = redis::open(options).value();
+  options.prefix = "a1b2";
+  REQUIRE(commit_one(*redis::open(options).value(), {"another", {Operation::insert("k", "v")}})->applied());
+  check_partition_walk(*storage, 2'000);
+  auto first = list_partitions(*storage, {}, 100).value();
+  first.cursor[0] = first.cursor[0] == 'a' ? 'b' : 'a';
+  CHECK(list_partitions(*storage, first.cursor, 100).error().code == ErrorCode::conflict);
 }
 
 TEST_CASE("open_storage opens Redis by a URL") {
