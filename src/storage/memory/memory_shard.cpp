@@ -20,33 +20,47 @@ Record MemoryShard::to_record(const Entry& entry) {
           time_of(entry.expires, never)};
 }
 
-void MemoryShard::forget_times(const Entry& entry) {
-  if (entry.due != never) due_.erase({entry.due, nullptr, &entry});
-  if (entry.expires != never) expiry_.erase({entry.expires, nullptr, &entry});
+MemoryShard::Probe::Probe(std::string_view text) noexcept : key(text) {
+  for (std::size_t i = 0; i < sizeof head; ++i)
+    head = head << 8U | (i < text.size() ? static_cast<unsigned char>(text[i]) : 0U);
 }
 
-void MemoryShard::stamp(Partitions::value_type& partition, const Entry& entry, const Operation& operation,
+// Times mostly grow: the end is tried first. A time that changes keeps its node.
+void MemoryShard::set_time(Times& times, const std::string& partition, const Entry& entry, Timestamp& time,
+                           Times::iterator& place, Timestamp at) {
+  if (time == at) return;
+  if (time == never) {
+    place = times.insert(times.end(), {at, &partition, &entry});
+  } else if (at == never) {
+    times.erase(place);
+  } else {
+    auto node = times.extract(place);
+    node.value().at = at;
+    place = times.insert(times.end(), std::move(node));
+  }
+  time = at;
+}
+
+void MemoryShard::stamp(const std::string& partition, const Entry& entry, const Operation& operation,
                         Revision revision, Timestamp now) {
   const auto& [due_in, expires_in] = operation.timing;
-  forget_times(entry);
   entry.revision = revision;
-  entry.due = due_in ? now + *due_in : never;
-  entry.expires = expires_in ? now + *expires_in : never;
-  if (due_in) due_.insert({entry.due, &partition, &entry});
-  if (expires_in) expiry_.insert({entry.expires, &partition, &entry});
+  set_time(due_, partition, entry, entry.due, entry.due_at, due_in ? now + *due_in : never);
+  set_time(expiry_, partition, entry, entry.expires, entry.expiry_at, expires_in ? now + *expires_in : never);
 }
 
 void MemoryShard::erase(Partitions::value_type& partition, const Entry& entry) {
   removed_ = std::max(removed_, entry.revision);
-  forget_times(entry);
-  partition.second.erase(partition.second.find(entry.key()));
+  set_time(due_, partition.first, entry, entry.due, entry.due_at, never);
+  set_time(expiry_, partition.first, entry, entry.expires, entry.expiry_at, never);
+  partition.second.erase(partition.second.find(Probe(entry.key())));
   if (partition.second.empty()) partitions_.erase(partitions_.find(partition.first));
 }
 
 void MemoryShard::purge(Timestamp now) {
   for (std::size_t i = 0; i < purged_per_commit && !expiry_.empty() && expiry_.begin()->at <= now; ++i) {
     const auto first = *expiry_.begin();
-    erase(*first.partition, *first.entry);
+    erase(*partitions_.find(*first.partition), *first.entry);
   }
 }
 
@@ -62,7 +76,7 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
     auto& met = met_[i];
     const Entry* live = nullptr;
     if (known != partitions_.end()) {
-      const auto item = met.place = known->second.lower_bound(operation.key);
+      const auto item = met.place = known->second.lower_bound(Probe(operation.key));
       if (item != known->second.end() && item->key() == operation.key) {
         met.entry = &*item;
         answer.revision = std::max(answer.revision, item->revision + 1);
@@ -108,14 +122,14 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
     if (adds) answer.counters.push_back(met_[i].sum);
     if (entry == nullptr) {
       const auto place = fresh ? partition.second.end() : met_[i].place;
-      entry = &*partition.second.emplace_hint(place, operation.key, value);
+      entry = &*partition.second.emplace_hint(place, Probe(operation.key), value);
     } else {
       entry->set_value(value);
     }
     if (keeps_times) {
       entry->revision = answer.revision;
     } else {
-      stamp(partition, *entry, operation, answer.revision, now);
+      stamp(partition.first, *entry, operation, answer.revision, now);
     }
   }
   for (const auto* entry : removed) erase(partition, *entry);
@@ -128,7 +142,7 @@ void MemoryShard::read(std::span<const RecordRef> refs, Timestamp now,
   for (const auto& ref : refs) {
     auto& record = records.emplace_back();
     if (partition == partitions_.end()) continue;
-    const auto item = partition->second.find(ref.key);
+    const auto item = partition->second.find(Probe(ref.key));
     if (item != partition->second.end() && item->live(now)) record = to_record(*item);
   }
 }
@@ -138,7 +152,7 @@ void MemoryShard::scan(std::string_view partition, std::string_view prefix, std:
   const auto known = partitions_.find(partition);
   if (known == partitions_.end()) return;
   const auto& keys = known->second;
-  auto item = cursor < prefix ? keys.lower_bound(prefix) : keys.upper_bound(cursor);
+  auto item = cursor < prefix ? keys.lower_bound(Probe(prefix)) : keys.upper_bound(Probe(cursor));
   if (cursor.empty() && prefix.empty()) item = keys.begin();
   for (; item != keys.end() && item->key().starts_with(prefix); ++item) {
     if (!item->live(page.now)) continue;
@@ -158,7 +172,7 @@ void MemoryShard::due(std::size_t limit, DuePage& page) const {
       if (!page.next || timed.at < *page.next) page.next = timed.at;
       return;
     }
-    page.entries.push_back({timed.partition->first, to_record(*timed.entry)});
+    page.entries.push_back({*timed.partition, to_record(*timed.entry)});
     ++taken;
   }
 }

@@ -26,19 +26,42 @@ class MemoryShard {
 
  private:
   static constexpr Timestamp never = Timestamp::max();
+
+  struct Entry;
+  /// Points to what stays where it is until the record is erased. Records of one time are told apart by where
+  /// they are: cheaper than their names, and no promise is made of their order.
+  struct Timed {
+    Timestamp at;
+    const std::string* partition;
+    const Entry* entry;
+    friend bool operator<(const Timed& a, const Timed& b) noexcept {
+      return a.at != b.at ? a.at < b.at : std::less<>()(a.entry, b.entry);
+    }
+  };
+  using Times = std::set<Timed>;
+
+  /// A key with its first bytes as a number: most keys of a tree differ there, and are not read any further.
+  struct Probe {
+    explicit Probe(std::string_view text) noexcept;
+    std::uint64_t head = 0;
+    std::string_view key;
+  };
   /// A record: key and value share one text, since a store of many small records is mostly overhead. The key
   /// orders the set and never changes; what is mutable does, in place.
   struct Entry {
-    Entry(std::string_view key, std::string_view value) : key_bytes(key.size()) {
-      text.reserve(key.size() + value.size());
-      text.append(key).append(value);
+    Entry(const Probe& key, std::string_view value) : head(key.head), key_bytes(key.key.size()) {
+      text.reserve(key.key.size() + value.size());
+      text.append(key.key).append(value);
     }
 
+    std::uint64_t head;
     std::size_t key_bytes;
     mutable std::string text;
     mutable Revision revision = absent;
     mutable Timestamp due = never;
     mutable Timestamp expires = never;
+    mutable Times::iterator due_at{};     ///< where `due` is not never
+    mutable Times::iterator expiry_at{};  ///< where `expires` is not never
 
     [[nodiscard]] std::string_view key() const noexcept {
       return std::string_view(text).substr(0, key_bytes);
@@ -49,9 +72,15 @@ class MemoryShard {
   };
   struct ByKey {
     using is_transparent = void;
-    bool operator()(const Entry& a, const Entry& b) const noexcept { return a.key() < b.key(); }
-    bool operator()(const Entry& a, std::string_view b) const noexcept { return a.key() < b; }
-    bool operator()(std::string_view a, const Entry& b) const noexcept { return a < b.key(); }
+    bool operator()(const Entry& a, const Entry& b) const noexcept {
+      return a.head != b.head ? a.head < b.head : a.key() < b.key();
+    }
+    bool operator()(const Entry& a, const Probe& b) const noexcept {
+      return a.head != b.head ? a.head < b.head : a.key() < b.key;
+    }
+    bool operator()(const Probe& a, const Entry& b) const noexcept {
+      return a.head != b.head ? a.head < b.head : a.key < b.key();
+    }
   };
   using Keys = std::set<Entry, ByKey>;
   struct Hash {
@@ -61,16 +90,6 @@ class MemoryShard {
     }
   };
   using Partitions = std::unordered_map<std::string, Keys, Hash, std::equal_to<>>;
-  /// Points to what stays where it is until the record is erased. Records of one time are told apart by where
-  /// they are: cheaper than their names, and no promise is made of their order.
-  struct Timed {
-    Timestamp at;
-    Partitions::value_type* partition;
-    const Entry* entry;
-    friend bool operator<(const Timed& a, const Timed& b) noexcept {
-      return a.at != b.at ? a.at < b.at : std::less<>()(a.entry, b.entry);
-    }
-  };
   /// What an operation of a batch met.
   struct Met {
     const Entry* entry = nullptr;  ///< null where there is none
@@ -79,15 +98,17 @@ class MemoryShard {
   };
 
   static Record to_record(const Entry& entry);
-  void stamp(Partitions::value_type& partition, const Entry& entry, const Operation& operation,
-             Revision revision, Timestamp now);
+  void stamp(const std::string& partition, const Entry& entry, const Operation& operation, Revision revision,
+             Timestamp now);
   void erase(Partitions::value_type& partition, const Entry& entry);
-  void forget_times(const Entry& entry);
+  /// Puts an entry's time where it belongs, or takes it away (never).
+  static void set_time(Times& times, const std::string& partition, const Entry& entry, Timestamp& time,
+                       Times::iterator& place, Timestamp at);
   void purge(Timestamp now);
 
   Partitions partitions_;
-  std::set<Timed> due_;
-  std::set<Timed> expiry_;
+  Times due_;
+  Times expiry_;
   std::vector<Met> met_;       ///< of the batch in progress; kept for its memory
   Revision removed_ = absent;  ///< the largest revision a removed record had: later ones must be larger
 };
