@@ -1,8 +1,10 @@
 #pragma once
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <stdexcept>
 #include <string>
@@ -19,6 +21,7 @@ class ChildProcess {
     if (pid_ < 0) throw std::runtime_error("fork failed");
     if (pid_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      ::signal(SIGXFSZ, SIG_IGN);  // as on a full disk, a write over the limit fails instead of killing
       ::execvp(arguments[0], arguments.data());
       ::_exit(127);
     }
@@ -37,6 +40,13 @@ class ChildProcess {
     ::waitpid(pid_, &status_, 0);
     pid_ = -1;
     return status_;
+  }
+  /// Lets its files grow to so many bytes, as a full disk would; RLIM_INFINITY ends that.
+  void limit_files(rlim_t bytes) const {
+    rlimit limits{};
+    if (::prlimit(pid_, RLIMIT_FSIZE, nullptr, &limits) != 0) throw std::runtime_error("no limits to read");
+    limits.rlim_cur = std::min(bytes, limits.rlim_max);
+    if (::prlimit(pid_, RLIMIT_FSIZE, &limits, nullptr) != 0) throw std::runtime_error("no limit can be set");
   }
   /// Whether it still runs.
   [[nodiscard]] bool runs() {

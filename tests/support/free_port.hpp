@@ -19,3 +19,24 @@ inline int free_port() {
   if (!bound) throw std::runtime_error("no free port");
   return ntohs(address.sin_port);
 }
+
+/// The first of so many free ports in a row.
+inline int free_ports(int count) {
+  for (int tries = 0; tries < 100; ++tries) {
+    const int first = free_port();
+    int free = 0;
+    while (free < count && first + free < 65536) {
+      const int handle = ::socket(AF_INET, SOCK_STREAM, 0);
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      address.sin_port = htons(static_cast<std::uint16_t>(first + free));
+      const bool bound = ::bind(handle, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+      ::close(handle);
+      if (!bound) break;
+      ++free;
+    }
+    if (free == count) return first;
+  }
+  throw std::runtime_error("no free ports in a row");
+}

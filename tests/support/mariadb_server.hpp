@@ -42,6 +42,8 @@ class MariadbServer {
     }
   }
   void kill() { process_->end(SIGKILL); }
+  /// No file of the server can grow beyond this many bytes, as on a full disk.
+  void limit_files(rlim_t bytes) { process_->limit_files(bytes); }
   void pause() { process_->signal(SIGSTOP); }
   void resume() { process_->signal(SIGCONT); }
 

@@ -49,13 +49,20 @@ class RedisCluster {
     options.timeout = std::chrono::seconds(15);
     return options;
   }
-  /// The node that is a master (or replica) of this number, counted among the living.
+  /// The node that is a master (or replica) of this number, counted among the living; waits for one, since a
+  /// master that was deposed becomes a replica a little later.
   [[nodiscard]] RedisServer& of_role(const std::string& role, std::size_t number) {
-    for (const auto& node : nodes_) {
-      if (node->command("INFO replication").find("role:" + role) == std::string::npos) continue;
-      if (number-- == 0) return *node;
-    }
-    throw std::runtime_error("no such node in the cluster of a test");
+    RedisServer* found = nullptr;
+    const auto search = [&] {
+      auto left = number;
+      for (const auto& node : nodes_) {
+        if (node->command("INFO replication").find("role:" + role) == std::string::npos) continue;
+        if (left-- == 0) return found = node.get(), true;
+      }
+      return false;
+    };
+    if (!wait_until(search)) throw std::runtime_error("no such node in the cluster of a test");
+    return *found;
   }
 
  private:

@@ -58,6 +58,10 @@ class RedisServer {
   }
   void kill() { process_->end(SIGKILL); }
   void stop() { process_->end(SIGTERM); }
+  /// From now on no file of the server can grow, as on a full disk; or all can again.
+  void fill_disk() { process_->limit_files(1); }
+  void free_disk() { process_->limit_files(RLIM_INFINITY); }
+  [[nodiscard]] bool runs() { return process_->runs(); }
   void pause() { process_->signal(SIGSTOP); }
   void resume() { process_->signal(SIGCONT); }
 

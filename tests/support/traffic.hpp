@@ -36,13 +36,15 @@ class Traffic {
   }
 
   /// After the end, with the storage in reach again.
-  void check() {
+  void check() { check(storage_); }
+  /// The same by another storage over the same data.
+  void check(onceward::Storage& storage) {
     const std::lock_guard lock(mutex_);
     std::set<std::string> stored;
     for (unsigned i = 0; i < partitions; ++i) {
       std::string cursor;
       do {
-        const auto page = storage_.scan(partition(i), "key/", cursor, onceward::limits::page_records);
+        const auto page = storage.scan(partition(i), "key/", cursor, onceward::limits::page_records);
         REQUIRE(page.has_value());
         for (const auto& record : page->records) stored.insert(record.key);
         cursor = page->cursor;
@@ -58,7 +60,7 @@ class Traffic {
     for (const auto& message : strange_) FAIL_CHECK(message);
     std::int64_t sum = 0;
     for (unsigned i = 0; i < partitions; ++i) {
-      const auto counter = onceward::read_one(storage_, partition(i), "count");
+      const auto counter = onceward::read_one(storage, partition(i), "count");
       REQUIRE(counter.has_value());
       if (*counter) sum += std::stoll((*counter)->value);
     }
@@ -89,6 +91,7 @@ class Traffic {
       ++failed_;
       switch (answer.error().code) {
         case ErrorCode::in_doubt: ++in_doubt_; break;
+        case ErrorCode::exhausted:  // refused for want of room: nothing happened
         case ErrorCode::unavailable:
         case ErrorCode::timeout: harmless_.insert(key); break;
         default: strange_.push_back(describe(answer.error()));

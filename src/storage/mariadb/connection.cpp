@@ -196,6 +196,16 @@ Connection::Connection(const Options& options) : connection_(mysql_init(nullptr)
                       "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
                       std::max(1U, seconds - 1))
               .c_str());
+  // What another node was answered is read here too.
+  if (is_galera()) command("SET SESSION wsrep_sync_wait = 1");
+}
+
+bool Connection::is_galera() {
+  command("SHOW VARIABLES LIKE 'wsrep_on'");  // no row where there is no such variable
+  const std::unique_ptr<MYSQL_RES, void (*)(MYSQL_RES*)> rows(mysql_store_result(connection_.get()),
+                                                              &mysql_free_result);
+  const auto* const row = rows ? mysql_fetch_row(rows.get()) : nullptr;
+  return row != nullptr && std::string_view(row[1]) == "ON";
 }
 
 Statement& Connection::prepare(const std::string& text) {

@@ -97,6 +97,8 @@ class Connection {
   void command(const char* text);
   /// False where the server has closed it meanwhile: what is sent on it would be in doubt for nothing.
   [[nodiscard]] bool alive() const noexcept;
+  /// The server is a node of a Galera cluster. Throws Failure.
+  [[nodiscard]] bool is_galera();
   [[nodiscard]] MYSQL* get() const noexcept { return connection_.get(); }
 
  private:

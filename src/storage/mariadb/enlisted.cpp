@@ -15,8 +15,11 @@ using detail::Tables;
 
 class EnlistedStorage final : public Storage {
  public:
-  EnlistedStorage(MYSQL* connection, Shard shards, const Clock* clock)
-      : connection_(connection), time_(shards), tables_(connection_, time_, clock, true), shards_(shards) {}
+  EnlistedStorage(MYSQL* connection, Shard shards, bool galera, const Clock* clock)
+      : connection_(connection),
+        time_(shards, galera),
+        tables_(connection_, time_, clock, true),
+        shards_(shards) {}
 
   Result<CommitAnswer> commit(std::span<const Batch> batches) override {
     if (auto checked = check_commit(batches); !checked) return fail(std::move(checked).error());
@@ -74,7 +77,8 @@ Result<std::unique_ptr<Storage>> enlist(MYSQL* connection, Options options) {
   return attempt([&]() -> Result<std::unique_ptr<Storage>> {
     Connection borrowed(connection);
     const auto shards = detail::read_schema(borrowed, options);
-    return std::unique_ptr<Storage>(std::make_unique<EnlistedStorage>(connection, shards, options.clock));
+    return std::unique_ptr<Storage>(
+        std::make_unique<EnlistedStorage>(connection, shards, borrowed.is_galera(), options.clock));
   });
 }
 

@@ -85,8 +85,8 @@ class Optimism {
 
 class MariadbStorage final : public Storage, public PartitionLister {
  public:
-  MariadbStorage(Options options, Shard shards)
-      : options_(std::move(options)), shards_(shards), time_(shards) {}
+  MariadbStorage(Options options, Shard shards, bool galera)
+      : options_(std::move(options)), shards_(shards), time_(shards, galera) {}
 
   Result<CommitAnswer> commit(std::span<const Batch> batches) override {
     if (auto checked = check_commit(batches); !checked) return fail(std::move(checked).error());
@@ -376,11 +376,11 @@ class MariadbStorage final : public Storage, public PartitionLister {
 Result<std::unique_ptr<Storage>> open(Options options) {
   if (auto checked = check_options(options); !checked) return fail(std::move(checked).error());
   return attempt([&]() -> Result<std::unique_ptr<Storage>> {
-    const auto shards = [&] {
+    const auto [shards, galera] = [&] {
       Connection connection(options);
-      return detail::ensure_schema(connection, options);
+      return std::pair(detail::ensure_schema(connection, options), connection.is_galera());
     }();
-    return std::unique_ptr<Storage>(std::make_unique<MariadbStorage>(std::move(options), shards));
+    return std::unique_ptr<Storage>(std::make_unique<MariadbStorage>(std::move(options), shards, galera));
   });
 }
 

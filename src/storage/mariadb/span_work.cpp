@@ -141,7 +141,7 @@ std::vector<std::pair<Shard, ShardState>> SpanWork::states(Timestamp now, Durati
   for (const auto shard : written_) {
     auto state = states_.at(shard);
     if (!raised_.contains(shard) && now.time_since_epoch() - Duration(state.floor) < unnoted) continue;
-    state.floor = std::max(state.floor, now.time_since_epoch().count());
+    state.floor = std::max(state.floor + 1, now.time_since_epoch().count());
     states.emplace_back(shard, state);
   }
   return states;

@@ -19,7 +19,7 @@ enum class Locking : std::uint8_t { shared, exclusive };
 
 /// What the connections of one storage know of its time.
 struct SharedTime {
-  explicit SharedTime(Shard shards) : noted(shards) {}
+  SharedTime(Shard shards, bool galera) : noted(shards), noted_every(galera ? Duration(0) : note_every) {}
   void raise(Timestamp now) noexcept {
     auto known = last.load();
     while (known < now.time_since_epoch().count() &&
@@ -28,10 +28,13 @@ struct SharedTime {
   }
   std::atomic<std::int64_t> last = 0;            ///< the latest that was answered
   std::vector<std::atomic<std::int64_t>> noted;  ///< by shard: the time its row was seen to hold; 0: not seen
-};
+  /// How old the time in a shard's row may be when the shard is written to. Nothing in a Galera cluster:
+  /// locks hold on one node only, so that writers meet by each writing the row.
+  const Duration noted_every;
 
-/// How old the time in a shard's row may be when the shard is written to.
-inline constexpr Duration noted_every = std::chrono::seconds(1);
+ private:
+  static constexpr Duration note_every = std::chrono::seconds(1);
+};
 
 /// The storage's tables through one connection. Everything throws Failure; begins and ends no transaction.
 class Tables {

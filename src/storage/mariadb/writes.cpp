@@ -128,7 +128,7 @@ bool Tables::store(const SpanWork& work, Timestamp now) {
       });
   using State = std::pair<Shard, ShardState>;
   in_pieces(
-      work.states(now, noted_every), [](const State&) { return sizeof(State); },
+      work.states(now, time_.noted_every), [](const State&) { return sizeof(State); },
       [&](std::span<const State> piece) {
         std::vector<Parameter> parameters;
         for (const auto& [shard, state] : piece) {
@@ -151,7 +151,7 @@ Locking Tables::locking_for(std::span<CommitRequest* const> requests) const {
   for (const auto* request : requests) {
     for (const auto& batch : request->batches) {
       const std::int64_t noted = time_.noted[shard_of(batch.partition)];
-      if (noted == 0 || Duration(now - noted) >= noted_every) return Locking::exclusive;
+      if (noted == 0 || Duration(now - noted) >= time_.noted_every) return Locking::exclusive;
       for (const auto& operation : batch.operations) {
         const bool absence = operation.kind == Operation::Kind::require && operation.expected == absent;
         if (absence || operation.kind == Operation::Kind::remove) return Locking::exclusive;
@@ -166,7 +166,7 @@ bool Tables::write(std::span<CommitRequest* const> requests, Locking locking) {
   if (locking == Locking::shared) work.assume_new_absent();
   for (const auto* request : requests) work.take(request->batches);
   const auto now = lock(work, work.shards(), locking);
-  if (locking == Locking::shared && !work.noted(now, noted_every)) return false;
+  if (locking == Locking::shared && !work.noted(now, time_.noted_every)) return false;
   load(work);
   for (auto* request : requests) {
     CommitAnswer answer{now, {}};
@@ -176,7 +176,7 @@ bool Tables::write(std::span<CommitRequest* const> requests, Locking locking) {
   }
   if (work.unsure() || !store(work, now)) return false;
   time_.raise(now);
-  for (const auto& [shard, state] : work.states(now, noted_every)) time_.noted[shard] = state.floor;
+  for (const auto& [shard, state] : work.states(now, time_.noted_every)) time_.noted[shard] = state.floor;
   return true;
 }
 

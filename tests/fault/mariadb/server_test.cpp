@@ -44,6 +44,38 @@ TEST_CASE("killed and restarted under load, MariaDB loses nothing that was answe
   traffic.check();
 }
 
+TEST_CASE("a full disk ends in errors, mostly in the server's, and loses nothing that was answered") {
+  MariadbServer server({"--innodb-log-file-size=8M", "--innodb-data-file-path=ibdata1:12M:autoextend"});
+  NEED_SERVER(server);
+  const auto storage = mariadb::open(quick(server)).value();
+  Traffic traffic(*storage, 4);
+  traffic.wait_for(50);
+  server.limit_files(rlim_t{14} << 20U);
+  // The server refuses a statement, or, where its own files cannot grow, stops itself.
+  const auto until = SteadyClock::now() + 60s;
+  std::vector<std::string> answered;
+  for (int i = 0;; ++i) {
+    REQUIRE(SteadyClock::now() < until);
+    const auto key = std::to_string(i);
+    const auto answer =
+        commit_one(*storage, {"full", {Operation::insert(key, std::string(limits::value_bytes, 'v'))}});
+    if (!answer) {
+      INFO(describe(answer.error()));
+      CHECK((answer.error().code == ErrorCode::exhausted || answer.error().code == ErrorCode::unavailable ||
+             answer.error().code == ErrorCode::in_doubt || answer.error().code == ErrorCode::timeout));
+      break;
+    }
+    answered.push_back(key);
+  }
+  server.kill();
+  server.start();
+  traffic.wait_for(50);
+  traffic.end();
+  traffic.check();
+  CHECK(answered.size() > 3);
+  for (const auto& key : answered) CHECK(read_one(*storage, "full", key).value().has_value());
+}
+
 TEST_CASE("a server that stands still longer than the timeout holds no caller up, and goes on afterwards") {
   MariadbServer server;
   NEED_SERVER(server);

@@ -45,6 +45,47 @@ TEST_CASE("killed and restarted under load, Redis with appendfsync always loses 
   traffic.check();
 }
 
+TEST_CASE("a full disk ends in an error, and what was answered is there when it has room again") {
+  // With "everysec" the server refuses writes until it can write again; what it had answered is in its memory.
+  RedisServer server({"--appendfsync", "everysec"});
+  NEED_SERVER(server);
+  const auto storage = redis::open(quick(server)).value();
+  Traffic traffic(*storage, 8);
+  traffic.wait_for(100);
+  server.fill_disk();
+  const auto until = SteadyClock::now() + 20s;
+  const auto refused = [&] {
+    const auto answer = commit_one(*storage, {"full", {Operation::add("count", 1)}});
+    return !answer && answer.error().code == ErrorCode::exhausted;
+  };
+  while (!refused()) REQUIRE(SteadyClock::now() < until);
+  CHECK(read_one(*storage, "full", "count").has_value());
+  server.free_disk();
+  traffic.wait_for(100);
+  traffic.end();
+  CHECK(traffic.failed() > 0);
+  traffic.check();
+}
+
+TEST_CASE("a full disk under appendfsync always stops the server, and loses nothing that was answered") {
+  RedisServer server({"--appendfsync", "always"});
+  NEED_SERVER(server);
+  const auto storage = redis::open(quick(server)).value();
+  Traffic traffic(*storage, 8);
+  traffic.wait_for(100);
+  server.fill_disk();
+  const auto until = SteadyClock::now() + 20s;
+  while (server.runs()) {
+    REQUIRE(SteadyClock::now() < until);
+    std::this_thread::sleep_for(1ms);
+  }
+  server.start();
+  traffic.wait_for(100);
+  traffic.end();
+  CHECK(traffic.failed() > 0);
+  traffic.check();
+}
+
 TEST_CASE("a server that stands still longer than the timeout holds no caller up, and goes on afterwards") {
   RedisServer server;
   NEED_SERVER(server);
