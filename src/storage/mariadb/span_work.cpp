@@ -141,7 +141,9 @@ std::vector<std::pair<Shard, ShardState>> SpanWork::states(Timestamp now, Durati
   for (const auto shard : written_) {
     auto state = states_.at(shard);
     if (!raised_.contains(shard) && now.time_since_epoch() - Duration(state.floor) < unnoted) continue;
-    state.floor = std::max(state.floor + 1, now.time_since_epoch().count());
+    // Where every write has to change the row, a second one at the same time does too.
+    const auto least = unnoted == Duration(0) ? state.floor + 1 : state.floor;
+    state.floor = std::max(least, now.time_since_epoch().count());
     states.emplace_back(shard, state);
   }
   return states;

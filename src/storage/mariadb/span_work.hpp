@@ -54,7 +54,7 @@ class SpanWork {
   [[nodiscard]] std::vector<Write> writes() const;
   [[nodiscard]] std::vector<Place> removals() const;
   /// The shards that were written to and whose rows must change: a record was removed, or their time was not
-  /// noted for as long as `unnoted`. As they must become, which is never as they were.
+  /// noted for as long as `unnoted` (0: every one, and never as it was). As they must become.
   [[nodiscard]] std::vector<std::pair<Shard, ShardState>> states(Timestamp now, Duration unnoted) const;
 
  private:
