@@ -75,6 +75,23 @@ void in_pieces(const List& list, const Size& size, const Use& use) {
 
 inline constexpr std::string_view these_records = "(partition_name, record_key) IN (";
 
+/// The values of a statement over these rows, padded.
+inline std::vector<Parameter> values_of(std::span<const SpanWork::Place> places) {
+  std::vector<Parameter> values;
+  for (const auto& [partition, key] : places) {
+    values.emplace_back(partition);
+    values.emplace_back(key);
+  }
+  pad(values, places.size(), 2);
+  return values;
+}
+inline std::vector<Parameter> values_of(std::span<const Shard> shards) {
+  std::vector<Parameter> values;
+  for (const auto shard : shards) values.emplace_back(static_cast<std::int64_t>(shard));
+  pad(values, shards.size(), 1);
+  return values;
+}
+
 inline std::size_t bytes_of(const SpanWork::Place& place) noexcept {
   return place.first.size() + place.second.size();
 }

@@ -41,9 +41,7 @@ Timestamp Tables::now(std::span<const Shard> shards) {
   in_pieces(
       shards, [](Shard) { return sizeof(Shard); },
       [&](std::span<const Shard> piece) {
-        std::vector<Parameter> parameters;
-        for (const auto shard : piece) parameters.emplace_back(static_cast<std::int64_t>(shard));
-        pad(parameters, piece.size(), 1);
+        const auto parameters = values_of(piece);
         auto& row = connection_.prepare(
             repeated(fmt::format("SELECT {}, MAX(floor_us) FROM onceward_shard WHERE shard IN (", now_us()),
                      "?", ",", piece.size(), ")"));
@@ -70,12 +68,7 @@ void Tables::read(std::span<const RecordRef> records, ReadAnswer& answer) {
   answer.now = now(shards);
   answer.records.assign(records.size(), std::nullopt);
   in_pieces(places, bytes_of, [&](std::span<const SpanWork::Place> piece) {
-    std::vector<Parameter> parameters;
-    for (const auto& [partition, key] : piece) {
-      parameters.emplace_back(partition);
-      parameters.emplace_back(key);
-    }
-    pad(parameters, piece.size(), 2);
+    const auto parameters = values_of(piece);
     auto& row = connection_.prepare(
         repeated(fmt::format("SELECT {} FROM onceward_record WHERE {}", record_columns, these_records),
                  "(?,?)", ",", piece.size(), ")"));

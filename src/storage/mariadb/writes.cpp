@@ -34,9 +34,7 @@ Timestamp Tables::lock(SpanWork& work, std::span<const Shard> shards, Locking lo
   in_pieces(
       shards, [](Shard) { return sizeof(Shard); },
       [&](std::span<const Shard> piece) {
-        std::vector<Parameter> parameters;
-        for (const auto shard : piece) parameters.emplace_back(static_cast<std::int64_t>(shard));
-        pad(parameters, piece.size(), 1);
+        const auto parameters = values_of(piece);
         auto& row = connection_.prepare(repeated(
             fmt::format("SELECT shard, high, floor_us, {} FROM onceward_shard WHERE shard IN (", now_us()),
             "?", ",", piece.size(),
@@ -64,12 +62,7 @@ void Tables::load(SpanWork& work) {
   in_pieces(
       work.places(), [](const SpanWork::Place& place) { return detail::bytes_of(place); },
       [&](std::span<const SpanWork::Place> piece) {
-        std::vector<Parameter> parameters;
-        for (const auto& [partition, key] : piece) {
-          parameters.emplace_back(partition);
-          parameters.emplace_back(key);
-        }
-        pad(parameters, piece.size(), 2);
+        const auto parameters = values_of(piece);
         auto& row = connection_.prepare(
             repeated(fmt::format("SELECT {} FROM onceward_record WHERE {}", record_columns, these_records),
                      "(?,?)", ",", piece.size(), ") FOR UPDATE"));
@@ -115,12 +108,7 @@ bool Tables::store(const SpanWork& work, Timestamp now) {
   in_pieces(
       work.removals(), [](const SpanWork::Place& place) { return detail::bytes_of(place); },
       [&](std::span<const SpanWork::Place> piece) {
-        std::vector<Parameter> parameters;
-        for (const auto& [partition, key] : piece) {
-          parameters.emplace_back(partition);
-          parameters.emplace_back(key);
-        }
-        pad(parameters, piece.size(), 2);
+        const auto parameters = values_of(piece);
         connection_
             .prepare(repeated(fmt::format("DELETE FROM onceward_record WHERE {}", these_records), "(?,?)",
                               ",", piece.size(), ")"))
