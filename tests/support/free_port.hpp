@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <random>
 #include <stdexcept>
 
 /// A port of 127.0.0.1 that nobody listens on.
@@ -20,12 +21,15 @@ inline int free_port() {
   return ntohs(address.sin_port);
 }
 
-/// The first of so many free ports in a row.
+/// The first of so many free ports in a row, below those that the kernel gives to connections.
 inline int free_ports(int count) {
+  constexpr int lowest = 20000;
+  constexpr int highest = 32000;
+  std::random_device random;
   for (int tries = 0; tries < 100; ++tries) {
-    const int first = free_port();
+    const int first = lowest + static_cast<int>(random() % static_cast<unsigned>(highest - lowest - count));
     int free = 0;
-    while (free < count && first + free < 65536) {
+    while (free < count) {
       const int handle = ::socket(AF_INET, SOCK_STREAM, 0);
       sockaddr_in address{};
       address.sin_family = AF_INET;
