@@ -79,11 +79,6 @@ class Compiler {
     emit(Code::constant, node, program_.constants.size() - 1);
   }
 
-  static bool jumps(Code code) noexcept {
-    return code == Code::jump_if_null || code == Code::and_jump || code == Code::or_jump ||
-           code == Code::elvis_jump || code == Code::else_jump || code == Code::jump;
-  }
-
   /// Computes what was emitted from `start` on, where it reads no name. What fails stays as it is: it may
   /// never be reached. Parts are folded from the leaves up, each once, so that compiling stays quadratic at
   /// worst.
@@ -227,9 +222,8 @@ class Compiler {
 
 }  // namespace
 
-Result<Program> compile(const Node& root, std::string_view text) {
+Result<Program> compile(const Node& root) {
   Program program;
-  program.text = text;
   Compiler compiler(program);
   if (auto done = compiler.compile(root); !done) return fail(std::move(done).error());
   compiler.note_paths(root);

@@ -1,4 +1,4 @@
-#include "expr/program.hpp"
+#include "expr/field.hpp"
 
 #include <fmt/format.h>
 
@@ -193,9 +193,11 @@ class Machine {
 
   /// The result; valid as long as the machine, the names and the program.
   Result<Operand> run() {
-    const auto& code = program_.instructions;
-    for (std::size_t at = 0; at < code.size();) {
+    const Instruction* const code = program_.instructions.data();
+    const std::size_t end = program_.instructions.size();
+    for (std::size_t at = 0; at < end;) {
       const auto& instruction = code[at++];
+      if (quick(instruction, at)) continue;
       auto next = step(instruction, at);
       if (!next) {
         auto error = std::move(next).error();
@@ -223,8 +225,90 @@ class Machine {
     return {};
   }
 
+  /// What most instructions of most programs do, without a Result. False, and nothing is changed, where
+  /// something is not as usual: then step() does it, or says what is wrong.
+  [[gnu::always_inline]] bool quick(const Instruction& i, std::size_t& at) noexcept {
+    switch (i.code) {
+      case Code::field: {
+        const auto& place = program_.fields[i.a];
+        if (size_ == stack_size || !load_plain(place.layout, names_.at(place), stack()[size_])) return false;
+        ++size_;
+        return true;
+      }
+      case Code::constant:
+        if (size_ == stack_size) return false;
+        stack()[size_++] = Operand::of(program_.constants[i.a]);
+        return true;
+      case Code::need_bool: return top().is(Kind::boolean);
+      case Code::and_jump:
+      case Code::or_jump:
+        if (!top().is(Kind::boolean)) return false;
+        if (top().boolean == (i.code == Code::or_jump)) {
+          at = i.a;
+        } else {
+          --size_;
+        }
+        return true;
+      case Code::binary: return quick_binary(static_cast<Form>(i.a));
+      default: return false;
+    }
+  }
+
+  bool quick_binary(Form form) noexcept {
+    auto& a = stack()[size_ - 2];
+    const auto& b = top();
+    bool result = false;
+    if (a.is(Kind::integer) && b.is(Kind::integer)) {
+      switch (form) {
+        case Form::equal: result = a.integer == b.integer; break;
+        case Form::not_equal: result = a.integer != b.integer; break;
+        case Form::less: result = a.integer < b.integer; break;
+        case Form::less_equal: result = a.integer <= b.integer; break;
+        case Form::greater: result = a.integer > b.integer; break;
+        case Form::greater_equal: result = a.integer >= b.integer; break;
+        default: return false;
+      }
+    } else if (a.is(Kind::string) && b.is(Kind::string) && (form == Form::equal || form == Form::not_equal)) {
+      result = (a.string == b.string) == (form == Form::equal);
+    } else if (a.is(Kind::integer) && b.is(Kind::list) && form == Form::in) {
+      for (const auto& element : *b.list) {
+        const auto* integer = element.integer();
+        if (integer == nullptr) return false;
+        if ((result = *integer == a.integer)) break;
+      }
+    } else {
+      return false;
+    }
+    --size_;
+    top() = Operand::of(result);
+    return true;
+  }
+
+  Result<Operand> load(const FieldPlace& place) {
+    const void* at = names_.at(place);
+    const Shape* shape = place.shape;
+    while (shape->inside != nullptr) {
+      at = shape->inside(at);
+      if (at == nullptr) return Operand();
+      shape = shape->content();
+    }
+    Operand plain;
+    if (load_plain(shape->layout, at, plain)) return plain;
+    if (shape->layout == Layout::u64) {
+      return refuse(ErrorCode::out_of_range,
+                    fmt::format("{} does not fit the 64-bit integers of the language, which have a sign",
+                                copy_of<std::uint64_t>(at)));
+    }
+    return arena_.get().value(shape->load(at));
+  }
+
   Result<void> step(const Instruction& i, std::size_t& at) {
     switch (i.code) {
+      case Code::field: {
+        const auto loaded = load(program_.fields[i.a]);
+        if (!loaded) return fail(loaded.error());
+        return push(*loaded);
+      }
       case Code::constant: return push(Operand::of(program_.constants[i.a]));
       case Code::root: {
         const auto found = names_.find(program_.texts[i.a]);
@@ -330,7 +414,9 @@ Result<void> evaluate_text(const Program& program, const Names& names, std::stri
   });
 }
 
-Result<bool> evaluate_bool(const Program& program, const Names& names) {
+namespace {
+/// Apart, so that tests alone do not pay for the room of the machine.
+[[gnu::noinline]] Result<bool> run_for_bool(const Program& program, const Names& names) {
   Machine machine(program, names);
   auto result = machine.run();
   if (!result) return fail(std::move(result).error());
@@ -338,6 +424,14 @@ Result<bool> evaluate_bool(const Program& program, const Names& names) {
   auto error = no_bool(*result).error();
   error.offset = program.instructions.back().offset;
   return fail(std::move(error));
+}
+}  // namespace
+
+Result<bool> evaluate_bool(const Program& program, const Names& names) {
+  if (program.tests) {
+    if (const auto holds = run(*program.tests, program, names)) return *holds;
+  }
+  return run_for_bool(program, names);
 }
 
 }  // namespace onceward::expr_detail

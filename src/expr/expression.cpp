@@ -9,34 +9,22 @@
 namespace onceward {
 namespace expr_detail {
 
-/// A template taken apart: programs with the text before each, and the text after the last.
-struct TemplateParts {
-  struct Placeholder {
-    std::string before;
-    Program program;
-  };
-  std::string text;
-  std::vector<Placeholder> placeholders;
-  std::string after;
-  std::vector<std::string> paths;
-
-  template <class Append>
-  Result<std::string> render(const Value& names, const Append& append) const {
-    std::string out;
-    for (const auto& [before, program] : placeholders) {
-      out += before;
-      if (auto appended = append(program, names, out); !appended) return fail(std::move(appended).error());
-      if (out.size() > limits::value_bytes) {
-        return fail(ErrorCode::limit_exceeded,
-                    fmt::format("the text grows beyond {} bytes", limits::value_bytes));
-      }
-    }
-    out += after;
-    return out;
-  }
-};
-
 namespace {
+
+template <class Append>
+Result<std::string> render_text(const TemplateParts& parts, const Value& names, const Append& append) {
+  std::string out;
+  for (const auto& [before, program] : parts.placeholders) {
+    out += before;
+    if (auto appended = append(program, names, out); !appended) return fail(std::move(appended).error());
+    if (out.size() > limits::value_bytes) {
+      return fail(ErrorCode::limit_exceeded,
+                  fmt::format("the text grows beyond {} bytes", limits::value_bytes));
+    }
+  }
+  out += parts.after;
+  return out;
+}
 
 Result<void> check_size(std::string_view text) {
   if (text.size() <= limits::expression_bytes) return {};
@@ -82,8 +70,10 @@ Result<Expression> Expression::parse(std::string_view text) {
   if (!parsed) return fail(std::move(parsed).error());
   const auto end = expr_detail::skip_space(text, parsed->end);
   if (end != text.size()) return expr_detail::not_ended(text, end);
-  auto program = expr_detail::compile(*parsed->root, text);
+  auto program = expr_detail::compile(*parsed->root);
   if (!program) return fail(std::move(program).error());
+  program->text = text;
+  program->tests = expr_detail::make_integer_tests(*program);
   return Expression(std::make_shared<const Program>(*std::move(program)));
 }
 
@@ -119,7 +109,7 @@ Result<Template> Template::parse(std::string_view text) {
         return fail(ErrorCode::syntax, "the placeholder is not closed by '}'", 0, open);
       return expr_detail::not_ended(text, close);
     }
-    auto program = expr_detail::compile(*parsed->root, text);
+    auto program = expr_detail::compile(*parsed->root);
     if (!program) return fail(std::move(program).error());
     for (const auto& path : program->paths) {
       if (std::find(parts->paths.begin(), parts->paths.end(), path) == parts->paths.end())
@@ -133,7 +123,7 @@ Result<Template> Template::parse(std::string_view text) {
 }
 
 Result<std::string> Template::render(const Value& names) const {
-  return parts_->render(names, expr_detail::evaluate_text);
+  return expr_detail::render_text(*parts_, names, expr_detail::evaluate_text);
 }
 const std::string& Template::text() const noexcept { return parts_->text; }
 std::span<const std::string> Template::paths() const noexcept { return parts_->paths; }
@@ -154,37 +144,17 @@ Result<KeyTemplate> KeyTemplate::parse(std::string_view text) {
 
 Result<std::string> KeyTemplate::render(const Value& names) const {
   std::string part;
-  auto key =
-      template_.parts_->render(names, [&](const Program& program, const Value& values, std::string& out) {
-        part.clear();
-        auto appended = expr_detail::evaluate_text(program, values, part);
-        if (appended) append_key_part(out, part);
-        return appended;
-      });
+  auto key = expr_detail::render_text(*template_.parts_, names,
+                                      [&](const Program& program, const Value& values, std::string& out) {
+                                        part.clear();
+                                        auto appended = expr_detail::evaluate_text(program, values, part);
+                                        if (appended) append_key_part(out, part);
+                                        return appended;
+                                      });
   if (!key) return key;
-  if (key->empty())
-    return fail(ErrorCode::invalid_argument, fmt::format("the key of \"{}\" is empty", text()));
-  if (key->size() > limits::key_bytes) {
-    return fail(
-        ErrorCode::invalid_argument,
-        fmt::format("the key of \"{}\" has {} bytes, at most {} are allowed; use sha256() for long parts",
-                    text(), key->size(), limits::key_bytes));
-  }
+  if (auto checked = expr_detail::check_key(key->size(), text()); !checked)
+    return fail(std::move(checked).error());
   return key;
-}
-
-void append_key_part(std::string& out, std::string_view value) {
-  static constexpr std::string_view digits = "0123456789ABCDEF";
-  for (const char c : value) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '%' || c == ':' || byte < 0x21) {
-      out += '%';
-      out += digits[byte >> 4];
-      out += digits[byte & 15];
-    } else {
-      out += c;
-    }
-  }
 }
 
 }  // namespace onceward

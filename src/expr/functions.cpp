@@ -350,43 +350,52 @@ Result<Operand> contains_key(Arguments a, LateArena&) {
 }
 
 constexpr std::size_t many = 64;
+
+constexpr Kinds a_bool = bit_of(Kind::boolean);
+constexpr Kinds an_int = bit_of(Kind::integer);
+constexpr Kinds a_double = bit_of(Kind::real);
+constexpr Kinds a_string = bit_of(Kind::string);
+constexpr Kinds a_list = bit_of(Kind::list);
+constexpr Kinds a_map = bit_of(Kind::map);
+constexpr Kinds a_number = an_int | a_double;
+constexpr Kinds a_part = a_string | an_int | a_bool;  // what has a text form
 constexpr std::array function_table = {
-    Function{"size", 1, 1, size_of},
-    Function{"lower", 1, 1, lower},
-    Function{"upper", 1, 1, upper},
-    Function{"min", 1, many, extreme<-1>},
-    Function{"max", 1, many, extreme<1>},
-    Function{"abs", 1, 1, absolute},
-    Function{"floor", 1, 1, to_whole<std::floor>},
-    Function{"round", 1, 1, to_whole<std::round>},
-    Function{"int", 1, 1, to_integer},
-    Function{"double", 1, 1, to_real},
-    Function{"string", 1, 1, concat},
-    Function{"concat", 1, many, concat},
-    Function{"fixed", 2, 2, fixed},
-    Function{"join", 2, 2, join},
-    Function{"sha256", 1, 1, sha256},
-    Function{"date", 1, 2, date_of},
+    Function{"size", 1, 1, size_of, a_list | a_map, 0, an_int},
+    Function{"lower", 1, 1, lower, a_string, 0, a_string},
+    Function{"upper", 1, 1, upper, a_string, 0, a_string},
+    Function{"min", 1, many, extreme<-1>, a_number, a_number, a_number},
+    Function{"max", 1, many, extreme<1>, a_number, a_number, a_number},
+    Function{"abs", 1, 1, absolute, a_number, 0, a_number},
+    Function{"floor", 1, 1, to_whole<std::floor>, a_number, 0, an_int},
+    Function{"round", 1, 1, to_whole<std::round>, a_number, 0, an_int},
+    Function{"int", 1, 1, to_integer, a_number | a_string, 0, an_int},
+    Function{"double", 1, 1, to_real, a_number | a_string, 0, a_double},
+    Function{"string", 1, 1, concat, a_part, 0, a_string},
+    Function{"concat", 1, many, concat, a_part, a_part, a_string},
+    Function{"fixed", 2, 2, fixed, a_number, an_int, a_string},
+    Function{"join", 2, 2, join, a_list, a_string, a_string},
+    Function{"sha256", 1, 1, sha256, a_string, 0, a_string},
+    Function{"date", 1, 2, date_of, an_int | a_string, a_string, a_string},
 };
 constexpr std::array method_table = {
-    Function{"length", 1, 1, length},
-    Function{"isEmpty", 1, 1, is_empty},
-    Function{"isBlank", 1, 1, is_blank},
-    Function{"startsWith", 2, 2, text_test<starts_with>},
-    Function{"endsWith", 2, 2, text_test<ends_with>},
-    Function{"contains", 2, 2, contains},
-    Function{"indexOf", 2, 2, index_of},
-    Function{"substring", 2, 3, substring},
-    Function{"replace", 3, 3, replace},
-    Function{"trim", 1, 1, trim},
-    Function{"toUpperCase", 1, 1, upper},
-    Function{"toLowerCase", 1, 1, lower},
-    Function{"equals", 2, 2, equals_method},
-    Function{"equalsIgnoreCase", 2, 2, text_test<same_but_case>},
-    Function{"concat", 2, 2, concat_method},
-    Function{"size", 1, 1, size_of},
-    Function{"get", 2, 2, get},
-    Function{"containsKey", 2, 2, contains_key},
+    Function{"length", 1, 1, length, a_string, 0, an_int},
+    Function{"isEmpty", 1, 1, is_empty, a_string | a_list | a_map, 0, a_bool},
+    Function{"isBlank", 1, 1, is_blank, a_string, 0, a_bool},
+    Function{"startsWith", 2, 2, text_test<starts_with>, a_string, a_string, a_bool},
+    Function{"endsWith", 2, 2, text_test<ends_with>, a_string, a_string, a_bool},
+    Function{"contains", 2, 2, contains, a_string | a_list, any_kind, a_bool},
+    Function{"indexOf", 2, 2, index_of, a_string | a_list, any_kind, an_int},
+    Function{"substring", 2, 3, substring, a_string, an_int, a_string},
+    Function{"replace", 3, 3, replace, a_string, a_string, a_string},
+    Function{"trim", 1, 1, trim, a_string, 0, a_string},
+    Function{"toUpperCase", 1, 1, upper, a_string, 0, a_string},
+    Function{"toLowerCase", 1, 1, lower, a_string, 0, a_string},
+    Function{"equals", 2, 2, equals_method, a_string, any_kind, a_bool},
+    Function{"equalsIgnoreCase", 2, 2, text_test<same_but_case>, a_string, a_string, a_bool},
+    Function{"concat", 2, 2, concat_method, a_string, a_part, a_string},
+    Function{"size", 1, 1, size_of, a_list | a_map, 0, an_int},
+    Function{"get", 2, 2, get, a_list | a_map, an_int | a_string, any_kind},
+    Function{"containsKey", 2, 2, contains_key, a_map, a_string, a_bool},
 };
 
 }  // namespace

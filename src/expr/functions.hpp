@@ -1,4 +1,6 @@
 #pragma once
+#include <onceward/expr/shape.hpp>
+
 #include "expr/operand.hpp"
 
 #include <span>
@@ -11,6 +13,10 @@ struct Function {
   std::size_t least = 1;  ///< arguments
   std::size_t most = 1;
   Result<Operand> (*apply)(std::span<const Operand> arguments, LateArena& arena);
+  /// What the first argument and the others may be, and what comes out: for checks before any value is there.
+  Kinds first = any_kind;
+  Kinds rest = any_kind;
+  Kinds gives = any_kind;
 };
 
 /// All of them; programs name them by their place.

@@ -69,6 +69,17 @@ Builder& builder(const Context& context) {
   return x3::get<BuilderTag>(context).get();
 }
 
+/// Space between tokens: x3::space asks the C library about every byte.
+struct Space : x3::char_parser<Space> {
+  using attribute_type = x3::unused_type;
+  static constexpr bool has_attribute = false;
+  template <class Char, class Context>
+  bool test(Char c, const Context&) const noexcept {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+  }
+};
+constexpr Space space{};
+
 /// Bounds the recursion of the parser itself: hostile text ends in an error, not in a full stack.
 template <class Subject>
 struct Deeper : x3::unary_parser<Subject, Deeper<Subject>> {
@@ -195,6 +206,12 @@ auto op(const char* symbol) { return x3::raw[x3::lit(symbol)]; }
 /// An operator word, in any case, whole.
 auto word(const char* text) { return x3::raw[x3::lexeme[x3::no_case[x3::lit(text)] >> !word_char]]; }
 
+/// Operator words, looked for where a letter stands alone: most that follows an operand is no word.
+template <class Words>
+auto words(const Words& alternatives) {
+  return &letter >> alternatives;
+}
+
 const x3::rule<struct Expression> expression("an expression");
 const x3::rule<struct Or> disjunction("an expression");
 const x3::rule<struct And> conjunction("an expression");
@@ -243,7 +260,7 @@ const auto postfix_def =
 
 const auto unary_def = (op("-")[mark_as<Form::negate>] > deeper[unary][join<0>]) |
                        (op("!", "=")[mark_as<Form::logical_not>] > deeper[unary][join<0>]) |
-                       (word("not")[mark_as<Form::logical_not>] > deeper[unary][join<0>]) | postfix;
+                       (words(word("not")[mark_as<Form::logical_not>]) > deeper[unary][join<0>]) | postfix;
 
 const auto product_def = unary >> *(((op("*")[mark_as<Form::multiply>]) | (op("/")[mark_as<Form::divide>]) |
                                      (op("%")[mark_as<Form::modulo>]) | (word("div")[mark_as<Form::divide>]) |
@@ -256,20 +273,22 @@ const auto relation_operator =
     op("==")[mark_as<Form::equal>] | op("!=")[mark_as<Form::not_equal>] |
     op("<=")[mark_as<Form::less_equal>] | op(">=")[mark_as<Form::greater_equal>] |
     op("<", "<>")[mark_as<Form::less>] | op(">", ">")[mark_as<Form::greater>] |
-    word("eq")[mark_as<Form::equal>] | word("ne")[mark_as<Form::not_equal>] |
-    word("le")[mark_as<Form::less_equal>] | word("ge")[mark_as<Form::greater_equal>] |
-    word("lt")[mark_as<Form::less>] | word("gt")[mark_as<Form::greater>] | word("in")[mark_as<Form::in>] |
-    word("between")[mark_as<Form::between>] |
-    x3::raw[x3::lexeme[x3::no_case["not"] >> +x3::space >> x3::no_case["in"] >> !word_char]]
-           [mark_as<Form::not_in>];
+    words(word("eq")[mark_as<Form::equal>] | word("ne")[mark_as<Form::not_equal>] |
+          word("le")[mark_as<Form::less_equal>] | word("ge")[mark_as<Form::greater_equal>] |
+          word("lt")[mark_as<Form::less>] | word("gt")[mark_as<Form::greater>] |
+          word("in")[mark_as<Form::in>] | word("between")[mark_as<Form::between>] |
+          x3::raw[x3::lexeme[x3::no_case["not"] >> +space >> x3::no_case["in"] >> !word_char]]
+                 [mark_as<Form::not_in>]);
 
 const auto relation_def = sum >> -(relation_operator > sum[join<1>]);
 
-const auto conjunction_def = relation >> *((op("&&")[mark_as<Form::logical_and>] |
-                                            word("and")[mark_as<Form::logical_and>]) > relation[join<1>]);
+const auto conjunction_def = relation >>
+                             *((op("&&")[mark_as<Form::logical_and>] |
+                                words(word("and")[mark_as<Form::logical_and>])) > relation[join<1>]);
 
-const auto disjunction_def = conjunction >> *((op("||")[mark_as<Form::logical_or>] |
-                                               word("or")[mark_as<Form::logical_or>]) > conjunction[join<1>]);
+const auto disjunction_def = conjunction >>
+                             *((op("||")[mark_as<Form::logical_or>] |
+                                words(word("or")[mark_as<Form::logical_or>])) > conjunction[join<1>]);
 
 // "?." and "?:" are tokens of their own; "? :" is a ternary without its first branch.
 const auto expression_def = disjunction >> -((op("?:")[mark_as<Form::elvis>] > deeper[expression][join<1>]) |
@@ -287,7 +306,7 @@ Result<Parsed> parse_expression(std::string_view text, std::size_t begin) {
   const Iterator last = text.data() + text.size();
   const auto parser = x3::with<BuilderTag>(std::ref(build))[expression];
   try {
-    if (!x3::phrase_parse(first, last, parser, x3::space)) {
+    if (!x3::phrase_parse(first, last, parser, space)) {
       return fail(ErrorCode::syntax, "an expression was expected here", 0, build.offset(first));
     }
   } catch (const x3::expectation_failure<Iterator>& failure) {

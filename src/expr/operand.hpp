@@ -64,6 +64,7 @@ class Arena {
   Operand text(std::string value) {
     return Operand::of(std::string_view(texts_.emplace_back(std::move(value))));
   }
+  Operand value(Value value) { return Operand::of(values_.emplace_back(std::move(value))); }
   Operand list(List value) { return Operand::of(values_.emplace_back(std::move(value))); }
 
  private:

@@ -11,6 +11,7 @@ namespace onceward {
 namespace expr_detail {
 class Program;  // the flat compiled form, shared and immutable
 struct TemplateParts;
+class Inside;  // what the classes below are made of, for the files that bind them
 }  // namespace expr_detail
 
 /// A name and what it stands for, without a copy: a map, else a value, else a text. All must outlive the
@@ -50,6 +51,7 @@ class Expression {
   [[nodiscard]] bool is_constant() const noexcept;
 
  private:
+  friend class expr_detail::Inside;
   explicit Expression(std::shared_ptr<const expr_detail::Program> program) noexcept;
   std::shared_ptr<const expr_detail::Program> program_;
 };
@@ -70,6 +72,7 @@ class Template {
 
  private:
   friend class KeyTemplate;
+  friend class expr_detail::Inside;
   explicit Template(std::shared_ptr<const expr_detail::TemplateParts> parts) noexcept;
   std::shared_ptr<const expr_detail::TemplateParts> parts_;
 };
@@ -89,6 +92,7 @@ class KeyTemplate {
   [[nodiscard]] std::span<const std::string> paths() const noexcept { return template_.paths(); }
 
  private:
+  friend class expr_detail::Inside;
   explicit KeyTemplate(Template parsed) noexcept : template_(std::move(parsed)) {}
   Template template_;
 };

@@ -2,6 +2,8 @@
 #include <onceward/expr/convert.hpp>
 
 #include <array>
+#include <cstdint>
+#include <span>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -15,27 +17,73 @@ constexpr bool is_letter(char c) noexcept {
 }
 constexpr bool is_word(char c) noexcept { return is_letter(c) || (c >= '0' && c <= '9'); }
 
-/// Whether the dotted path names a field of T, as far as T is reflected: what lies behind an optional, a map
-/// or a codec is not known before it is there.
+/// Where a path of names ends.
+enum class PathEnd : std::uint8_t {
+  unknown,  ///< it names no field
+  open,     ///< not known before it is there: behind an optional, a map, a list, a codec
+  text,     ///< a value with a text form
+  no_text,  ///< a value without one: a double, a list, a map, a struct
+};
+
+/// Follows the dotted path from a T, as far as T is reflected.
 template <class T>
-constexpr bool knows_path(std::string_view path) {
-  if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T> ||
-                std::is_convertible_v<const T&, std::string_view> || is_duration<T> || is_time_point<T>) {
-    return false;
+constexpr PathEnd end_of_path(std::string_view path) {
+  if constexpr (is_optional<T>) {
+    const auto inside = end_of_path<typename T::value_type>(path);
+    return path.empty() || inside == PathEnd::unknown ? inside : PathEnd::open;
+  } else if constexpr (HasCodec<T> || std::is_same_v<T, Value>) {
+    return PathEnd::open;
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return path.empty() ? PathEnd::no_text : PathEnd::unknown;
+  } else if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T> || is_duration<T> || is_time_point<T> ||
+                       std::is_convertible_v<const T&, std::string_view>) {
+    return path.empty() ? PathEnd::text : PathEnd::unknown;
   } else if constexpr (!Reflected<T>) {
-    return true;
+    return path.empty() ? PathEnd::no_text : PathEnd::open;
   } else {
+    if (path.empty()) return PathEnd::no_text;
     const auto dot = path.find('.');
     const auto first = path.substr(0, dot);
     const auto rest = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
-    return [&]<std::size_t... i>(std::index_sequence<i...>) {
-      return ((field_name<T, i>() == first &&
-               (rest.empty() ||
-                knows_path<std::remove_cvref_t<decltype(boost::pfr::get<i>(std::declval<T&>()))>>(rest))) ||
-              ...);
+    auto end = PathEnd::unknown;
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+      (void)((field_name<T, i>() == first &&
+              (end = end_of_path<std::remove_cvref_t<decltype(boost::pfr::get<i>(std::declval<T&>()))>>(rest),
+               true)) ||
+             ...);
     }
     (std::make_index_sequence<boost::pfr::tuple_size_v<T>>());
+    return end;
   }
+}
+
+/// Whether `name` stands for the argument at `place`: by its name, or as p0, a0, p1, ...
+constexpr bool names_argument(std::string_view name, std::size_t place,
+                              std::span<const std::string_view> names) {
+  if (place < names.size() && names[place] == name) return true;
+  if (name.size() < 2 || (name[0] != 'p' && name[0] != 'a') || (name[1] == '0' && name.size() > 2))
+    return false;
+  std::size_t number = 0;
+  for (const char c : name.substr(1)) {
+    if (c < '0' || c > '9' || number > 1000) return false;
+    number = number * 10 + static_cast<std::size_t>(c - '0');
+  }
+  return number == place;
+}
+
+/// The same from the arguments: one without a name is named by its fields first.
+template <class... T>
+constexpr PathEnd end_of_root(std::string_view path, std::span<const std::string_view> names) {
+  auto end = PathEnd::unknown;
+  if constexpr (sizeof...(T) == 1) {
+    if (names.empty()) end = (end_of_path<T>(path), ...);
+  }
+  if (end != PathEnd::unknown) return end;
+  const auto dot = path.find('.');
+  const auto rest = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
+  std::size_t place = 0;
+  (void)((names_argument(path.substr(0, dot), place++, names) && (end = end_of_path<T>(rest), true)) || ...);
+  return end;
 }
 
 /// Words that name no field: constants as they are written, operators in any case.
@@ -53,66 +101,155 @@ constexpr bool is_word_of_language(std::string_view text) {
   return false;
 }
 
-/// Called by a key literal in which a name is no field: it is not constexpr, so that the literal does not
-/// compile.
+/// Called by a literal that is wrong. They are not constexpr, so that the literal does not compile, and their
+/// names stand in what the compiler says.
 void a_placeholder_of_this_key_names_no_field();
+void a_placeholder_of_this_key_is_a_field_without_a_text_form();
+void this_expression_names_no_field();
 
-/// Scans the placeholders of a literal template for the paths it reads. The grammar itself stays in the
-/// parser: this knows words, strings, dots and calls, which is what tells a field's name.
-template <class T>
-constexpr void check_paths(std::string_view text) {
-  for (auto open = text.find("#{"); open != std::string_view::npos; open = text.find("#{", open)) {
-    std::size_t at = open + 2;
-    std::size_t depth = 1;
-    bool after_dot = false;
-    while (at < text.size() && depth > 0) {
-      const char c = text[at];
-      if (c == '\'' || c == '"') {
-        at = text.find(c, at + 1);
-        if (at == std::string_view::npos) return;
+/// Scans one expression for the paths it reads, up to a '}' that closes it or the end: gives that place.
+/// The grammar itself stays in the parser: this knows words, strings, dots and calls, which is what tells a
+/// field's name. `known` says whether a path is.
+template <class Known>
+constexpr std::size_t scan_paths(std::string_view text, std::size_t at, const Known& known) {
+  std::size_t depth = 1;
+  bool after_dot = false;
+  while (at < text.size()) {
+    const char c = text[at];
+    if (c == '\'' || c == '"') {
+      at = text.find(c, at + 1);
+      if (at == std::string_view::npos) return text.size();
+      ++at;
+      after_dot = false;
+    } else if (is_letter(c)) {
+      const auto begin = at;
+      while (at < text.size() &&
+             (is_word(text[at]) || (text[at] == '.' && at + 1 < text.size() && is_letter(text[at + 1]))))
         ++at;
-      } else if (is_letter(c)) {
-        const auto begin = at;
-        while (at < text.size() &&
-               (is_word(text[at]) || (text[at] == '.' && at + 1 < text.size() && is_letter(text[at + 1]))))
-          ++at;
-        auto path = text.substr(begin, at - begin);
-        // A call's name is a function's, or the last part of a path a method's.
-        const auto next = text.find_first_not_of(' ', at);
-        const auto last_dot = path.rfind('.');
-        if (next != std::string_view::npos && text[next] == '(' && !is_word_of_language(path)) {
-          path = path.substr(0, last_dot == std::string_view::npos ? 0 : last_dot);
-        }
-        const bool known = after_dot || path.empty() || is_word_of_language(path) || knows_path<T>(path);
-        if (!known) a_placeholder_of_this_key_names_no_field();
-        after_dot = false;
-      } else if (is_word(c)) {
-        while (at < text.size() && (is_word(text[at]) || text[at] == '.')) ++at;
-      } else {
-        depth = c == '{' ? depth + 1 : c == '}' ? depth - 1 : depth;
-        after_dot = c == '.' || (after_dot && c == ' ');
-        ++at;
+      auto path = text.substr(begin, at - begin);
+      // A call's name is a function's, or the last part of a path a method's.
+      const auto next = text.find_first_not_of(" \t\r\n", at);
+      const auto last_dot = path.rfind('.');
+      if (next != std::string_view::npos && text[next] == '(' && !is_word_of_language(path)) {
+        path = path.substr(0, last_dot == std::string_view::npos ? 0 : last_dot);
       }
+      known(after_dot || path.empty() || is_word_of_language(path), path);
+      after_dot = false;
+    } else if (is_word(c)) {
+      while (at < text.size() && (is_word(text[at]) || text[at] == '.')) ++at;
+      after_dot = false;
+    } else {
+      depth = c == '{' ? depth + 1 : c == '}' ? depth - 1 : depth;
+      if (depth == 0) return at;
+      after_dot = c == '.' || (after_dot && c == ' ');
+      ++at;
     }
-    open = at;
-    if (open >= text.size()) return;
+  }
+  return at;
+}
+
+/// The path that a placeholder's text is as a whole; empty where it is more than a path.
+constexpr std::string_view whole_path(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  if (!text.empty() && text.front() == '#') text.remove_prefix(1);
+  if (text.empty() || !is_letter(text.front()) || is_word_of_language(text)) return {};
+  for (const char c : text) {
+    if (!is_word(c) && c != '.') return {};
+  }
+  return text;
+}
+
+template <class... T>
+constexpr void check_key(std::string_view text, std::span<const std::string_view> names) {
+  for (auto open = text.find("#{"); open != std::string_view::npos; open = text.find("#{", open)) {
+    const auto begin = open + 2;
+    open = scan_paths(text, begin, [&](bool fine, std::string_view path) {
+      if (!fine && end_of_root<T...>(path, names) == PathEnd::unknown)
+        a_placeholder_of_this_key_names_no_field();
+    });
+    const auto whole = whole_path(text.substr(begin, open - begin));
+    if (!whole.empty() && end_of_root<T...>(whole, names) == PathEnd::no_text)
+      a_placeholder_of_this_key_is_a_field_without_a_text_form();
+  }
+}
+
+template <class... T>
+constexpr void check_expression(std::string_view text, std::span<const std::string_view> names) {
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    at = scan_paths(text, at, [&](bool fine, std::string_view path) {
+      if (!fine && end_of_root<T...>(path, names) == PathEnd::unknown) this_expression_names_no_field();
+    });
   }
 }
 
 }  // namespace reflect_detail
 
-/// A literal key template for T: a placeholder that names no field of T does not compile.
-template <class T>
-class KeyLiteral {
+/// Names of a handler's arguments, for templates and expressions over several: params("order", "user").
+template <std::size_t n>
+struct Params {
+  std::array<std::string_view, n> names;
+};
+template <class... Name>
+constexpr Params<sizeof...(Name)> params(const Name&... names) {
+  return {{std::string_view(names)...}};
+}
+
+namespace reflect_detail {
+
+/// A literal and the names of its arguments, if any; must be a literal: it keeps a view of it.
+template <class... T>
+class Literal {
  public:
-  template <std::size_t n>
-  consteval KeyLiteral(const char (&text)[n]) : text_(text, n - 1) {
-    if constexpr (Reflected<T>) reflect_detail::check_paths<T>(text_);
-  }
   [[nodiscard]] constexpr std::string_view text() const noexcept { return text_; }
+  /// One for each argument, or none.
+  [[nodiscard]] constexpr std::span<const std::string_view> names() const noexcept {
+    return std::span(names_).first(named_ ? sizeof...(T) : 0);
+  }
+
+ protected:
+  constexpr explicit Literal(std::string_view text) : text_(text) {}
+  constexpr Literal(const Params<sizeof...(T)>& names, std::string_view text)
+      : text_(text), names_(names.names), named_(true) {}
 
  private:
   std::string_view text_;
+  std::array<std::string_view, sizeof...(T)> names_{};
+  bool named_ = false;
+};
+
+}  // namespace reflect_detail
+
+/// A literal key template over a T, by the names of its fields, or over several arguments, by the names given
+/// or by position (`p0`, `a0`). A placeholder that names no field, or is a field that has no text form, does
+/// not compile.
+template <class... T>
+class KeyLiteral : public reflect_detail::Literal<T...> {
+ public:
+  template <std::size_t n>
+  consteval KeyLiteral(const char (&text)[n]) : reflect_detail::Literal<T...>({text, n - 1}) {
+    reflect_detail::check_key<T...>(this->text(), this->names());
+  }
+  template <std::size_t n>
+  consteval KeyLiteral(const Params<sizeof...(T)>& names, const char (&text)[n])
+      : reflect_detail::Literal<T...>(names, {text, n - 1}) {
+    reflect_detail::check_key<T...>(this->text(), this->names());
+  }
+};
+
+/// A literal expression, as KeyLiteral is a literal template.
+template <class... T>
+class ExpressionLiteral : public reflect_detail::Literal<T...> {
+ public:
+  template <std::size_t n>
+  consteval ExpressionLiteral(const char (&text)[n]) : reflect_detail::Literal<T...>({text, n - 1}) {
+    reflect_detail::check_expression<T...>(this->text(), this->names());
+  }
+  template <std::size_t n>
+  consteval ExpressionLiteral(const Params<sizeof...(T)>& names, const char (&text)[n])
+      : reflect_detail::Literal<T...>(names, {text, n - 1}) {
+    reflect_detail::check_expression<T...>(this->text(), this->names());
+  }
 };
 
 }  // namespace onceward

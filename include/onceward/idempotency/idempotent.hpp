@@ -1,7 +1,5 @@
 #pragma once
-#include <onceward/expr/convert.hpp>
-#include <onceward/expr/expression.hpp>
-#include <onceward/expr/key_literal.hpp>
+#include <onceward/expr/bind.hpp>
 #include <onceward/idempotency/guard.hpp>
 
 #include <functional>
@@ -38,7 +36,7 @@ class Idempotent {
   using Returned = std::remove_cvref_t<std::invoke_result_t<const Handler&, const Request&>>;
   using Content = typename guard_detail::ResultOf<Returned>::type;
 
-  Idempotent(Storage& storage, KeyTemplate key, Policy policy, Handler handler)
+  Idempotent(Storage& storage, BoundKey<Request> key, Policy policy, Handler handler)
       : storage_(&storage), key_(std::move(key)), policy_(std::move(policy)), handler_(std::move(handler)) {}
 
   /// Runs the handler, unless the request's key is taken: then it says so, or gives the stored result again.
@@ -47,11 +45,11 @@ class Idempotent {
   /// DuplicateCall where the policy says raise.
   Outcome<Content> operator()(const Request& request, std::stop_token stop = {}) const {
     // Key and fingerprint are computed once: a handler that changes what it was given cannot move its record.
-    const Value payload = to_value(request);
-    auto key = key_.render(payload);
+    KeyBuffer place;
+    auto key = key_.render(place, request);
     if (!key) return Outcome<Content>(Verdict::storage_down).with_error(std::move(key).error());
-    auto guard =
-        Guard::claim(*storage_, *key, policy_, guard_detail::fingerprint_of(payload), std::move(stop));
+    auto guard = Guard::claim(*storage_, *key, policy_,
+                              guard_detail::fingerprint_of(to_value(request)), std::move(stop));
     if (!guard) return Outcome<Content>(Verdict::storage_down).with_error(std::move(guard).error());
     if (!guard->acquired()) return answer(*guard);
     return run(*guard, request);
@@ -131,7 +129,7 @@ class Idempotent {
   }
 
   Storage* storage_;
-  KeyTemplate key_;
+  BoundKey<Request> key_;
   Policy policy_;
   Handler handler_;
 };
@@ -139,11 +137,11 @@ class Idempotent {
 /// Guards a handler: the annotation of this library, written once at start-up. `key` is a literal template
 /// over the request's fields; one that names no field does not compile. The handler takes `const Request&`
 /// and returns a value, nothing, or a Result. Throws std::invalid_argument for a template that does not parse
-/// or a policy that does not hold together.
+/// or can never make a key of the request, or a policy that does not hold together.
 template <class Request, class Handler>
 [[nodiscard]] auto idempotent(Storage& storage, KeyLiteral<std::type_identity_t<Request>> key, Policy policy,
                               Handler handler) {
-  auto parsed = KeyTemplate::parse(key.text());
+  auto parsed = BoundKey<Request>::parse(key);
   if (!parsed)
     throw std::invalid_argument("key template \"" + std::string(key.text()) +
                                 "\": " + describe(parsed.error()));

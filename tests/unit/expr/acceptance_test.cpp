@@ -1,5 +1,5 @@
 // The acceptance cases of the language, one JSON object a line.
-#include <onceward/expr/expression.hpp>
+#include <onceward/expr/bind.hpp>
 
 #include "support/catch.hpp"
 
@@ -37,6 +37,12 @@ void check(const Value& test) {
   } else {
     auto parsed = Expression::parse(text);
     got = parsed ? parsed->evaluate(context) : onceward::Result<Value>(onceward::fail(parsed.error()));
+    // Bound to a dynamic value it is the same, but that some errors come before there is any.
+    const auto bound =
+        parsed ? onceward::BoundExpression<Value>::bind(*parsed) : onceward::fail(onceward::Error{});
+    const auto again = bound ? bound->evaluate(context) : onceward::fail(bound.error());
+    CHECK(again.has_value() == got.has_value());
+    if (got && again) CHECK(*again == *got);
   }
   if (test.find("error") != nullptr) {
     CHECK_FALSE(got.has_value());
