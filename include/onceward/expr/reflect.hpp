@@ -243,14 +243,20 @@ concept HasAddress = requires {
 /// What keeps T from being read field by field.
 enum class Obstacle { none, pointer, c_array, opaque, base, uncounted, reference, bit_field, too_many };
 
-template <class T, std::size_t i>
-consteval Obstacle obstacle_of_field() {
-  using Member = std::remove_reference_t<decltype(boost::pfr::get<i>(std::declval<const T&>()))>;
-  if (std::is_array_v<Member>) return Obstacle::c_array;
-  if (HasAddress<T, i>) return Obstacle::none;
-  // A reference takes the assignment from its struct, and may be of any type.
-  const bool bits = (std::is_integral_v<Member> || std::is_enum_v<Member>)&&std::is_move_assignable_v<T>;
-  return bits ? Obstacle::bit_field : Obstacle::reference;
+/// The rest of them, where the fields are counted. One bit-field hides the addresses of all fields, so does a
+/// reference; a reference takes the assignment from its struct, too.
+template <class T, std::size_t... i>
+consteval Obstacle obstacle_of_fields(std::index_sequence<i...>) {
+  using Fields = const T&;
+  if constexpr ((std::is_array_v<
+                     std::remove_reference_t<decltype(boost::pfr::get<i>(std::declval<Fields>()))>> ||
+                 ...)) {
+    return Obstacle::c_array;
+  } else if constexpr ((HasAddress<T, i> && ...)) {
+    return Obstacle::none;
+  } else {
+    return std::is_move_assignable_v<T> ? Obstacle::bit_field : Obstacle::reference;
+  }
 }
 
 template <class T>
@@ -274,12 +280,7 @@ consteval Obstacle find_obstacle() {
     } else if constexpr (count > max_fields) {
       return Obstacle::too_many;
     } else {
-      return []<std::size_t... i>(std::index_sequence<i...>) {
-        auto found = Obstacle::none;
-        ((found = found == Obstacle::none ? obstacle_of_field<T, i>() : found), ...);
-        return found;
-      }
-      (std::make_index_sequence<count>());
+      return obstacle_of_fields<T>(std::make_index_sequence<count>());
     }
   }
 }
@@ -308,9 +309,10 @@ consteval bool can_be_read() {
       o != Obstacle::uncounted,
       "onceward: the fields of this struct cannot be counted, one is a reference or cannot be copied: "
       "list them in a friend onceward_fields, or specialise onceward::ValueCodec for it");
-  static_assert(o != Obstacle::reference,
-                "onceward: a reference cannot be read as a field: hold the value itself, or specialise "
-                "onceward::ValueCodec for the struct");
+  static_assert(
+      o != Obstacle::reference,
+      "onceward: a reference (or a constant bit-field) cannot be read as a field: hold the value itself, "
+      "or specialise onceward::ValueCodec for the struct");
   static_assert(
       o != Obstacle::bit_field,
       "onceward: a bit-field cannot be read as a field, it has no address: write a whole integer or "
