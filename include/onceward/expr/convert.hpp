@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,8 @@ template <class T>
 inline constexpr bool is_string_map = false;
 template <class T, class C, class A>
 inline constexpr bool is_string_map<std::map<std::string, T, C, A>> = true;
+template <class T, class H, class E, class A>
+inline constexpr bool is_string_map<std::unordered_map<std::string, T, H, E, A>> = true;
 template <class T>
 inline constexpr bool is_duration = false;
 template <class R, class P>
@@ -36,9 +39,6 @@ template <class T>
 inline constexpr bool is_time_point = false;
 template <class C, class D>
 inline constexpr bool is_time_point<std::chrono::time_point<C, D>> = true;
-
-template <class T>
-inline constexpr bool never = false;
 
 }  // namespace reflect_detail
 
@@ -73,21 +73,20 @@ template <class T>
     for (const auto& element : value) list.push_back(to_value(element));
     return Value(std::move(list));
   } else if constexpr (rd::is_string_map<T>) {
-    Map map;
-    map.reserve(value.size());
-    for (const auto& [name, element] : value) map.set(name, to_value(element));
-    return Value(std::move(map));
+    std::vector<Map::Entry> entries;
+    entries.reserve(value.size());
+    for (const auto& [name, element] : value) entries.emplace_back(name, to_value(element));
+    return Value(Map::from_entries(std::move(entries)));
   } else if constexpr (Reflected<T>) {
     Map map;
-    map.reserve(boost::pfr::tuple_size_v<T>);
+    map.reserve(rd::field_count<T>);
     for_each_field(value, [&](std::string_view name, const auto& field) {
       map.set(std::string(name), to_value(field));
     });
     return Value(std::move(map));
   } else {
-    static_assert(rd::never<T>,
-                  "onceward cannot look into this type: make it an aggregate of fields it knows, or "
-                  "specialise onceward::ValueCodec for it");
+    static_assert(!rd::can_be_read<T>());  // it cannot: this says why
+    return {};
   }
 }
 
@@ -96,6 +95,11 @@ template <class T>
 template <class T>
 [[nodiscard]] Result<void> from_value(const Value& value, T& out) {
   namespace rd = reflect_detail;
+  static_assert(!std::is_const_v<T>,
+                "onceward: a constant field cannot be filled: take the const away, or specialise "
+                "onceward::ValueCodec for the struct");
+  static_assert(!std::is_same_v<T, std::string_view>,
+                "onceward: a string_view owns no text that could be read into it: write std::string");
   const auto mismatch = [&](std::string_view wanted) {
     return fail(
         ErrorCode::wrong_kind,
@@ -187,9 +191,8 @@ template <class T>
     });
     return read;
   } else {
-    static_assert(rd::never<T>,
-                  "onceward cannot fill this type: make it an aggregate of fields it knows, or "
-                  "specialise onceward::ValueCodec for it");
+    static_assert(!rd::can_be_read<T>());  // it cannot: this says why
+    return {};
   }
 }
 

@@ -47,12 +47,9 @@ constexpr PathEnd end_of_path(std::string_view path) {
     const auto rest = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
     auto end = PathEnd::unknown;
     [&]<std::size_t... i>(std::index_sequence<i...>) {
-      (void)((field_name<T, i>() == first &&
-              (end = end_of_path<std::remove_cvref_t<decltype(boost::pfr::get<i>(std::declval<T&>()))>>(rest),
-               true)) ||
-             ...);
+      (void)((field_name<T, i>() == first && (end = end_of_path<FieldType<T, i>>(rest), true)) || ...);
     }
-    (std::make_index_sequence<boost::pfr::tuple_size_v<T>>());
+    (std::make_index_sequence<field_count<T>>());
     return end;
   }
 }

@@ -50,7 +50,7 @@ alignas(T) inline std::byte room_of[sizeof(T)];
 
 template <class T, std::size_t i>
 std::size_t field_offset() {
-  const auto& field = boost::pfr::get<i>(*reinterpret_cast<const T*>(room_of<T>));
+  const auto& field = reflect_detail::get_field<i>(*reinterpret_cast<const T*>(room_of<T>));
   return static_cast<std::size_t>(reinterpret_cast<const std::byte*>(std::addressof(field)) - room_of<T>);
 }
 
@@ -59,8 +59,7 @@ struct FieldShapes;
 template <class T, std::size_t... i>
 struct FieldShapes<T, std::index_sequence<i...>> {
   static constexpr std::array<FieldShape, sizeof...(i)> all = {
-      FieldShape{reflect_detail::field_name<T, i>(),
-                 &shape_of<std::remove_cvref_t<decltype(boost::pfr::get<i>(std::declval<const T&>()))>>,
+      FieldShape{reflect_detail::field_name<T, i>(), &shape_of<reflect_detail::FieldType<T, i>>,
                  &field_offset<T, i>}...};
 };
 
@@ -122,7 +121,7 @@ constexpr Shape make_shape() {
     shape.content = &shape_of<typename T::mapped_type>;
   } else if constexpr (Reflected<T>) {
     of(Kind::map, Layout::other);
-    shape.fields = FieldShapes<T, std::make_index_sequence<boost::pfr::tuple_size_v<T>>>::all;
+    shape.fields = FieldShapes<T, std::make_index_sequence<reflect_detail::field_count<T>>>::all;
   }
   return shape;
 }
