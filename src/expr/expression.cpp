@@ -1,5 +1,6 @@
 #include <onceward/expr/expression.hpp>
 
+#include "core/utf8.hpp"
 #include "expr/program.hpp"
 
 #include <fmt/format.h>
@@ -26,10 +27,14 @@ Result<std::string> render_text(const TemplateParts& parts, const Value& names, 
   return out;
 }
 
-Result<void> check_size(std::string_view text) {
-  if (text.size() <= limits::expression_bytes) return {};
-  return fail(ErrorCode::limit_exceeded, fmt::format("the text has {} bytes, at most {} are allowed",
-                                                     text.size(), limits::expression_bytes));
+Result<void> check_text(std::string_view text) {
+  if (text.size() > limits::expression_bytes) {
+    return fail(ErrorCode::limit_exceeded, fmt::format("the text has {} bytes, at most {} are allowed",
+                                                       text.size(), limits::expression_bytes));
+  }
+  const auto bad = core_detail::first_not_utf8(text);
+  if (bad == std::string_view::npos) return {};
+  return fail(ErrorCode::syntax, "this byte is no UTF-8 text", 0, bad);
 }
 
 /// What to write instead, for what people bring along from elsewhere.
@@ -65,7 +70,7 @@ using expr_detail::TemplateParts;
 Expression::Expression(std::shared_ptr<const Program> program) noexcept : program_(std::move(program)) {}
 
 Result<Expression> Expression::parse(std::string_view text) {
-  if (auto checked = expr_detail::check_size(text); !checked) return fail(std::move(checked).error());
+  if (auto checked = expr_detail::check_text(text); !checked) return fail(std::move(checked).error());
   auto parsed = expr_detail::parse_expression(text, 0);
   if (!parsed) return fail(std::move(parsed).error());
   const auto end = expr_detail::skip_space(text, parsed->end);
@@ -96,7 +101,7 @@ bool Expression::is_constant() const noexcept { return program_->paths.empty(); 
 Template::Template(std::shared_ptr<const TemplateParts> parts) noexcept : parts_(std::move(parts)) {}
 
 Result<Template> Template::parse(std::string_view text) {
-  if (auto checked = expr_detail::check_size(text); !checked) return fail(std::move(checked).error());
+  if (auto checked = expr_detail::check_text(text); !checked) return fail(std::move(checked).error());
   auto parts = std::make_shared<TemplateParts>();
   parts->text = text;
   std::size_t at = 0;

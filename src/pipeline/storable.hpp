@@ -6,9 +6,6 @@
 
 namespace onceward::pipeline_detail {
 
-/// The first byte at which no UTF-8 character (RFC 3629) begins; npos where all of the text is UTF-8.
-[[nodiscard]] std::size_t first_not_utf8(std::string_view text) noexcept;
-
 /// Whether a value reads back from a run's record as it was: its text is UTF-8, its doubles are finite, and
 /// it is nested no deeper than most_stored_depth.
 [[nodiscard]] bool is_storable(const Value& value);

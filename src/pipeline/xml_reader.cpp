@@ -2,7 +2,7 @@
 
 #include <onceward/core/timestamp.hpp>
 
-#include "pipeline/storable.hpp"
+#include "core/utf8.hpp"
 #include "pipeline/suggest.hpp"
 
 #include <fmt/format.h>
@@ -164,9 +164,9 @@ bool XmlReader::check_characters() {
   const auto control = std::find_if(text_.begin(), text_.end(), [](char c) {
     return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
   });
-  const auto bad = std::min(first_not_utf8(text_), control == text_.end()
-                                                       ? std::string_view::npos
-                                                       : static_cast<std::size_t>(control - text_.begin()));
+  const auto bad = std::min(
+      core_detail::first_not_utf8(text_),
+      control == text_.end() ? std::string_view::npos : static_cast<std::size_t>(control - text_.begin()));
   if (bad == std::string_view::npos) return true;
   report(place_of(bad), "malformed", "this byte is no UTF-8 text", "save the file as UTF-8");
   return false;

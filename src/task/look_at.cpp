@@ -1,3 +1,4 @@
+#include "core/utf8.hpp"
 #include "pipeline/storable.hpp"
 #include "task/work.hpp"
 
@@ -14,7 +15,7 @@ constexpr auto latest = Timestamp(std::chrono::days(47482));     // 2100-01-01
 
 Result<void> check_text(const Event& event, std::string_view what, const std::string& text,
                         std::size_t most) {
-  if (pipeline_detail::first_not_utf8(text) != std::string_view::npos) {
+  if (core_detail::first_not_utf8(text) != std::string_view::npos) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("event \"{}\" of user \"{}\": its {} is no UTF-8",
                             pipeline_detail::readable(event.id, most_event_id),

@@ -159,3 +159,13 @@ TEST_CASE("300,000 mangled expressions and templates give a value or an error wi
   }
   CHECK(values > 1000);
 }
+
+TEST_CASE("text that is no UTF-8 is refused at its byte") {
+  for (const std::string_view bad : {"'a\xff'", "'\xc3'", "'\xed\xa0\x80'", "n + '\x80'"}) {
+    const auto refused = Expression::parse(bad);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == onceward::ErrorCode::syntax);
+    CHECK(static_cast<unsigned char>(bad[refused.error().offset]) >= 0x80);
+  }
+  CHECK_FALSE(onceward::KeyTemplate::parse("k\xff:#{n}"));
+}
