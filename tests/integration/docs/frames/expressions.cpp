@@ -1,7 +1,9 @@
 // The fragments of docs/expressions.md.
-#include <onceward/expr/expression.hpp>
+#include <onceward/expr/bind.hpp>
 #include <onceward/idempotency/idempotent.hpp>
 #include <onceward/storage/memory.hpp>
+
+#include "listed_fields.inc"
 
 int main() {
   const auto memory = onceward::open_memory().value();
@@ -14,6 +16,12 @@ int main() {
                                     {"user", Map{{"id", 42}}},
                                     {"task", Map{{"id", "t-9"}}},
                                     {"stage", 1}};
+  const bool bound = [] {
+#include "bound_to_a_struct.inc"
+    return counts && key == "pay:7:Ann" && by_place.render(Order{7, 2500, 2}, Customer{"Ann"}).value() == key;
+  }();
+  const bool listed = onceward::to_value(Account(5)).to_json() == "{\"pence\":5}";
 #include "expression_first.inc"
-  return counts && text == "reward:42:t-9:1" && grant({"gifts-uk", 42}).value() == 43 ? 0 : 1;
+  return bound && listed && counts && text == "reward:42:t-9:1" && grant({"gifts-uk", 42}).value() == 43 ? 0
+                                                                                                         : 1;
 }
