@@ -2,12 +2,12 @@
 // in the arguments, what can never work is refused, and the commonest tests become one instruction.
 #include <onceward/expr/bind.hpp>
 
+#include "expr/kinds.hpp"
 #include "expr/program.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
 namespace onceward {
@@ -16,56 +16,12 @@ namespace {
 
 using Kind = Value::Kind;
 
-constexpr Kinds number_kinds = bit_of(Kind::integer) | bit_of(Kind::real);
-constexpr Kinds text_kinds = bit_of(Kind::string) | bit_of(Kind::integer) | bit_of(Kind::boolean);
-
 /// What is known of a value on the stack before there is one.
 struct Known {
   Kinds kinds = any_kind;
   const Shape* shape = nullptr;     ///< of a list, map or struct, where it comes from an argument
   const Value* constant = nullptr;  ///< where it is always the same
 };
-
-std::string names_of(Kinds kinds) {
-  std::string text;
-  for (unsigned kind = 0; kind < 7; ++kind) {
-    if ((kinds & (1U << kind)) == 0) continue;
-    if (!text.empty()) text += " or ";
-    text += to_string(static_cast<Kind>(kind));
-  }
-  return text;
-}
-
-constexpr bool has(Kinds kinds, Kinds wanted) noexcept { return (kinds & wanted) != 0; }
-constexpr bool has(Kinds kinds, Kind kind) noexcept { return has(kinds, bit_of(kind)); }
-
-/// Whether `==` can compare any two of these kinds, an order can be between them.
-bool can_equal(Kinds a, Kinds b) noexcept {
-  const auto same = static_cast<Kinds>(a & b & ~bit_of(Kind::map));
-  return has(static_cast<Kinds>(a | b), Kind::null) || (has(a, number_kinds) && has(b, number_kinds)) ||
-         same != 0;
-}
-bool can_order(Kinds a, Kinds b) noexcept {
-  return (has(a, number_kinds) && has(b, number_kinds)) || (has(a, Kind::string) && has(b, Kind::string));
-}
-
-/// The kinds arithmetic gives; 0 where it never works.
-Kinds arithmetic_kinds(Form form, Kinds a, Kinds b) noexcept {
-  Kinds gives = 0;
-  if (has(a, Kind::integer) && has(b, Kind::integer)) gives |= bit_of(Kind::integer);
-  if (has(a, number_kinds) && has(b, number_kinds) && (has(a, Kind::real) || has(b, Kind::real)))
-    gives |= bit_of(Kind::real);
-  if (form == Form::add &&
-      ((has(a, Kind::string) && has(b, text_kinds)) || (has(b, Kind::string) && has(a, text_kinds))))
-    gives |= bit_of(Kind::string);
-  return gives;
-}
-
-std::string_view sign_of(Form form) noexcept {
-  static constexpr std::array<std::string_view, 14> signs = {
-      "+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "between"};
-  return signs[static_cast<std::size_t>(form) - static_cast<std::size_t>(Form::add)];
-}
 
 class Binder {
  public:
@@ -81,6 +37,7 @@ class Binder {
     out_.constants = source_.constants;
     out_.texts = source_.texts;
     out_.paths = source_.paths;
+    out_.hosts = source_.hosts;
     const auto& code = source_.instructions;
     for (const auto& instruction : code) {
       if (jumps(instruction.code)) is_landing_[instruction.a] = true;
@@ -97,7 +54,7 @@ class Binder {
     if (needs_text && !has(stack_.front().kinds, text_kinds)) {
       return fail(
           ErrorCode::wrong_kind,
-          fmt::format("a {} has no text form; {}", names_of(stack_.front().kinds),
+          fmt::format("{} has no text form; {}", names_of(stack_.front().kinds),
                       has(stack_.front().kinds, Kind::real) ? "write fixed(x, 2)" : "write join(x, ',')"),
           0, code.back().offset);
     }
@@ -152,6 +109,7 @@ class Binder {
       case Code::member: return walk_member(i);
       case Code::index: return walk_index(i);
       case Code::call: return walk_call(i, functions()[i.a], "function");
+      case Code::host: return walk_host(i, *source_.hosts[i.a]);
       case Code::method: return walk_call(i, methods()[i.a], "method");
       case Code::list:
         emit(i);
@@ -161,7 +119,7 @@ class Binder {
         emit(i);
         if (!has(stack_.back().kinds, number_kinds))
           return fail(ErrorCode::wrong_kind,
-                      fmt::format("- needs a number, this is a {}", names_of(stack_.back().kinds)));
+                      fmt::format("- needs a number, this is {}", names_of(stack_.back().kinds)));
         give(1, {static_cast<Kinds>(stack_.back().kinds & number_kinds)});
         return {};
       case Code::binary: return walk_binary(i, static_cast<Form>(i.a));
@@ -176,7 +134,7 @@ class Binder {
                          i.code == Code::and_jump || i.code == Code::or_jump || i.code == Code::else_jump;
     if (boolean && !has(top.kinds, Kind::boolean)) {
       return fail(ErrorCode::wrong_kind,
-                  fmt::format("true or false is needed here, this is a {}", names_of(top.kinds)));
+                  fmt::format("true or false is needed here, this is {}", names_of(top.kinds)));
     }
     switch (i.code) {
       case Code::logical_not:
@@ -290,7 +248,7 @@ class Binder {
     const bool safe = i.b != 0;
     if (!has(from.kinds, Kind::map) && !(safe && has(from.kinds, Kind::null))) {
       return fail(from.kinds == bit_of(Kind::null) ? ErrorCode::wrong_kind : ErrorCode::unknown_name,
-                  fmt::format("a {} has no member \"{}\"", names_of(from.kinds), name));
+                  fmt::format("{} has no member \"{}\"", names_of(from.kinds), name));
     }
     Known member;
     const auto* shape = content_of(from.shape);
@@ -321,7 +279,7 @@ class Binder {
     if (!safe && !by_name && !by_place) {
       return fail(ErrorCode::wrong_kind,
                   fmt::format("[] reads a list by an int or a map by a string, this is "
-                              "a {} by a {}",
+                              "{} by {}",
                               names_of(from.kinds), names_of(key.kinds)));
     }
     Known element;
@@ -332,18 +290,30 @@ class Binder {
     return {};
   }
 
-  Result<void> walk_call(const Instruction& i, const Function& function, std::string_view what) {
+  /// `takes` says what an argument may be, by its place.
+  template <class Takes>
+  Result<void> walk_arguments(const Instruction& i, std::string_view what, std::string_view name,
+                              const Takes& takes) {
     emit(i);
     const auto first = stack_.size() - i.b;
     for (std::size_t k = 0; k < i.b; ++k) {
-      const auto takes = k == 0 ? function.first : function.rest;
-      if (has(stack_[first + k].kinds, takes)) continue;
-      return fail(ErrorCode::wrong_kind,
-                  fmt::format("the {} {}() needs a {} here, this is a {}", what, function.name,
-                              names_of(takes), names_of(stack_[first + k].kinds)));
+      if (has(stack_[first + k].kinds, takes(k))) continue;
+      return fail(ErrorCode::wrong_kind, fmt::format("the {} {}() needs {} here, this is {}", what, name,
+                                                     names_of(takes(k)), names_of(stack_[first + k].kinds)));
     }
-    give(i.b, {function.gives});
     return {};
+  }
+  Result<void> walk_call(const Instruction& i, const Function& function, std::string_view what) {
+    auto walked = walk_arguments(i, what, function.name,
+                                 [&](std::size_t k) { return k == 0 ? function.first : function.rest; });
+    if (walked) give(i.b, {function.gives});
+    return walked;
+  }
+  Result<void> walk_host(const Instruction& i, const HostFunction& function) {
+    auto walked =
+        walk_arguments(i, "function", function.name, [&](std::size_t k) { return function.takes[k]; });
+    if (walked) give(i.b, {function.gives});
+    return walked;
   }
 
   Result<void> walk_binary(const Instruction& i, Form form) {
@@ -373,7 +343,7 @@ class Binder {
       return fail(
           ErrorCode::wrong_kind,
           fmt::format(
-              "{} never works between a {} and a {}{}", sign_of(form), names_of(a.kinds), names_of(b.kinds),
+              "{} never works between {} and {}{}", sign_of(form), names_of(a.kinds), names_of(b.kinds),
               b.constant != nullptr && b.constant->list() != nullptr ? " " + b.constant->to_json() : ""));
     }
     emit(i);

@@ -10,7 +10,7 @@ namespace {
 
 class Compiler {
  public:
-  explicit Compiler(Program& program) : program_(program) {}
+  Compiler(Program& program, const Functions& own) : program_(program), own_(Inside::of(own)) {}
 
   Result<void> compile(const Node& node) {
     if (auto done = emit_node(node); !done) return done;
@@ -94,9 +94,11 @@ class Compiler {
     for (auto& i : part.instructions) i.a = static_cast<std::uint16_t>(jumps(i.code) ? i.a - start : i.a);
     part.constants.swap(program_.constants);
     part.texts.swap(program_.texts);
+    part.hosts.swap(program_.hosts);
     auto value = evaluate(part, Value(Map()));
     part.constants.swap(program_.constants);
     part.texts.swap(program_.texts);
+    part.hosts.swap(program_.hosts);
     if (!value) return;
     code.erase(begin, code.end());
     program_.constants.resize(first_constant);
@@ -120,7 +122,7 @@ class Compiler {
   }
 
   /// What must be refused even where it would never be reached or is constant.
-  static Result<void> check(const Node& node) {
+  Result<void> check(const Node& node) const {
     if (node.form == Form::list && node.children.size() > limits::list_elements) {
       return fail(ErrorCode::limit_exceeded,
                   fmt::format("a list of {} elements; at most {} are allowed", node.children.size(),
@@ -128,22 +130,35 @@ class Compiler {
                   0, node.offset);
     }
     if (node.form != Form::call && node.form != Form::method) return {};
+    if (const auto* host = node.form == Form::call ? find_own(node.text) : nullptr) {
+      return check_count(node, host->takes.size(), host->takes.size(), 0);
+    }
     const auto table = node.form == Form::call ? functions() : methods();
     const auto found =
         std::find_if(table.begin(), table.end(), [&](const Function& f) { return f.name == node.text; });
     const bool method = node.form == Form::method;
     if (found == table.end()) return unknown(node, method);
-    if (node.children.size() < found->least || node.children.size() > found->most) {
-      const std::size_t self = method ? 1 : 0;
-      return fail(ErrorCode::invalid_argument,
-                  fmt::format("{}() takes {} to {} arguments, not {}", node.text, found->least - self,
-                              found->most - self, node.children.size() - self),
-                  0, node.offset);
-    }
-    return {};
+    return check_count(node, found->least, found->most, method ? 1 : 0);
   }
 
-  static Result<void> unknown(const Node& node, bool method) {
+  /// `self` of the counts is the value a method is called on.
+  static Result<void> check_count(const Node& node, std::size_t least, std::size_t most, std::size_t self) {
+    const auto count = node.children.size();
+    if (count >= least && count <= most) return {};
+    const auto range =
+        least == most ? fmt::format("{}", most - self) : fmt::format("{} to {}", least - self, most - self);
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{}() takes {} argument{}, not {}", node.text, range, range == "1" ? "" : "s",
+                            count - self),
+                0, node.offset);
+  }
+
+  const HostFunction* find_own(std::string_view name) const {
+    const auto found = std::find_if(own_.begin(), own_.end(), [&](const auto& f) { return f->name == name; });
+    return found == own_.end() ? nullptr : found->get();
+  }
+
+  Result<void> unknown(const Node& node, bool method) const {
     std::string hint;
     if (node.text == "T" || node.text == "new") {
       hint = "; types are not in the language";
@@ -153,7 +168,8 @@ class Compiler {
       hint = "; getters are not in the language: name the member, such as user.id";
     } else {
       const auto others = method ? functions() : methods();
-      if (std::any_of(others.begin(), others.end(), [&](const Function& f) { return f.name == node.text; })) {
+      if ((method && find_own(node.text) != nullptr) ||
+          std::any_of(others.begin(), others.end(), [&](const Function& f) { return f.name == node.text; })) {
         hint = method ? fmt::format("; write {}(x)", node.text) : fmt::format("; write x.{}()", node.text);
       }
     }
@@ -188,7 +204,7 @@ class Compiler {
     switch (node.form) {
       case Form::member: emit(Code::member, node, text(node.text), node.safe ? 1 : 0); return {};
       case Form::index: emit(Code::index, node, 0, node.safe ? 1 : 0); return {};
-      case Form::call: emit(Code::call, node, place(functions(), node), node.children.size()); return {};
+      case Form::call: emit_call(node); return {};
       case Form::method: emit(Code::method, node, place(methods(), node), node.children.size()); break;
       case Form::list: emit(Code::list, node, node.children.size()); return {};
       case Form::negate: emit(Code::negate, node); return {};
@@ -197,6 +213,17 @@ class Compiler {
     }
     if (skips) land(skip);
     return {};
+  }
+
+  void emit_call(const Node& node) {
+    const auto found =
+        std::find_if(own_.begin(), own_.end(), [&](const auto& f) { return f->name == node.text; });
+    if (found == own_.end()) return emit(Code::call, node, place(functions(), node), node.children.size());
+    auto& hosts = program_.hosts;
+    const auto known = std::find(hosts.begin(), hosts.end(), *found);
+    const auto at = static_cast<std::size_t>(known - hosts.begin());
+    if (known == hosts.end()) hosts.push_back(*found);
+    emit(Code::host, node, at, node.children.size());
   }
 
   Result<void> emit_choice(const Node& node, Code code, bool boolean) {
@@ -218,13 +245,14 @@ class Compiler {
   }
 
   Program& program_;
+  std::span<const std::shared_ptr<const HostFunction>> own_;
 };
 
 }  // namespace
 
-Result<Program> compile(const Node& root) {
+Result<Program> compile(const Node& root, const Functions& own) {
   Program program;
-  Compiler compiler(program);
+  Compiler compiler(program, own);
   if (auto done = compiler.compile(root); !done) return fail(std::move(done).error());
   compiler.note_paths(root);
   return program;

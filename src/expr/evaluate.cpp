@@ -23,7 +23,7 @@ Result<Operand> member(const Operand& from, const std::string& name, bool safe) 
     const bool is_method =
         std::any_of(methods().begin(), methods().end(), [&](const Function& f) { return f.name == name; });
     return refuse(ErrorCode::unknown_name,
-                  fmt::format("a {} has no member \"{}\"{}", to_string(from.kind), name,
+                  fmt::format("{} has no member \"{}\"{}", with_article(from.kind), name,
                               is_method ? fmt::format("; methods need parentheses: {}()", name) : ""));
   }
   if (const auto* found = from.map->find(name)) return Operand::of(*found);
@@ -35,19 +35,19 @@ Result<Operand> index(const Operand& from, const Operand& key, bool safe) {
   if (from.is(Kind::map)) {
     if (!key.is(Kind::string)) {
       return refuse(ErrorCode::wrong_kind,
-                    fmt::format("a map is read by a string, not by a {}", to_string(key.kind)));
+                    fmt::format("a map is read by a string, not by {}", with_article(key.kind)));
     }
     const auto* found = from.map->find(key.string);
     return found == nullptr ? Operand() : Operand::of(*found);
   }
   if (!from.is(Kind::list)) {
     return refuse(ErrorCode::wrong_kind,
-                  fmt::format("[] reads a list or a map, this is a {}{}", to_string(from.kind),
+                  fmt::format("[] reads a list or a map, this is {}{}", with_article(from.kind),
                               from.is(Kind::string) ? "; write substring(i, i + 1)" : ""));
   }
   if (!key.is(Kind::integer)) {
     return refuse(ErrorCode::wrong_kind,
-                  fmt::format("a list is read by an int, not by a {}", to_string(key.kind)));
+                  fmt::format("a list is read by an int, not by {}", with_article(key.kind)));
   }
   if (key.integer < 0 || key.integer >= static_cast<std::int64_t>(from.list->size())) {
     return refuse(ErrorCode::out_of_range,
@@ -114,19 +114,19 @@ Result<Operand> arithmetic(Form form, const Operand& a, const Operand& b, LateAr
     }
     return arena.get().text(std::move(text));
   }
-  return refuse(ErrorCode::wrong_kind, fmt::format("there is no arithmetic between a {} and a {}",
-                                                   to_string(a.kind), to_string(b.kind)));
+  return refuse(ErrorCode::wrong_kind, fmt::format("there is no arithmetic between {} and {}",
+                                                   with_article(a.kind), with_article(b.kind)));
 }
 
 Result<bool> is_in(const Operand& wanted, const Operand& where) {
   if (where.is(Kind::map)) {
     if (wanted.is(Kind::string)) return where.map->find(wanted.string) != nullptr;
     return fail(ErrorCode::wrong_kind,
-                fmt::format("a map's names are strings, not a {}", to_string(wanted.kind)));
+                fmt::format("a map's names are strings, not {}", with_article(wanted.kind)));
   }
   if (!where.is(Kind::list)) {
     return fail(ErrorCode::wrong_kind,
-                fmt::format("in needs a list or a map, this is a {}", to_string(where.kind)));
+                fmt::format("in needs a list or a map, this is {}", with_article(where.kind)));
   }
   for (const auto& element : *where.list) {
     auto same = equals(wanted, Operand::of(element));
@@ -176,14 +176,14 @@ Result<Operand> negate(const Operand& operand) {
   if (operand.is(Kind::real)) return Operand::of(-operand.real);
   if (!operand.is(Kind::integer)) {
     return refuse(ErrorCode::wrong_kind,
-                  fmt::format("- needs a number, this is a {}", to_string(operand.kind)));
+                  fmt::format("- needs a number, this is {}", with_article(operand.kind)));
   }
   return integer_arithmetic(Form::subtract, 0, operand.integer);
 }
 
 Unexpected no_bool(const Operand& operand) {
   return fail(ErrorCode::wrong_kind,
-              fmt::format("true or false is needed here, this is a {}", to_string(operand.kind)));
+              fmt::format("true or false is needed here, this is {}", with_article(operand.kind)));
 }
 
 /// One evaluation: a stack of operands that refer to the names and the program.
@@ -319,6 +319,7 @@ class Machine {
       case Code::member: return give(1, member(top(), program_.texts[i.a], i.b != 0));
       case Code::index: return give(2, index(stack()[size_ - 2], top(), i.b != 0));
       case Code::call: return apply(functions()[i.a], i.b);
+      case Code::host: return call_host(*program_.hosts[i.a], i.b);
       case Code::method: return apply(methods()[i.a], i.b);
       case Code::list: return make_list(i.a);
       case Code::negate: return give(1, negate(top()));
@@ -361,6 +362,13 @@ class Machine {
 
   Result<void> apply(const Function& function, std::size_t count) {
     return give(count, function.apply(std::span(stack()).subspan(size_ - count, count), arena_));
+  }
+
+  Result<void> call_host(const HostFunction& function, std::size_t count) {
+    auto result = call(function, std::span(stack()).subspan(size_ - count, count));
+    if (!result) return fail(std::move(result).error());
+    size_ -= count;
+    return push(arena_.get().value(*std::move(result)));
   }
 
   Result<void> make_list(std::size_t count) {

@@ -69,13 +69,14 @@ using expr_detail::TemplateParts;
 
 Expression::Expression(std::shared_ptr<const Program> program) noexcept : program_(std::move(program)) {}
 
-Result<Expression> Expression::parse(std::string_view text) {
+Result<Expression> Expression::parse(std::string_view text) { return parse(text, Functions()); }
+Result<Expression> Expression::parse(std::string_view text, const Functions& functions) {
   if (auto checked = expr_detail::check_text(text); !checked) return fail(std::move(checked).error());
   auto parsed = expr_detail::parse_expression(text, 0);
   if (!parsed) return fail(std::move(parsed).error());
   const auto end = expr_detail::skip_space(text, parsed->end);
   if (end != text.size()) return expr_detail::not_ended(text, end);
-  auto program = expr_detail::compile(*parsed->root);
+  auto program = expr_detail::compile(*parsed->root, functions);
   if (!program) return fail(std::move(program).error());
   program->text = text;
   program->tests = expr_detail::make_integer_tests(*program);
@@ -100,7 +101,8 @@ bool Expression::is_constant() const noexcept { return program_->paths.empty(); 
 
 Template::Template(std::shared_ptr<const TemplateParts> parts) noexcept : parts_(std::move(parts)) {}
 
-Result<Template> Template::parse(std::string_view text) {
+Result<Template> Template::parse(std::string_view text) { return parse(text, Functions()); }
+Result<Template> Template::parse(std::string_view text, const Functions& functions) {
   if (auto checked = expr_detail::check_text(text); !checked) return fail(std::move(checked).error());
   auto parts = std::make_shared<TemplateParts>();
   parts->text = text;
@@ -114,7 +116,7 @@ Result<Template> Template::parse(std::string_view text) {
         return fail(ErrorCode::syntax, "the placeholder is not closed by '}'", 0, open);
       return expr_detail::not_ended(text, close);
     }
-    auto program = expr_detail::compile(*parsed->root);
+    auto program = expr_detail::compile(*parsed->root, functions);
     if (!program) return fail(std::move(program).error());
     for (const auto& path : program->paths) {
       if (std::find(parts->paths.begin(), parts->paths.end(), path) == parts->paths.end())
@@ -133,10 +135,11 @@ Result<std::string> Template::render(const Value& names) const {
 const std::string& Template::text() const noexcept { return parts_->text; }
 std::span<const std::string> Template::paths() const noexcept { return parts_->paths; }
 
-Result<KeyTemplate> KeyTemplate::parse(std::string_view text) {
+Result<KeyTemplate> KeyTemplate::parse(std::string_view text) { return parse(text, Functions()); }
+Result<KeyTemplate> KeyTemplate::parse(std::string_view text, const Functions& functions) {
   if (text.empty())
     return fail(ErrorCode::invalid_argument, "the key template is empty; write \"grant:#{user.id}\"");
-  auto parsed = Template::parse(text);
+  auto parsed = Template::parse(text, functions);
   if (!parsed) return fail(std::move(parsed).error());
   std::size_t literal = parsed->parts_->after.size();
   for (const auto& placeholder : parsed->parts_->placeholders) literal += placeholder.before.size();

@@ -23,21 +23,21 @@ constexpr std::int64_t most_decimals = 18;
 
 Unexpected wrong_kind(std::string_view wanted, const Operand& got) {
   return fail(ErrorCode::wrong_kind,
-              fmt::format("a {} is needed here, this is a {}", wanted, to_string(got.kind)));
+              fmt::format("{} is needed here, this is {}", wanted, with_article(got.kind)));
 }
 
 Result<std::string_view> text(const Operand& operand) {
   if (operand.is(Kind::string)) return operand.string;
-  return wrong_kind("string", operand);
+  return wrong_kind("a string", operand);
 }
 Result<std::int64_t> integer(const Operand& operand) {
   if (operand.is(Kind::integer)) return operand.integer;
-  return wrong_kind("int", operand);
+  return wrong_kind("an int", operand);
 }
 Result<double> number(const Operand& operand) {
   if (operand.is(Kind::integer)) return static_cast<double>(operand.integer);
   if (operand.is(Kind::real)) return operand.real;
-  return wrong_kind("number", operand);
+  return wrong_kind("a number", operand);
 }
 
 /// A whole double as an integer, where 64 bits hold it.
@@ -66,7 +66,7 @@ Result<Operand> change_text(const Operand& operand, LateArena& arena, const Chan
 Result<Operand> size_of(Arguments a, LateArena&) {
   if (a[0].is(Kind::list)) return Operand::of(static_cast<std::int64_t>(a[0].list->size()));
   if (a[0].is(Kind::map)) return Operand::of(static_cast<std::int64_t>(a[0].map->size()));
-  return wrong_kind("list or map", a[0]);
+  return wrong_kind("a list or map", a[0]);
 }
 
 Result<Operand> lower(Arguments a, LateArena& arena) { return change_text(a[0], arena, ascii_lower); }
@@ -76,7 +76,7 @@ template <int sign>
 Result<Operand> extreme(Arguments a, LateArena&) {
   Operand best = a[0];
   for (const auto& operand : a) {
-    if (!operand.is_number()) return wrong_kind("number", operand);
+    if (!operand.is_number()) return wrong_kind("a number", operand);
     const auto order = compare(operand, best);
     if (!order) return fail(order.error());
     if (*order * sign > 0) best = operand;
@@ -87,7 +87,7 @@ Result<Operand> extreme(Arguments a, LateArena&) {
 Result<Operand> absolute(Arguments a, LateArena&) {
   if (a[0].is(Kind::real)) return Operand::of(std::fabs(a[0].real));
   const auto value = integer(a[0]);
-  if (!value) return wrong_kind("number", a[0]);
+  if (!value) return wrong_kind("a number", a[0]);
   std::int64_t positive = *value;
   if (*value < 0 && __builtin_sub_overflow(std::int64_t{0}, *value, &positive)) {
     return fail(ErrorCode::out_of_range, "abs() of the smallest integer does not fit 64 bits");
@@ -98,7 +98,7 @@ Result<Operand> absolute(Arguments a, LateArena&) {
 template <double (*round)(double)>
 Result<Operand> to_whole(Arguments a, LateArena&) {
   if (a[0].is(Kind::integer)) return a[0];
-  if (!a[0].is(Kind::real)) return wrong_kind("number", a[0]);
+  if (!a[0].is(Kind::real)) return wrong_kind("a number", a[0]);
   return whole(round(a[0].real));
 }
 
@@ -106,7 +106,7 @@ Result<Operand> to_integer(Arguments a, LateArena&) {
   if (a[0].is(Kind::integer)) return a[0];
   if (a[0].is(Kind::real)) return whole(std::trunc(a[0].real));
   const auto source = text(a[0]);
-  if (!source) return wrong_kind("number or string", a[0]);
+  if (!source) return wrong_kind("a number or string", a[0]);
   std::int64_t value = 0;
   const char* end = source->data() + source->size();
   const auto parsed = std::from_chars(source->data(), end, value);
@@ -117,7 +117,7 @@ Result<Operand> to_integer(Arguments a, LateArena&) {
 Result<Operand> to_real(Arguments a, LateArena&) {
   if (a[0].is_number()) return Operand::of(*number(a[0]));
   const auto source = text(a[0]);
-  if (!source) return wrong_kind("number or string", a[0]);
+  if (!source) return wrong_kind("a number or string", a[0]);
   double value = 0;
   const char* end = source->data() + source->size();
   const auto parsed = std::from_chars(source->data(), end, value);
@@ -156,7 +156,7 @@ Result<Operand> fixed(Arguments a, LateArena& arena) {
 }
 
 Result<Operand> join(Arguments a, LateArena& arena) {
-  if (!a[0].is(Kind::list)) return wrong_kind("list", a[0]);
+  if (!a[0].is(Kind::list)) return wrong_kind("a list", a[0]);
   const auto separator = text(a[1]);
   if (!separator) return fail(separator.error());
   std::string joined;
@@ -178,7 +178,7 @@ Result<Timestamp> time_of(const Operand& operand) {
     return fail(ErrorCode::out_of_range, "date() knows the years 1970 to 9999, in microseconds since 1970");
   }
   const auto source = text(operand);
-  if (!source) return wrong_kind("time (int or string)", operand);
+  if (!source) return wrong_kind("a time (int or string)", operand);
   if (const auto time = parse_timestamp(*source)) return *time;
   return fail(ErrorCode::out_of_range,
               fmt::format("date('{}'): the text is no time such as 2010-12-01T08:26:00Z", *source));
@@ -218,7 +218,7 @@ Result<Operand> length(Arguments a, LateArena&) {
 Result<Operand> is_empty(Arguments a, LateArena& arena) {
   if (a[0].is(Kind::string)) return Operand::of(a[0].string.empty());
   const auto size = size_of(a, arena);
-  if (!size) return wrong_kind("string, list or map", a[0]);
+  if (!size) return wrong_kind("a string, list or map", a[0]);
   return Operand::of(size->integer == 0);
 }
 
@@ -263,7 +263,7 @@ Result<Operand> index_of(Arguments a, LateArena&) {
     return Operand::of(*place);
   }
   const auto source = text(a[0]);
-  if (!source) return wrong_kind("string or list", a[0]);
+  if (!source) return wrong_kind("a string or list", a[0]);
   const auto wanted = text(a[1]);
   if (!wanted) return fail(wanted.error());
   const auto place = source->find(*wanted);
@@ -272,7 +272,7 @@ Result<Operand> index_of(Arguments a, LateArena&) {
 }
 
 Result<Operand> contains(Arguments a, LateArena& arena) {
-  if (!a[0].is(Kind::string) && !a[0].is(Kind::list)) return wrong_kind("string or list", a[0]);
+  if (!a[0].is(Kind::string) && !a[0].is(Kind::list)) return wrong_kind("a string or list", a[0]);
   const auto place = index_of(a, arena);
   if (!place) return place;
   return Operand::of(place->integer >= 0);
@@ -314,14 +314,14 @@ Result<Operand> replace(Arguments a, LateArena& arena) {
 }
 
 Result<Operand> equals_method(Arguments a, LateArena&) {
-  if (!a[0].is(Kind::string)) return wrong_kind("string", a[0]);
+  if (!a[0].is(Kind::string)) return wrong_kind("a string", a[0]);
   const auto same = equals(a[0], a[1]);
   if (!same) return fail(same.error());
   return Operand::of(*same);
 }
 
 Result<Operand> concat_method(Arguments a, LateArena& arena) {
-  if (!a[0].is(Kind::string)) return wrong_kind("string", a[0]);
+  if (!a[0].is(Kind::string)) return wrong_kind("a string", a[0]);
   return concat(a, arena);
 }
 
@@ -332,7 +332,7 @@ Result<Operand> get(Arguments a, LateArena&) {
     const auto* found = a[0].map->find(*name);
     return found == nullptr ? Operand() : Operand::of(*found);
   }
-  if (!a[0].is(Kind::list)) return wrong_kind("list or map", a[0]);
+  if (!a[0].is(Kind::list)) return wrong_kind("a list or map", a[0]);
   const auto place = integer(a[1]);
   if (!place) return fail(place.error());
   if (*place < 0 || *place >= static_cast<std::int64_t>(a[0].list->size())) {
@@ -343,7 +343,7 @@ Result<Operand> get(Arguments a, LateArena&) {
 }
 
 Result<Operand> contains_key(Arguments a, LateArena&) {
-  if (!a[0].is(Kind::map)) return wrong_kind("map", a[0]);
+  if (!a[0].is(Kind::map)) return wrong_kind("a map", a[0]);
   const auto name = text(a[1]);
   if (!name) return fail(name.error());
   return Operand::of(a[0].map->find(*name) != nullptr);

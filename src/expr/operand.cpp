@@ -40,7 +40,7 @@ Result<int> order_numbers(const Operand& a, const Operand& b) {
 
 Unexpected mixed(std::string_view what, const Operand& a, const Operand& b) {
   return fail(ErrorCode::wrong_kind,
-              fmt::format("{} a {} and a {}", what, to_string(a.kind), to_string(b.kind)));
+              fmt::format("{} {} and {}", what, with_article(a.kind), with_article(b.kind)));
 }
 
 }  // namespace
@@ -115,7 +115,7 @@ Result<void> append_text(const Operand& operand, std::string& out) {
     case Kind::real:
       return fail(ErrorCode::wrong_kind, "a double has no text form of its own; write fixed(x, 2)");
     default:
-      return fail(ErrorCode::wrong_kind, fmt::format("a {} has no text form{}", to_string(operand.kind),
+      return fail(ErrorCode::wrong_kind, fmt::format("{} has no text form{}", with_article(operand.kind),
                                                      operand.is(Kind::list) ? "; write join(x, ',')" : ""));
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include <onceward/expr/bind.hpp>
+#include <onceward/expr/functions.hpp>
 
 #include "expr/ast.hpp"
 #include "expr/functions.hpp"
@@ -17,6 +18,7 @@ enum class Code : std::uint8_t {
   member,        ///< top = top.texts[a]; with b, null stays null
   index,         ///< key = pop, top = top[key]; with b, null stays null
   call,          ///< functions[a] over the b topmost
+  host,          ///< hosts[a] over the b topmost
   method,        ///< methods[a] of the value below the b topmost
   jump_if_null,  ///< to a, keeping the null: the rest of a safe call is skipped
   list,          ///< the a topmost become a list
@@ -56,7 +58,8 @@ class Program {
   std::vector<Value> constants;
   std::vector<std::string> texts;
   std::vector<std::string> paths;
-  std::vector<FieldPlace> fields{};     ///< of a bound program
+  std::vector<std::shared_ptr<const HostFunction>> hosts;  ///< of the application's functions, those it calls
+  std::vector<FieldPlace> fields{};                        ///< of a bound program
   std::optional<IntegerTests> tests{};  ///< the same, where it is nothing but tests of integers
 };
 
@@ -90,6 +93,7 @@ class Inside {
  public:
   static const Program& of(const Expression& expression) noexcept { return *expression.program_; }
   static const TemplateParts& of(const KeyTemplate& key) noexcept { return *key.template_.parts_; }
+  static const auto& of(const Functions& functions) noexcept { return functions.all_; }
 };
 
 /// The key a template made, if it is one. Errors: invalid_argument, where it is empty or too long.
@@ -97,7 +101,12 @@ Result<void> check_key(std::size_t size, std::string_view text);
 
 /// Compiles a tree; constant parts are computed once, unless they fail: then they fail when they are reached.
 /// Errors: unknown_name (functions, methods), limit_exceeded, invalid_argument (a wrong number of arguments).
-Result<Program> compile(const Node& root);
+Result<Program> compile(const Node& root, const Functions& own);
+
+/// Calls a function of the application's. Errors: wrong_kind for arguments it does not take and for a result
+/// of a kind it does not give; what the function says; invalid_argument for what it throws; out_of_range,
+/// limit_exceeded for results that the language cannot hold.
+Result<Value> call(const HostFunction& function, std::span<const Operand> arguments);
 
 /// What a program's root names stand for: the members of a map, or a few bindings. Of a bound program, the
 /// arguments it was bound to.

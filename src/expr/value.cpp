@@ -180,4 +180,17 @@ std::string_view to_string(Value::Kind kind) noexcept {
   return "unknown";
 }
 
+std::string_view with_article(Value::Kind kind) noexcept {
+  switch (kind) {
+    case Value::Kind::null: return "null";
+    case Value::Kind::boolean: return "a bool";
+    case Value::Kind::integer: return "an int";
+    case Value::Kind::real: return "a double";
+    case Value::Kind::string: return "a string";
+    case Value::Kind::list: return "a list";
+    case Value::Kind::map: return "a map";
+  }
+  return "unknown";
+}
+
 }  // namespace onceward

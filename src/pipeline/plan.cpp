@@ -196,7 +196,7 @@ class Compiler {
 
   std::optional<Expression> expression(const StepDefinition& step, std::string_view what,
                                        const std::string& text) {
-    auto parsed = Expression::parse(text);
+    auto parsed = Expression::parse(text, registry_.functions());
     if (!parsed) {
       report(step.place, "bad-expression",
              fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())));

@@ -1,3 +1,4 @@
+#include <onceward/expr/functions.hpp>
 #include <onceward/pipeline/step.hpp>
 
 #include <fmt/format.h>
@@ -85,6 +86,12 @@ void Step::run_many(std::span<StepContext> steps, std::span<StepOutcome> outcome
       outcomes[i] = Unknown{"an exception that is no std::exception"};
     }
   }
+}
+
+StepRegistry::StepRegistry() : functions_(std::make_shared<const Functions>()) {}
+
+void StepRegistry::offer(const Functions& functions) {
+  functions_ = std::make_shared<const Functions>(functions);
 }
 
 Result<void> StepRegistry::add(std::unique_ptr<Step> step) {

@@ -82,7 +82,7 @@ class Compiler {
 
   std::optional<Expression> expression(const SourcePlace& place, std::string_view what,
                                        const std::string& text, bool knows_user) {
-    auto parsed = Expression::parse(text);
+    auto parsed = Expression::parse(text, registry_.functions());
     if (!parsed) {
       report(place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())), "");
       return std::nullopt;

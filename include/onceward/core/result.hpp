@@ -168,6 +168,20 @@ class [[nodiscard]] Result<void> {
 
 #endif
 
+namespace result_detail {
+/// What a T holds once it succeeded: the content of a Result, anything else itself.
+template <class T>
+struct ContentOf {
+  using type = T;
+  static constexpr bool fallible = false;
+};
+template <class T>
+struct ContentOf<Result<T> > {
+  using type = T;
+  static constexpr bool fallible = true;
+};
+}  // namespace result_detail
+
 /// `return fail(ErrorCode::conflict, "...")` from any function that returns a Result.
 [[nodiscard]] inline Unexpected fail(ErrorCode code, std::string message, std::int64_t native_code = 0,
                                      std::size_t offset = Error::no_offset) {

@@ -71,9 +71,12 @@ class BoundExpression {
   /// A literal: a name that is no field does not compile.
   /// Errors: as Expression::parse, and as bind.
   static Result<BoundExpression> parse(const ExpressionLiteral<std::type_identity_t<T>...>& text) {
-    auto parsed = Expression::parse(text.text());
-    if (!parsed) return fail(std::move(parsed).error());
-    return bind(*parsed, text.names());
+    return bind_parsed(Expression::parse(text.text()), text);
+  }
+  /// The same, where it may call `functions` too.
+  static Result<BoundExpression> parse(const ExpressionLiteral<std::type_identity_t<T>...>& text,
+                                       const Functions& functions) {
+    return bind_parsed(Expression::parse(text.text(), functions), text);
   }
   /// Errors: unknown_name (no such argument or field), wrong_kind (an operator or function can never take
   /// the kinds its operands can have: `name > 3` of a text), limit_exceeded; with the byte offset.
@@ -97,6 +100,11 @@ class BoundExpression {
   }
 
  private:
+  static Result<BoundExpression> bind_parsed(const Result<Expression>& parsed,
+                                             const ExpressionLiteral<std::type_identity_t<T>...>& text) {
+    if (!parsed) return fail(parsed.error());
+    return bind(*parsed, text.names());
+  }
   explicit BoundExpression(expr_detail::BoundProgram program) noexcept : program_(std::move(program)) {}
   expr_detail::BoundProgram program_;
 };
@@ -109,9 +117,12 @@ class BoundKey {
   /// A literal: a name that is no field, and a placeholder that is a field without a text form, do not
   /// compile. Errors: as KeyTemplate::parse, and as bind.
   static Result<BoundKey> parse(const KeyLiteral<std::type_identity_t<T>...>& text) {
-    auto parsed = KeyTemplate::parse(text.text());
-    if (!parsed) return fail(std::move(parsed).error());
-    return bind(*parsed, text.names());
+    return bind_parsed(KeyTemplate::parse(text.text()), text);
+  }
+  /// The same, where placeholders may call `functions` too.
+  static Result<BoundKey> parse(const KeyLiteral<std::type_identity_t<T>...>& text,
+                                const Functions& functions) {
+    return bind_parsed(KeyTemplate::parse(text.text(), functions), text);
   }
   /// Errors: as BoundExpression::bind; wrong_kind also for a placeholder that can have no text form.
   static Result<BoundKey> bind(const KeyTemplate& key, std::span<const std::string_view> names = {}) {
@@ -133,6 +144,11 @@ class BoundKey {
   }
 
  private:
+  static Result<BoundKey> bind_parsed(const Result<KeyTemplate>& parsed,
+                                      const KeyLiteral<std::type_identity_t<T>...>& text) {
+    if (!parsed) return fail(parsed.error());
+    return bind(*parsed, text.names());
+  }
   explicit BoundKey(expr_detail::BoundParts parts) noexcept : parts_(std::move(parts)) {}
   expr_detail::BoundParts parts_;
 };

@@ -50,7 +50,7 @@ template <class T>
   namespace rd = reflect_detail;
   if constexpr (rd::HasCodec<T>) {
     return ValueCodec<T>::to_value(value);
-  } else if constexpr (std::is_same_v<T, Value> || std::is_same_v<T, bool>) {
+  } else if constexpr (std::is_same_v<T, Value> || std::is_same_v<T, Map> || std::is_same_v<T, bool>) {
     return Value(value);
   } else if constexpr (std::is_integral_v<T>) {
     if (std::in_range<std::int64_t>(value)) return Value(static_cast<std::int64_t>(value));
@@ -101,9 +101,8 @@ template <class T>
   static_assert(!std::is_same_v<T, std::string_view>,
                 "onceward: a string_view owns no text that could be read into it: write std::string");
   const auto mismatch = [&](std::string_view wanted) {
-    return fail(
-        ErrorCode::wrong_kind,
-        std::string("a ").append(wanted).append(" is needed, this is ").append(to_string(value.kind())));
+    return fail(ErrorCode::wrong_kind,
+                std::string(wanted).append(" is needed, this is ").append(with_article(value.kind())));
   };
   if constexpr (rd::HasCodec<T>) {
     return ValueCodec<T>::from_value(value, out);
@@ -111,7 +110,7 @@ template <class T>
     out = value;
     return {};
   } else if constexpr (std::is_same_v<T, bool>) {
-    if (value.boolean() == nullptr) return mismatch("bool");
+    if (value.boolean() == nullptr) return mismatch("a bool");
     out = *value.boolean();
     return {};
   } else if constexpr (std::is_integral_v<T>) {
@@ -122,22 +121,22 @@ template <class T>
           if (c < '0' || c > '9' ||
               number >
                   (std::numeric_limits<std::uint64_t>::max() - static_cast<std::uint64_t>(c - '0')) / 10) {
-            return mismatch("int");
+            return mismatch("an int");
           }
           number = number * 10 + static_cast<std::uint64_t>(c - '0');
         }
-        if (text->empty() || !std::in_range<T>(number)) return mismatch("int");
+        if (text->empty() || !std::in_range<T>(number)) return mismatch("an int");
         out = static_cast<T>(number);
         return {};
       }
     }
-    if (value.integer() == nullptr) return mismatch("int");
+    if (value.integer() == nullptr) return mismatch("an int");
     if (!std::in_range<T>(*value.integer()))
       return fail(ErrorCode::out_of_range, "the integer does not fit the field");
     out = static_cast<T>(*value.integer());
     return {};
   } else if constexpr (std::is_floating_point_v<T>) {
-    if (value.real() == nullptr) return mismatch("double");
+    if (value.real() == nullptr) return mismatch("a double");
     out = static_cast<T>(*value.real());
     return {};
   } else if constexpr (std::is_enum_v<T>) {
@@ -146,14 +145,14 @@ template <class T>
     out = static_cast<T>(number);
     return {};
   } else if constexpr (std::is_same_v<T, std::string>) {
-    if (value.string() == nullptr) return mismatch("string");
+    if (value.string() == nullptr) return mismatch("a string");
     out = *value.string();
     return {};
   } else if constexpr (rd::is_optional<T>) {
     out.reset();
     return value.is_null() ? Result<void>() : from_value(value, out.emplace());
   } else if constexpr (rd::is_duration<T>) {
-    if (value.integer() == nullptr) return mismatch("int");
+    if (value.integer() == nullptr) return mismatch("an int");
     out = std::chrono::duration_cast<T>(Duration(*value.integer()));
     return {};
   } else if constexpr (rd::is_time_point<T>) {
@@ -162,7 +161,7 @@ template <class T>
     out = T(since);
     return {};
   } else if constexpr (rd::is_vector<T> || rd::is_array<T>) {
-    if (value.list() == nullptr) return mismatch("list");
+    if (value.list() == nullptr) return mismatch("a list");
     if constexpr (rd::is_vector<T>) out.resize(value.list()->size());
     if (value.list()->size() != out.size())
       return fail(ErrorCode::out_of_range, "the list has another size than the array");
@@ -172,15 +171,19 @@ template <class T>
       out[i] = std::move(element);
     }
     return {};
+  } else if constexpr (std::is_same_v<T, Map>) {
+    if (value.map() == nullptr) return mismatch("a map");
+    out = *value.map();
+    return {};
   } else if constexpr (rd::is_string_map<T>) {
-    if (value.map() == nullptr) return mismatch("map");
+    if (value.map() == nullptr) return mismatch("a map");
     out.clear();
     for (const auto& [name, element] : *value.map()) {
       if (auto read = from_value(element, out[name]); !read) return read;
     }
     return {};
   } else if constexpr (Reflected<T>) {
-    if (value.map() == nullptr) return mismatch("map");
+    if (value.map() == nullptr) return mismatch("a map");
     Result<void> read;
     for_each_field(out, [&](std::string_view name, auto& field) {
       if (!read) return;

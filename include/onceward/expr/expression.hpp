@@ -14,6 +14,8 @@ struct TemplateParts;
 class Inside;  // what the classes below are made of, for the files that bind them
 }  // namespace expr_detail
 
+class Functions;  // an application's own, in functions.hpp
+
 /// A name and what it stands for, without a copy: a map, else a value, else a text. All must outlive the
 /// call.
 struct Binding {
@@ -31,6 +33,8 @@ class Expression {
   /// limits::expression_depth deep.
   /// Errors: syntax, limit_exceeded, wrong_kind (where constants alone show it); each with a byte offset.
   static Result<Expression> parse(std::string_view text);
+  /// The same, where it may call `functions` too; it keeps those it calls. Errors: as above.
+  static Result<Expression> parse(std::string_view text, const Functions& functions);
 
   /// Evaluates on a map of names. A name that is not there is an error, null is a value.
   /// Errors: unknown_name, wrong_kind, out_of_range, limit_exceeded; each with the byte offset of the
@@ -61,6 +65,8 @@ class Template {
  public:
   /// Errors: as Expression::parse; offsets count from the start of the whole template.
   static Result<Template> parse(std::string_view text);
+  /// The same, where placeholders may call `functions` too.
+  static Result<Template> parse(std::string_view text, const Functions& functions);
 
   /// The text with every placeholder replaced by its value. Strings, integers and booleans have a text form;
   /// null, double, list and map have none and are an error (use fixed(), join(), `?: ''`).
@@ -84,6 +90,8 @@ class KeyTemplate {
   /// Errors: as Template::parse; invalid_argument for an empty text; limit_exceeded where the literal
   /// text alone is longer than a key may be.
   static Result<KeyTemplate> parse(std::string_view text);
+  /// The same, where placeholders may call `functions` too.
+  static Result<KeyTemplate> parse(std::string_view text, const Functions& functions);
 
   /// Errors: as Template::render; invalid_argument where the key is empty or longer than limits::key_bytes.
   [[nodiscard]] Result<std::string> render(const Value& names) const;

@@ -19,6 +19,9 @@ constexpr Kinds bit_of(Value::Kind kind) noexcept {
   return static_cast<Kinds>(1U << static_cast<unsigned>(kind));
 }
 inline constexpr Kinds any_kind = 0x7f;
+/// Whether any of the wanted ones is among them.
+constexpr bool has(Kinds kinds, Kinds wanted) noexcept { return (kinds & wanted) != 0; }
+constexpr bool has(Kinds kinds, Value::Kind kind) noexcept { return has(kinds, bit_of(kind)); }
 
 /// How a value that needs no conversion lies in memory; `other` is read through Shape::load.
 enum class Layout : std::uint8_t { other, boolean, i8, i16, i32, i64, u8, u16, u32, u64, real, text, view };
@@ -116,6 +119,8 @@ constexpr Shape make_shape() {
   } else if constexpr (rd::is_vector<T> || rd::is_array<T>) {
     of(Kind::list, Layout::other);
     shape.content = &shape_of<typename T::value_type>;
+  } else if constexpr (std::is_same_v<T, Map>) {
+    of(Kind::map, Layout::other);
   } else if constexpr (rd::is_string_map<T>) {
     of(Kind::map, Layout::other);
     shape.content = &shape_of<typename T::mapped_type>;

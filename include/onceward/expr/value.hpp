@@ -108,5 +108,7 @@ class Value {
 
 /// "null", "bool", "int", "double", "string", "list" or "map": the word messages use for a kind.
 [[nodiscard]] std::string_view to_string(Value::Kind kind) noexcept;
+/// The same as a sentence needs it: "an int", "a string", "null".
+[[nodiscard]] std::string_view with_article(Value::Kind kind) noexcept;
 
 }  // namespace onceward

@@ -12,17 +12,6 @@ namespace onceward {
 
 namespace guard_detail {
 
-template <class T>
-struct ResultOf {
-  using type = T;
-  static constexpr bool fallible = false;
-};
-template <class T>
-struct ResultOf<Result<T>> {
-  using type = T;
-  static constexpr bool fallible = true;
-};
-
 /// 32 hexadecimal digits of SHA-256 over the canonical JSON of a payload.
 [[nodiscard]] std::string fingerprint_of(const Value& payload);
 
@@ -34,7 +23,7 @@ template <class Request, class Handler>
 class Idempotent {
  public:
   using Returned = std::remove_cvref_t<std::invoke_result_t<const Handler&, const Request&>>;
-  using Content = typename guard_detail::ResultOf<Returned>::type;
+  using Content = typename result_detail::ContentOf<Returned>::type;
 
   Idempotent(Storage& storage, BoundKey<Request> key, Policy policy, Handler handler)
       : storage_(&storage), key_(std::move(key)), policy_(std::move(policy)), handler_(std::move(handler)) {}
@@ -48,8 +37,8 @@ class Idempotent {
     KeyBuffer place;
     auto key = key_.render(place, request);
     if (!key) return Outcome<Content>(Verdict::storage_down).with_error(std::move(key).error());
-    auto guard = Guard::claim(*storage_, *key, policy_,
-                              guard_detail::fingerprint_of(to_value(request)), std::move(stop));
+    auto guard = Guard::claim(*storage_, *key, policy_, guard_detail::fingerprint_of(to_value(request)),
+                              std::move(stop));
     if (!guard) return Outcome<Content>(Verdict::storage_down).with_error(std::move(guard).error());
     if (!guard->acquired()) return answer(*guard);
     return run(*guard, request);
@@ -80,7 +69,7 @@ class Idempotent {
   Outcome<Content> run(Guard& guard, const Request& request) const {
     Outcome<Content> outcome(Verdict::executed);
     outcome.with_claim(guard.attempt(), guard.fence());
-    if constexpr (guard_detail::ResultOf<Returned>::fallible) {
+    if constexpr (result_detail::ContentOf<Returned>::fallible) {
       Returned returned = handler_(request);
       if (!returned) {
         outcome.with_error(returned.error());
@@ -134,6 +123,15 @@ class Idempotent {
   Handler handler_;
 };
 
+/// As below, with a key that was bound before: with functions of the application's own, or a template that is
+/// no literal.
+template <class Request, class Handler>
+[[nodiscard]] auto idempotent(Storage& storage, BoundKey<std::type_identity_t<Request>> key, Policy policy,
+                              Handler handler) {
+  if (auto checked = policy.check(); !checked) throw std::invalid_argument(describe(checked.error()));
+  return Idempotent<Request, Handler>(storage, std::move(key), std::move(policy), std::move(handler));
+}
+
 /// Guards a handler: the annotation of this library, written once at start-up. `key` is a literal template
 /// over the request's fields; one that names no field does not compile. The handler takes `const Request&`
 /// and returns a value, nothing, or a Result. Throws std::invalid_argument for a template that does not parse
@@ -145,8 +143,7 @@ template <class Request, class Handler>
   if (!parsed)
     throw std::invalid_argument("key template \"" + std::string(key.text()) +
                                 "\": " + describe(parsed.error()));
-  if (auto checked = policy.check(); !checked) throw std::invalid_argument(describe(checked.error()));
-  return Idempotent<Request, Handler>(storage, *std::move(parsed), std::move(policy), std::move(handler));
+  return idempotent<Request>(storage, *std::move(parsed), std::move(policy), std::move(handler));
 }
 
 }  // namespace onceward

@@ -14,6 +14,8 @@
 
 namespace onceward {
 
+class Functions;
+
 /// What a second call of a step does, and so what a runner may do when it does not know whether the first
 /// one took effect.
 enum class Effect : std::uint8_t {
@@ -124,6 +126,7 @@ class Step {
 /// number of threads may read it. It must outlive every plan compiled against it.
 class StepRegistry {
  public:
+  StepRegistry();
   /// Errors: invalid_argument (a malformed spec), conflict (a step of that name is there).
   Result<void> add(std::unique_ptr<Step> step);
 
@@ -135,8 +138,14 @@ class StepRegistry {
   [[nodiscard]] const Entry* find(std::string_view name) const noexcept;
   [[nodiscard]] std::vector<std::string_view> names() const;
 
+  /// Offers functions of the application's own to the expressions of every pipeline and task compiled against
+  /// this registry from now on; the last ones given hold.
+  void offer(const Functions& functions);
+  [[nodiscard]] const Functions& functions() const noexcept { return *functions_; }
+
  private:
   std::vector<std::unique_ptr<Entry>> entries_;
+  std::shared_ptr<const Functions> functions_;
 };
 
 }  // namespace onceward

@@ -1,5 +1,7 @@
 #include "bench.hpp"
 
+#include <onceward/expr/functions.hpp>
+
 #include "support/catch.hpp"
 
 #include <algorithm>
@@ -106,6 +108,21 @@ TEST_CASE("every mistake of a definition is reported at once") {
   CHECK(mistakes(broken) == Codes{"duplicate-input", "bad-retry", "unknown-step", "bad-expression",
                                   "unknown-name", "duplicate-step", "wrong-kind", "unknown-argument",
                                   "missing-argument"});
+}
+
+TEST_CASE("pipelines call the functions their registry offers") {
+  auto registry = registry_of_two();
+  const auto definition =
+      grant().step("more", "grant-points@1", {{"user", "user"}, {"amount", "twice(n)"}}).definition();
+  CHECK_FALSE(Plan::compile(definition, registry));
+  {
+    Functions functions;
+    REQUIRE(functions.add("twice", [](std::int64_t n) { return 2 * n; }));
+    registry.offer(functions);
+  }
+  CHECK(Plan::compile(definition, registry));
+  registry.offer({});
+  CHECK_FALSE(Plan::compile(definition, registry));
 }
 
 TEST_CASE("messages name what is wrong and what is near") {

@@ -1,5 +1,7 @@
 #include "support.hpp"
 
+#include <onceward/expr/functions.hpp>
+
 #include "support/catch.hpp"
 
 using namespace task_test;
@@ -181,4 +183,22 @@ TEST_CASE("a run key names one grant and no other") {
   for (const auto* text : {"", "m", "m/u/t/c/1", "m/u/t/c/x/1", "m/u/t/c/0/1", "m/u/t/c/1/-1", "u/t/c/1/1"}) {
     CHECK_FALSE(parse_run_key(text).has_value());
   }
+}
+
+TEST_CASE("conditions of tasks call the functions the registry offers") {
+  Shop shop;
+  const auto count = [&] {
+    std::vector<Diagnostic> found;
+    (void)compile_campaign_xml(
+        "<campaign merchant='m'><task id='a'>\n<on event='paid' when='is_big(event.amount)'/>\n"
+        "</task></campaign>",
+        "c.xml", shop.registry, {}, &found);
+    return std::count_if(found.begin(), found.end(),
+                         [](const Diagnostic& d) { return d.code == "bad-expression" && d.line == 2; });
+  };
+  CHECK(count() == 1);
+  Functions functions;
+  REQUIRE(functions.add("is_big", [](std::int64_t amount) { return amount > 100; }));
+  shop.registry.offer(functions);
+  CHECK(count() == 0);
 }

@@ -1,5 +1,6 @@
 // The fragments of docs/expressions.md.
 #include <onceward/expr/bind.hpp>
+#include <onceward/expr/functions.hpp>
 #include <onceward/idempotency/idempotent.hpp>
 #include <onceward/storage/memory.hpp>
 
@@ -22,6 +23,9 @@ int main() {
   }();
   const bool listed = onceward::to_value(Account(5)).to_json() == "{\"pence\":5}";
 #include "expression_first.inc"
-  return bound && listed && counts && text == "reward:42:t-9:1" && grant({"gifts-uk", 42}).value() == 43 ? 0
-                                                                                                         : 1;
+#include "own_functions.inc"
+  return bound && listed && is_gold && counts && text == "reward:42:t-9:1" &&
+                 grant({"gifts-uk", 42}).value() == 43
+             ? 0
+             : 1;
 }
