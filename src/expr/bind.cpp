@@ -393,6 +393,19 @@ Result<BoundProgram> bind(const Expression& expression, const Parameters& parame
   return std::make_shared<const Program>(*std::move(bound));
 }
 
+Result<BoundProgram> bind_expression(std::string_view text, const Functions* functions,
+                                     const Parameters& parameters) {
+  auto parsed = Expression::parse(text, functions == nullptr ? Functions() : *functions);
+  if (!parsed) return fail(std::move(parsed).error());
+  return bind(*parsed, parameters);
+}
+
+Result<BoundParts> bind_key(std::string_view text, const Functions* functions, const Parameters& parameters) {
+  auto parsed = KeyTemplate::parse(text, functions == nullptr ? Functions() : *functions);
+  if (!parsed) return fail(std::move(parsed).error());
+  return bind(*parsed, parameters);
+}
+
 Result<BoundParts> bind(const KeyTemplate& key, const Parameters& parameters) {
   if (auto checked = check(parameters); !checked) return fail(std::move(checked).error());
   const auto& parts = Inside::of(key);

@@ -299,7 +299,7 @@ class Machine {
                     fmt::format("{} does not fit the 64-bit integers of the language, which have a sign",
                                 copy_of<std::uint64_t>(at)));
     }
-    return arena_.get().value(shape->load(at));
+    return arena_.get().value(value_at(*shape, at));
   }
 
   Result<void> step(const Instruction& i, std::size_t& at) {

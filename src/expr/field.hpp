@@ -46,4 +46,7 @@ inline bool load_plain(Layout layout, const void* at, Operand& out) noexcept {
   return fits;
 }
 
+/// What to_value makes of an object.
+[[nodiscard]] Value value_at(const Shape& shape, const void* at);
+
 }  // namespace onceward::expr_detail

@@ -126,6 +126,12 @@ const Map::Entry* Map::end() const noexcept { return entries_.data() + entries_.
 void Map::reserve(std::size_t count) { entries_.reserve(count); }
 bool operator==(const Map& a, const Map& b) noexcept { return a.entries_ == b.entries_; }
 
+Value::Value(const Value&) = default;
+Value::Value(Value&&) noexcept = default;
+Value& Value::operator=(const Value&) = default;
+Value& Value::operator=(Value&&) noexcept = default;
+Value::~Value() = default;
+
 const Value* Value::find(std::string_view name) const noexcept {
   const auto* members = map();
   return members == nullptr ? nullptr : members->find(name);

@@ -34,12 +34,13 @@ Result<Value> evaluate(const Program& program, Places arguments);
 Result<bool> test(const Program& program, Places arguments);
 Result<std::string_view> render(const BoundTemplate& parts, Places arguments, KeyBuffer& out);
 
-template <class... T, class Source>
-auto bind_to(const Source& source, std::span<const std::string_view> names) {
-  static_assert(sizeof...(T) > 0, "onceward: bind to at least one type");
-  const std::array<const Shape*, sizeof...(T)> shapes = {shape_of<T>()...};
-  return bind(source, {shapes, names});
-}
+/// Parse and bind; `functions` may be null.
+Result<BoundProgram> bind_expression(std::string_view text, const Functions* functions,
+                                     const Parameters& parameters);
+Result<BoundParts> bind_key(std::string_view text, const Functions* functions, const Parameters& parameters);
+
+template <class... T>
+inline constexpr std::array<const Shape*, sizeof...(T)> shapes_of = {&shape_of_type<T>...};
 
 }  // namespace expr_detail
 
@@ -67,25 +68,27 @@ class KeyBuffer {
 /// integer beyond 63 bits is an error (out_of_range) wherever it is not a whole placeholder.
 template <class... T>
 class BoundExpression {
+  static_assert(sizeof...(T) > 0, "onceward: bind to at least one type");
+
  public:
   /// A literal: a name that is no field does not compile.
   /// Errors: as Expression::parse, and as bind.
   static Result<BoundExpression> parse(const ExpressionLiteral<std::type_identity_t<T>...>& text) {
-    return bind_parsed(Expression::parse(text.text()), text);
+    return made(
+        expr_detail::bind_expression(text.text(), nullptr, {expr_detail::shapes_of<T...>, text.names()}));
   }
   /// The same, where it may call `functions` too.
   static Result<BoundExpression> parse(const ExpressionLiteral<std::type_identity_t<T>...>& text,
                                        const Functions& functions) {
-    return bind_parsed(Expression::parse(text.text(), functions), text);
+    return made(
+        expr_detail::bind_expression(text.text(), &functions, {expr_detail::shapes_of<T...>, text.names()}));
   }
   /// Errors: unknown_name (no such argument or field), wrong_kind (an operator or function can never take
   /// the kinds its operands can have: `name > 3` of a text), limit_exceeded; with the byte offset.
   /// invalid_argument where as many names are not given as there are arguments.
   static Result<BoundExpression> bind(const Expression& expression,
                                       std::span<const std::string_view> names = {}) {
-    auto program = expr_detail::bind_to<T...>(expression, names);
-    if (!program) return fail(std::move(program).error());
-    return BoundExpression(*std::move(program));
+    return made(expr_detail::bind(expression, {expr_detail::shapes_of<T...>, names}));
   }
 
   /// Errors: as Expression::evaluate, but for unknown names of fields: those were refused before.
@@ -100,10 +103,9 @@ class BoundExpression {
   }
 
  private:
-  static Result<BoundExpression> bind_parsed(const Result<Expression>& parsed,
-                                             const ExpressionLiteral<std::type_identity_t<T>...>& text) {
-    if (!parsed) return fail(parsed.error());
-    return bind(*parsed, text.names());
+  static Result<BoundExpression> made(Result<expr_detail::BoundProgram> bound) {
+    if (!bound) return fail(std::move(bound).error());
+    return BoundExpression(*std::move(bound));
   }
   explicit BoundExpression(expr_detail::BoundProgram program) noexcept : program_(std::move(program)) {}
   expr_detail::BoundProgram program_;
@@ -113,22 +115,22 @@ class BoundExpression {
 /// KeyTemplate. Immutable, cheap to copy, any number of threads may render with one.
 template <class... T>
 class BoundKey {
+  static_assert(sizeof...(T) > 0, "onceward: bind to at least one type");
+
  public:
   /// A literal: a name that is no field, and a placeholder that is a field without a text form, do not
   /// compile. Errors: as KeyTemplate::parse, and as bind.
   static Result<BoundKey> parse(const KeyLiteral<std::type_identity_t<T>...>& text) {
-    return bind_parsed(KeyTemplate::parse(text.text()), text);
+    return made(expr_detail::bind_key(text.text(), nullptr, {expr_detail::shapes_of<T...>, text.names()}));
   }
   /// The same, where placeholders may call `functions` too.
   static Result<BoundKey> parse(const KeyLiteral<std::type_identity_t<T>...>& text,
                                 const Functions& functions) {
-    return bind_parsed(KeyTemplate::parse(text.text(), functions), text);
+    return made(expr_detail::bind_key(text.text(), &functions, {expr_detail::shapes_of<T...>, text.names()}));
   }
   /// Errors: as BoundExpression::bind; wrong_kind also for a placeholder that can have no text form.
   static Result<BoundKey> bind(const KeyTemplate& key, std::span<const std::string_view> names = {}) {
-    auto parts = expr_detail::bind_to<T...>(key, names);
-    if (!parts) return fail(std::move(parts).error());
-    return BoundKey(*std::move(parts));
+    return made(expr_detail::bind(key, {expr_detail::shapes_of<T...>, names}));
   }
 
   /// The key, in `out` until it is written again. No heap where the placeholders are fields that are bool,
@@ -144,10 +146,9 @@ class BoundKey {
   }
 
  private:
-  static Result<BoundKey> bind_parsed(const Result<KeyTemplate>& parsed,
-                                      const KeyLiteral<std::type_identity_t<T>...>& text) {
-    if (!parsed) return fail(parsed.error());
-    return bind(*parsed, text.names());
+  static Result<BoundKey> made(Result<expr_detail::BoundParts> bound) {
+    if (!bound) return fail(std::move(bound).error());
+    return BoundKey(*std::move(bound));
   }
   explicit BoundKey(expr_detail::BoundParts parts) noexcept : parts_(std::move(parts)) {}
   expr_detail::BoundParts parts_;

@@ -5,11 +5,9 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <optional>
 #include <string>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -25,12 +23,14 @@ template <class T>
 inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
+/// std::map, std::unordered_map and what is like them; by their members, so that nobody pays for their
+/// headers.
 template <class T>
-inline constexpr bool is_string_map = false;
-template <class T, class C, class A>
-inline constexpr bool is_string_map<std::map<std::string, T, C, A>> = true;
-template <class T, class H, class E, class A>
-inline constexpr bool is_string_map<std::unordered_map<std::string, T, H, E, A>> = true;
+concept is_string_map = std::is_same_v<typename T::key_type, std::string> && requires(T& map) {
+  typename T::mapped_type;
+  map.clear();
+  map[std::string()];
+};
 template <class T>
 inline constexpr bool is_duration = false;
 template <class R, class P>

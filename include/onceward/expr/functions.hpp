@@ -34,7 +34,7 @@ struct HostFunction {
 /// What expressions may pass for a T. An int stands for a double, as in arithmetic.
 template <class T>
 constexpr Kinds kinds_taken() {
-  const Kinds kinds = make_shape<T>().kinds;
+  const Kinds kinds = plain_shape<T>().kinds;
   return has(kinds, Value::Kind::real) ? static_cast<Kinds>(kinds | bit_of(Value::Kind::integer)) : kinds;
 }
 
@@ -107,7 +107,7 @@ HostFunction host_function(std::string_view name, std::function<Returned(Paramet
                 "onceward: a function for expressions is pure: it takes values and constant references");
   using Content = typename result_detail::ContentOf<std::remove_cvref_t<Returned>>::type;
   HostFunction host{std::string(name), {kinds_taken<std::remove_cvref_t<Parameter>>()...}};
-  host.gives = make_shape<Content>().kinds;
+  host.gives = plain_shape<Content>().kinds;
   host.call = [function = std::move(function)](std::span<const Value> arguments) {
     return call_with(function, arguments, std::index_sequence_for<Parameter...>{});
   };

@@ -194,20 +194,39 @@ constexpr Params<sizeof...(Name)> params(const Name&... names) {
 
 namespace reflect_detail {
 
-/// A literal and the names of its arguments, if any; must be a literal: it keeps a view of it.
-template <class... T>
+struct KeyRules {
+  template <class... T>
+  static constexpr void check(std::string_view text, std::span<const std::string_view> names) {
+    check_key<T...>(text, names);
+  }
+};
+struct ExpressionRules {
+  template <class... T>
+  static constexpr void check(std::string_view text, std::span<const std::string_view> names) {
+    check_expression<T...>(text, names);
+  }
+};
+
+/// A literal and the names of its arguments, if any; it keeps a view of it. No class has this one as a base:
+/// clang 14 crashes on constants whose constructor is consteval and whose class has a base.
+template <class Rules, class... T>
 class Literal {
  public:
+  template <std::size_t n>
+  consteval Literal(const char (&text)[n]) : text_(text, n - 1) {
+    Rules::template check<T...>(text_, names());
+  }
+  template <std::size_t n>
+  consteval Literal(const Params<sizeof...(T)>& names, const char (&text)[n])
+      : text_(text, n - 1), names_(names.names), named_(true) {
+    Rules::template check<T...>(text_, this->names());
+  }
+
   [[nodiscard]] constexpr std::string_view text() const noexcept { return text_; }
   /// One for each argument, or none.
   [[nodiscard]] constexpr std::span<const std::string_view> names() const noexcept {
     return std::span(names_).first(named_ ? sizeof...(T) : 0);
   }
-
- protected:
-  constexpr explicit Literal(std::string_view text) : text_(text) {}
-  constexpr Literal(const Params<sizeof...(T)>& names, std::string_view text)
-      : text_(text), names_(names.names), named_(true) {}
 
  private:
   std::string_view text_;
@@ -221,32 +240,10 @@ class Literal {
 /// or by position (`p0`, `a0`). A placeholder that names no field, or is a field that has no text form, does
 /// not compile.
 template <class... T>
-class KeyLiteral : public reflect_detail::Literal<T...> {
- public:
-  template <std::size_t n>
-  consteval KeyLiteral(const char (&text)[n]) : reflect_detail::Literal<T...>({text, n - 1}) {
-    reflect_detail::check_key<T...>(this->text(), this->names());
-  }
-  template <std::size_t n>
-  consteval KeyLiteral(const Params<sizeof...(T)>& names, const char (&text)[n])
-      : reflect_detail::Literal<T...>(names, {text, n - 1}) {
-    reflect_detail::check_key<T...>(this->text(), this->names());
-  }
-};
+using KeyLiteral = reflect_detail::Literal<reflect_detail::KeyRules, T...>;
 
 /// A literal expression, as KeyLiteral is a literal template.
 template <class... T>
-class ExpressionLiteral : public reflect_detail::Literal<T...> {
- public:
-  template <std::size_t n>
-  consteval ExpressionLiteral(const char (&text)[n]) : reflect_detail::Literal<T...>({text, n - 1}) {
-    reflect_detail::check_expression<T...>(this->text(), this->names());
-  }
-  template <std::size_t n>
-  consteval ExpressionLiteral(const Params<sizeof...(T)>& names, const char (&text)[n])
-      : reflect_detail::Literal<T...>(names, {text, n - 1}) {
-    reflect_detail::check_expression<T...>(this->text(), this->names());
-  }
-};
+using ExpressionLiteral = reflect_detail::Literal<reflect_detail::ExpressionRules, T...>;
 
 }  // namespace onceward

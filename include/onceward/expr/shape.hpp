@@ -33,7 +33,8 @@ struct FieldShape {
   std::size_t (*offset)();
 };
 
-/// A type, as to_value sees it.
+/// A type, as to_value sees it: of an optional what is inside, of a struct its fields, of what has a layout
+/// that one; the others have `load`.
 struct Shape {
   Kinds kinds = any_kind;
   Layout layout = Layout::other;
@@ -74,12 +75,12 @@ constexpr Layout integer_layout() noexcept {
   return std::is_signed_v<T> ? with_sign[width] : without[width];
 }
 
+/// All of a shape but `load`.
 template <class T>
-constexpr Shape make_shape() {
+constexpr Shape plain_shape() {
   namespace rd = reflect_detail;
   using Kind = Value::Kind;
   Shape shape;
-  shape.load = [](const void* object) { return to_value(*static_cast<const T*>(object)); };
   const auto of = [&](Kind kind, Layout layout) {
     shape.kinds = bit_of(kind);
     shape.layout = layout;
@@ -109,13 +110,13 @@ constexpr Shape make_shape() {
       return optional ? &*optional : nullptr;
     };
     shape.content = &shape_of<typename T::value_type>;
-    shape.kinds = static_cast<Kinds>(make_shape<typename T::value_type>().kinds | bit_of(Kind::null));
+    shape.kinds = static_cast<Kinds>(plain_shape<typename T::value_type>().kinds | bit_of(Kind::null));
   } else if constexpr (rd::is_duration<T>) {
     constexpr bool plain = std::is_same_v<typename T::period, std::micro> &&
                            std::is_integral_v<typename T::rep> && sizeof(T) == sizeof(std::int64_t);
     of(Kind::integer, plain ? Layout::i64 : Layout::other);
   } else if constexpr (rd::is_time_point<T>) {
-    of(Kind::integer, make_shape<typename T::duration>().layout);
+    of(Kind::integer, plain_shape<typename T::duration>().layout);
   } else if constexpr (rd::is_vector<T> || rd::is_array<T>) {
     of(Kind::list, Layout::other);
     shape.content = &shape_of<typename T::value_type>;
@@ -128,6 +129,16 @@ constexpr Shape make_shape() {
     of(Kind::map, Layout::other);
     shape.fields = FieldShapes<T, std::make_index_sequence<reflect_detail::field_count<T>>>::all;
   }
+  return shape;
+}
+
+/// Only what is read in no other way is loaded: to_value of every struct would take long to compile.
+template <class T>
+constexpr Shape make_shape() {
+  constexpr auto plain = plain_shape<T>();
+  auto shape = plain;
+  if constexpr (plain.layout == Layout::other && plain.inside == nullptr && plain.fields.empty())
+    shape.load = [](const void* object) { return to_value(*static_cast<const T*>(object)); };
   return shape;
 }
 

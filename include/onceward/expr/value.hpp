@@ -71,6 +71,12 @@ class Value {
   Value(const char* value) : data_(std::string(value)) {}
   Value(List value) noexcept : data_(std::move(value)) {}
   Value(Map value) noexcept : data_(std::move(value)) {}
+  // In the library: a variant's are long, and every file that touches a Value would compile them anew.
+  Value(const Value&);
+  Value(Value&&) noexcept;
+  Value& operator=(const Value&);
+  Value& operator=(Value&&) noexcept;
+  ~Value();
 
   [[nodiscard]] Kind kind() const noexcept { return static_cast<Kind>(data_.index()); }
   [[nodiscard]] bool is_null() const noexcept { return data_.index() == 0; }

@@ -1,5 +1,4 @@
-# What must not compile is tested by running the compilers alone, without making code or taking the build
-# directory: the compiler of the build, and the other one of GCC and Clang where it is found.
+# What must not compile is tested by running the compilers alone, without taking the build directory: the compiler of the build, and the other one of GCC and Clang where it is found.
 set(compile_fail_build ${CMAKE_CXX_COMPILER})
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   set(compile_fail_ids gcc clang)
@@ -14,7 +13,7 @@ if(NOT ONCEWARD_OTHER_CXX)
 endif()
 
 # As the targets see them: Boost as a system header, unless the compiler looks there by itself.
-set(compile_fail_flags -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -I${PROJECT_SOURCE_DIR}/include)
+set(compile_fail_flags -std=c++20 -Wall -Wextra -Wpedantic -I${PROJECT_SOURCE_DIR}/include)
 foreach(folder ${Boost_INCLUDE_DIRS})
   if(NOT folder IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
     list(APPEND compile_fail_flags -isystem ${folder})
@@ -31,7 +30,12 @@ function(compile_fail name file wrong)
       continue()
     endif()
     set(test ${name}_${${which}})
-    add_test(NAME ${test} COMMAND ${compile_fail_${which}} ${compile_fail_flags} -DONCEWARD_WRONG=${wrong}
+    # What must compile also makes code: clang 14 has crashed there, on literals that it had accepted.
+    set(mode -c -o /dev/null)
+    if(ARGC GREATER 3)
+      set(mode -fsyntax-only)
+    endif()
+    add_test(NAME ${test} COMMAND ${compile_fail_${which}} ${compile_fail_flags} ${mode} -DONCEWARD_WRONG=${wrong}
       ${CMAKE_CURRENT_SOURCE_DIR}/${file})
     set_tests_properties(${test} PROPERTIES LABELS unit TIMEOUT 60 ENVIRONMENT "LC_ALL=C")
     if(ARGC GREATER 3)

@@ -3,7 +3,9 @@
 #include <onceward/expr/convert.hpp>
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <unordered_map>
 
 namespace {
 

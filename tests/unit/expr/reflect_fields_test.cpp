@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 
 namespace rd = onceward::reflect_detail;
 using onceward::ErrorCode;

@@ -5,6 +5,7 @@
 #include "support/catch.hpp"
 
 #include <cstdint>
+#include <map>
 
 namespace {
 

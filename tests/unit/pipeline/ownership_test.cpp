@@ -3,6 +3,7 @@
 #include "support/catch.hpp"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <thread>
 #include <utility>

@@ -2,6 +2,7 @@
 
 #include "support/catch.hpp"
 
+#include <map>
 #include <stdexcept>
 
 using namespace onceward;

@@ -10,6 +10,7 @@
 #include "support/partition_walk.hpp"
 
 #include <atomic>
+#include <map>
 #include <random>
 #include <thread>
 

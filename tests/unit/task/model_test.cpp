@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 
+#include <map>
 #include <random>
 #include <set>
 
