@@ -1,5 +1,6 @@
 #include "expr/program.hpp"
 
+#include <boost/container/small_vector.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -44,8 +45,9 @@ class Compiler {
  private:
   /// The node, its first child, that one's first child, down to a leaf. Chains of operators are walked in a
   /// loop: they hang as deep as the text is long, while the limit of depth bounds the other children.
-  static std::vector<const Node*> chain_of(const Node& node) {
-    std::vector<const Node*> chain = {&node};
+  using Chain = boost::container::small_vector<const Node*, 8>;
+  static Chain chain_of(const Node& node) {
+    Chain chain = {&node};
     while (!chain.back()->children.empty()) chain.push_back(chain.back()->children.front().get());
     return chain;
   }
@@ -252,6 +254,8 @@ class Compiler {
 
 Result<Program> compile(const Node& root, const Functions& own) {
   Program program;
+  program.instructions.reserve(8);
+  program.texts.reserve(2);
   Compiler compiler(program, own);
   if (auto done = compiler.compile(root); !done) return fail(std::move(done).error());
   compiler.note_paths(root);

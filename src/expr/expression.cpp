@@ -106,6 +106,9 @@ Result<Template> Template::parse(std::string_view text, const Functions& functio
   if (auto checked = expr_detail::check_text(text); !checked) return fail(std::move(checked).error());
   auto parts = std::make_shared<TemplateParts>();
   parts->text = text;
+  std::size_t count = 0;
+  for (auto open = text.find("#{"); open != std::string_view::npos; open = text.find("#{", open + 2)) ++count;
+  parts->placeholders.reserve(count);
   std::size_t at = 0;
   for (auto open = text.find("#{"); open != std::string_view::npos; open = text.find("#{", at)) {
     auto parsed = expr_detail::parse_expression(text, open + 2);

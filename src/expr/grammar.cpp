@@ -16,7 +16,10 @@ using Iterator = const char*;
 /// Builds the tree while the grammar runs.
 class Builder {
  public:
-  explicit Builder(std::string_view text) : text_(text) { mark_.reserve(16); }
+  explicit Builder(std::string_view text) : text_(text) {
+    nodes_.reserve(8);
+    mark_.reserve(8);
+  }
 
   std::size_t depth = 0;
   Iterator deepest = nullptr;  ///< where the nesting grew too deep
@@ -263,8 +266,9 @@ const auto unary_def = (op("-")[mark_as<Form::negate>] > deeper[unary][join<0>])
                        (words(word("not")[mark_as<Form::logical_not>]) > deeper[unary][join<0>]) | postfix;
 
 const auto product_def = unary >> *(((op("*")[mark_as<Form::multiply>]) | (op("/")[mark_as<Form::divide>]) |
-                                     (op("%")[mark_as<Form::modulo>]) | (word("div")[mark_as<Form::divide>]) |
-                                     (word("mod")[mark_as<Form::modulo>])) > unary[join<1>]);
+                                     (op("%")[mark_as<Form::modulo>]) |
+                                     words(word("div")[mark_as<Form::divide>] |
+                                           word("mod")[mark_as<Form::modulo>])) > unary[join<1>]);
 
 const auto sum_def = product >> *((op("+")[mark_as<Form::add>] | op("-", ">")[mark_as<Form::subtract>]) >
                                   product[join<1>]);
