@@ -1,6 +1,7 @@
 // Feeds bytes to the language and looks whether what it promises holds: it never crashes or hangs, errors say
 // where, the same question has the same answer, keys are keys. The first byte says what the rest is.
 #include <onceward/expr/bind.hpp>
+#include <onceward/expr/functions.hpp>
 
 #include <cstdint>
 #include <cstdio>
@@ -59,13 +60,33 @@ const Value names = [] {
   return all;
 }();
 
+const Functions functions = [] {
+  Functions own;
+  const auto add = [&](std::string_view name, auto function) {
+    must(own.add(name, std::move(function)).has_value(), "a function is added");
+  };
+  add("zero", [] { return 0; });
+  add("next", [](std::int32_t n) { return std::int64_t{n} + 1; });
+  add("half", [](std::optional<double> n) { return n.value_or(1) / 2; });
+  add("mark", [](std::string_view text) { return std::string(text) + "!"; });
+  add("same", [](const Value& value) { return value; });
+  add("sum", [](const std::vector<double>& all, const Map& map) -> Result<double> {
+    if (map.empty()) return fail(ErrorCode::out_of_range, "an empty map");
+    double sum = 0;
+    for (const double one : all) sum += one;
+    return sum;
+  });
+  add("named", [](const User& user) { return user.name; });
+  return own;
+}();
+
 void check_error(const Error& error, std::string_view text) {
   must(!error.message.empty(), "an error has a message");
   must(error.offset <= text.size(), "an error has a place in the text");
 }
 
 void check_expression(std::string_view text) {
-  const auto parsed = Expression::parse(text);
+  const auto parsed = Expression::parse(text, functions);
   if (!parsed) return check_error(parsed.error(), text);
   must(parsed->text() == text, "an expression keeps its text");
   const auto value = parsed->evaluate(names);
@@ -96,7 +117,7 @@ void check_expression(std::string_view text) {
 }
 
 void check_template(std::string_view text) {
-  const auto parsed = Template::parse(text);
+  const auto parsed = Template::parse(text, functions);
   if (!parsed) return check_error(parsed.error(), text);
   const auto rendered = parsed->render(names);
   if (!rendered) return check_error(rendered.error(), text);
@@ -104,7 +125,7 @@ void check_template(std::string_view text) {
 }
 
 void check_key(std::string_view text) {
-  const auto parsed = KeyTemplate::parse(text);
+  const auto parsed = KeyTemplate::parse(text, functions);
   if (!parsed) {
     must(!parsed.error().message.empty(), "an error has a message");
     return;
