@@ -13,8 +13,8 @@ storage:core
 config:core storage
 cache:core storage
 journal:core
-testing:core storage
-idempotency:core expr storage
+testing:core storage journal
+idempotency:core expr storage journal
 pipeline:core expr storage idempotency journal
 task:core expr storage pipeline config journal
 console:core expr storage idempotency pipeline task config cache journal
