@@ -1,0 +1,55 @@
+#pragma once
+#include <onceward/idempotency/guard.hpp>
+#include <onceward/idempotency/guards.hpp>
+
+#include "idempotency/counters.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+
+namespace onceward::guard_detail {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+/// One claim of a key, from its beginning to its end. Key, fingerprint and owner are computed once and never
+/// change. Shared by its guard and, while its lease is renewed, by the keeper.
+struct Claim : std::enable_shared_from_this<Claim> {
+  Storage* storage = nullptr;  ///< where the claim lies; null where nothing is held
+  Keeper* keeper = nullptr;
+  Counters* counters = nullptr;
+  std::shared_ptr<const Policy> policy;
+  std::string partition, key, owner, fingerprint;
+  Batch batch;  ///< of the trip in progress; its texts keep their room from one claim to the next
+
+  bool acquired = false;
+  bool reconcile = false;
+  Verdict verdict = Verdict::executed;
+  Value result{};
+  std::optional<Error> error{};
+  int attempt = 0;
+  Revision fence = absent;
+  std::atomic<Revision> revision{absent};  ///< of the record this owner wrote last; a renewal moves it
+  Duration retry_after{};
+  std::optional<Duration> replay_left{};  ///< of a replay: what is left of its retention
+
+  // The renewals' own, under the keeper's lock.
+  Claim* next = nullptr;
+  Claim* previous = nullptr;
+  bool watched = false;   ///< by the keeper, until its guard lets it go
+  bool renewing = false;  ///< a renewal is under way
+  SteadyTime renew_at{};
+  SteadyTime lease_ends{};
+  std::optional<std::stop_source> lost{};
+
+  void count(CallEnd end) const noexcept {
+    if (counters != nullptr) counters->count(end);
+  }
+};
+
+/// A claim to begin with: a used one of this thread where there is one.
+[[nodiscard]] std::shared_ptr<Claim> new_claim();
+/// Keeps a claim nobody else holds for the thread's next one.
+void reuse(std::shared_ptr<Claim> claim) noexcept;
+
+}  // namespace onceward::guard_detail
