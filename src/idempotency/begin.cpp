@@ -63,7 +63,7 @@ Result<std::shared_ptr<Claim>> prepare(GuardedBy where, std::string_view key,
   append_partition(claim->partition, policy->operation, key);
   claim->policy = std::move(policy);
   claim->key = key;
-  claim->owner = new_owner_id();
+  new_owner_id(claim->owner);
   claim->fingerprint = fingerprint;
   return claim;
 }
@@ -135,9 +135,6 @@ void GuardAccess::count_refused(Counters* counters) noexcept {
 }
 void GuardAccess::count_replayed(Counters* counters) noexcept {
   if (counters != nullptr) counters->count(CallEnd::replayed);
-}
-void GuardAccess::count_key_reused(Counters* counters) noexcept {
-  if (counters != nullptr) counters->count(CallEnd::key_reused);
 }
 std::optional<Duration> GuardAccess::replay_left(const Guard& guard) noexcept {
   return guard.claim_ == nullptr ? std::nullopt : guard.claim_->replay_left;

@@ -16,7 +16,6 @@ class GuardAccess {
   static void know(GuardedBy where, const std::shared_ptr<const Policy>& base);
   static void count_refused(Counters* counters) noexcept;
   static void count_replayed(Counters* counters) noexcept;
-  static void count_key_reused(Counters* counters) noexcept;
 
   /// As Guard::claim, with a policy that was checked and shared.
   static Result<Guard> claim(GuardedBy where, std::string_view key, std::shared_ptr<const Policy> policy,

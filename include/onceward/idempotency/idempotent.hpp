@@ -68,8 +68,8 @@ class Idempotent {
     }
   }
 
-  std::optional<Outcome<Content>> reconcile(const typename Wrapping::Call& call, Guard& guard,
-                                            Attempt& attempt, const Request&... request) const {
+  std::optional<Outcome<Content>> reconcile(typename Wrapping::Call& call, Guard& guard, Attempt& attempt,
+                                            const Request&... request) const {
     using State = typename Reconciled<Content>::State;
     const Error unknown{ErrorCode::in_doubt, "nobody knows whether an earlier attempt took effect"};
     if (!wrapping_.reconcile) return Wrapping::failed(guard, guard.leave_in_doubt(unknown), unknown);
@@ -81,7 +81,7 @@ class Idempotent {
     return wrapping_.ended(call, guard, std::move(completion), std::move(found.result()), Verdict::replayed);
   }
 
-  Outcome<Content> run(const typename Wrapping::Call& call, Guard& guard, Attempt& attempt,
+  Outcome<Content> run(typename Wrapping::Call& call, Guard& guard, Attempt& attempt,
                        const Request&... request) const {
     if constexpr (ContentOf::fallible) {
       Returned returned = guard_detail::call(handler_, attempt, request...);
@@ -99,7 +99,7 @@ class Idempotent {
     }
   }
 
-  Outcome<Content> end_with(const typename Wrapping::Call& call, Guard& guard,
+  Outcome<Content> end_with(typename Wrapping::Call& call, Guard& guard,
                             typename Wrapping::Content content) const {
     auto completion = store(guard, content);
     return wrapping_.ended(call, guard, std::move(completion), std::move(content));
@@ -111,7 +111,7 @@ class Idempotent {
     return guard_detail::GuardAccess::complete_json(guard, json.text);
   }
 
-  Outcome<Content> end_with_error(const typename Wrapping::Call& call, Guard& guard, Error error) const {
+  Outcome<Content> end_with_error(typename Wrapping::Call& call, Guard& guard, Error error) const {
     switch (Wrapping::class_of(*call.policy, error)) {
       case ErrorClass::retryable: (void)guard.release(); break;  // where that fails, the lease ends the claim
       case ErrorClass::final: return Wrapping::failed(guard, guard.complete_with_error(error), error);

@@ -8,7 +8,6 @@
 #include <functional>
 #include <list>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,15 +20,17 @@ namespace guard_detail {
 [[nodiscard]] Duration since_boot() noexcept;
 }  // namespace guard_detail
 
-/// Results of guarded calls that this process saw ended, by key: the least recently used ones go first. A
-/// result is compared with its payload as a whole, so no fingerprint is computed on a hit. Any thread.
-template <class Content>
+/// Results of guarded calls that this process saw ended, by key, with the payloads they belong to: the least
+/// recently used ones go first. Any thread.
+template <class Content, class Payload>
 class ReplayCache {
  public:
   struct Kept {
     Content content;
+    Payload payload;
     int attempt = 0;
     Revision fence = absent;
+    Duration ends{};  ///< as since_boot()
   };
 
   explicit ReplayCache(std::size_t most) : most_of_part_((most + parts - 1) / parts) {}
@@ -39,46 +40,44 @@ class ReplayCache {
     most_of_part_.store((most + parts - 1) / parts, std::memory_order_relaxed);
   }
 
-  /// Calls `use(kept)` where the key's result is here. False where it is not, or is past its time.
-  /// `other_payload` is set where it is here with another payload.
+  /// Whether `use(kept)` said so of the key's result; false where it is not here, or is past its time.
   template <class Use>
-  bool find(std::string_view key, std::string_view payload, bool& other_payload, const Use& use) {
-    auto& part = part_of(key);
+  bool find(std::string_view key, const Use& use) {
+    const Name name(key);
+    auto& part = parts_[name.part()];
     const std::lock_guard lock(part.mutex);
-    const auto found = part.by_key.find(key);
+    const auto found = part.by_key.find(name);
     if (found == part.by_key.end()) return false;
     const auto entry = found->second;
-    if (guard_detail::since_boot() >= entry->ends) {
+    if (guard_detail::since_boot() >= entry->kept.ends) {
       part.by_key.erase(found);
       part.order.erase(entry);
       return false;
     }
-    other_payload = entry->payload != payload;
-    if (other_payload) return false;
     if (entry != part.order.begin()) part.order.splice(part.order.begin(), part.order, entry);
-    use(entry->kept);
-    return true;
+    return use(std::as_const(entry->kept));
   }
 
-  /// `ends` as since_boot().
-  void put(std::string_view key, std::string_view payload, Kept kept, Duration ends) {
-    auto& part = part_of(key);
+  void put(std::string_view key, Kept kept) {
+    const Name name(key);
+    auto& part = parts_[name.part()];
     const std::lock_guard lock(part.mutex);
-    if (const auto found = part.by_key.find(key); found != part.by_key.end()) {
-      part.order.erase(found->second);
+    if (const auto found = part.by_key.find(name); found != part.by_key.end()) {
+      const auto entry = found->second;
       part.by_key.erase(found);
+      part.order.erase(entry);
     }
-    part.order.push_front({std::string(key), std::string(payload), std::move(kept), ends});
-    part.by_key.emplace(part.order.front().key, part.order.begin());
+    part.order.push_front({std::string(key), std::move(kept)});
+    part.by_key.emplace(Name(part.order.front().key, name.hash), part.order.begin());
     while (part.order.size() > most_of_part_.load(std::memory_order_relaxed)) {
-      part.by_key.erase(part.order.back().key);
+      part.by_key.erase(Name(part.order.back().key));
       part.order.pop_back();
     }
   }
 
   [[nodiscard]] std::size_t size() const {
     std::size_t count = 0;
-    for (auto& part : parts_) {
+    for (const auto& part : parts_) {
       const std::lock_guard lock(part.mutex);
       count += part.order.size();
     }
@@ -87,19 +86,27 @@ class ReplayCache {
 
  private:
   static constexpr std::size_t parts = 16;
+  struct Name {
+    explicit Name(std::string_view key) noexcept : Name(key, std::hash<std::string_view>()(key)) {}
+    Name(std::string_view key, std::size_t known) noexcept : text(key), hash(known) {}
+    /// Of bits that a small table does not look at.
+    [[nodiscard]] std::size_t part() const noexcept { return (hash >> 48) % parts; }
+    friend bool operator==(const Name& a, const Name& b) noexcept { return a.text == b.text; }
+    std::string_view text;
+    std::size_t hash;
+  };
+  struct HashOfName {
+    std::size_t operator()(const Name& name) const noexcept { return name.hash; }
+  };
   struct Entry {
     std::string key;
-    std::string payload;
     Kept kept;
-    Duration ends{};
   };
   struct Part {
     mutable std::mutex mutex;
     std::list<Entry> order;  ///< the one used last first
-    std::unordered_map<std::string_view, typename std::list<Entry>::iterator> by_key;
+    std::unordered_map<Name, typename std::list<Entry>::iterator, HashOfName> by_key;
   };
-
-  Part& part_of(std::string_view key) { return parts_[(std::hash<std::string_view>()(key) >> 48) % parts]; }
 
   std::atomic<std::size_t> most_of_part_;
   std::array<Part, parts> parts_;

@@ -3,6 +3,7 @@
 #include <onceward/expr/json_text.hpp>
 #include <onceward/idempotency/attempt.hpp>
 #include <onceward/idempotency/guard_access.hpp>
+#include <onceward/idempotency/payload.hpp>
 #include <onceward/idempotency/replay_cache.hpp>
 
 #include <functional>
@@ -75,6 +76,8 @@ template <class T, class... Request>
 class Wrapping {
  public:
   using Content = typename Outcome<T>::Content;
+  using Payload = KeptPayload<Request...>;
+  using Cache = ReplayCache<Content, Payload>;
   using Reconcile = std::function<Reconciled<T>(const Request&..., Attempt&)>;
 
   Wrapping(GuardedBy where, BoundKey<Request...> key, Policy policy,
@@ -84,7 +87,7 @@ class Wrapping {
     for (std::size_t i = 0; i < names.size(); ++i)
       names_[i] = names[i].empty() ? "p" + std::to_string(i) : std::string(names[i]);
     check_excluded(policy.fingerprint_without);
-    cache_ = std::make_shared<ReplayCache<Content>>(policy.replay_cache);
+    cache_ = std::make_shared<Cache>(policy.replay_cache);
     base_ = std::make_shared<const Policy>(std::move(policy));
     GuardAccess::know(where_, base_);
   }
@@ -94,9 +97,10 @@ class Wrapping {
     KeyBuffer place;
     std::string_view key;
     std::shared_ptr<const Policy> policy;
-    Scratch payload;
+    std::optional<Scratch> payload;  ///< the canonical text, where it is needed
     Fingerprint print;
-    Duration began{};
+    Duration began{};               ///< set where the result may be kept
+    std::optional<Payload> kept{};  ///< what it is kept with: as it was before the handler saw it
 
     [[nodiscard]] std::string_view fingerprint() const noexcept {
       return policy->fingerprint ? std::string_view(print.data(), print.size()) : std::string_view();
@@ -112,16 +116,17 @@ class Wrapping {
     }
     call.key = *key;
     call.policy = GuardAccess::effective(where_, base_);
-    if (call.policy->fingerprint) append_payload(call.payload.text, *call.policy, request...);
     if (call.policy->replay_cache > 0) {
-      if (auto outcome = cached(call)) return outcome;
+      if (auto outcome = cached(call, request...)) return outcome;
       call.began = since_boot();
+      const bool by_text = Payload::needs_text(!call.policy->fingerprint_without.empty());
+      call.kept.emplace(by_text ? payload_of(call, request...) : std::string_view(), by_text, request...);
     }
-    if (call.policy->fingerprint) compute_fingerprint(call.payload.text, call.print);
+    if (call.policy->fingerprint) compute_fingerprint(payload_of(call, request...), call.print);
     return std::nullopt;
   }
 
-  [[nodiscard]] Outcome<T> answer(const Call& call, const Guard& guard) const {
+  [[nodiscard]] Outcome<T> answer(Call& call, const Guard& guard) const {
     raise_duplicate(*call.policy, guard.verdict());
     Outcome<T> outcome(guard.verdict());
     outcome.with_claim(guard.attempt(), guard.fence(), guard.retry_after()).with_error(guard.error());
@@ -166,7 +171,7 @@ class Wrapping {
   }
 
   /// After the work ended with a result that was stored so.
-  [[nodiscard]] Outcome<T> ended(const Call& call, const Guard& guard, Completion completion, Content content,
+  [[nodiscard]] Outcome<T> ended(Call& call, const Guard& guard, Completion completion, Content content,
                                  Verdict verdict = Verdict::executed) const {
     if (completion.recorded && completion.verdict == Verdict::executed)
       keep(call, content, guard, call.policy->retention);
@@ -245,31 +250,39 @@ class Wrapping {
     }
   }
 
-  std::optional<Outcome<T>> cached(const Call& call) const {
+  /// The canonical text, made once.
+  std::string_view payload_of(Call& call, const Request&... request) const {
+    if (!call.payload) append_payload(call.payload.emplace().text, *call.policy, request...);
+    return call.payload->text;
+  }
+
+  std::optional<Outcome<T>> cached(Call& call, const Request&... request) const {
+    const auto& policy = *call.policy;
+    const bool by_text = policy.fingerprint && Payload::needs_text(!policy.fingerprint_without.empty());
+    const auto text = by_text ? payload_of(call, request...) : std::string_view();
     std::optional<Outcome<T>> outcome;
-    bool other_payload = false;
-    cache_->find(call.key, call.payload.text, other_payload, [&](const auto& kept) {
+    cache_->find(call.key, [&](const auto& kept) {
+      // Of another payload the storage says so itself.
+      if (policy.fingerprint && !(by_text ? kept.payload.is_text(text) : kept.payload.is(request...)))
+        return false;
       outcome.emplace(Verdict::replayed);
       outcome->with_claim(kept.attempt, kept.fence);
-      if (call.policy->on_duplicate != OnDuplicate::code) outcome->with_value(kept.content);
+      if (policy.on_duplicate != OnDuplicate::code) outcome->with_value(kept.content);
+      return true;
     });
-    if (other_payload) {
-      GuardAccess::count_key_reused(counters_);
-      return Outcome<T>(Verdict::key_reused);
-    }
     if (!outcome) return std::nullopt;
     GuardAccess::count_replayed(counters_);
-    raise_duplicate(*call.policy, Verdict::replayed);
+    raise_duplicate(policy, Verdict::replayed);
     return outcome;
   }
 
   /// `left` is what is left of its retention, counted from before the storage was asked.
-  void keep(const Call& call, const Content& content, const Guard& guard, Duration left) const {
-    if (call.policy->replay_cache == 0 || left <= Duration{} || call.began == Duration{}) return;
-    const auto kept_for = std::min(left, call.policy->replay_cache_for);
+  void keep(Call& call, const Content& content, const Guard& guard, Duration left) const {
+    if (!call.kept || left <= Duration{}) return;
     cache_->resize(call.policy->replay_cache);
-    cache_->put(call.key, call.payload.text, {content, guard.attempt(), guard.fence()},
-                call.began + kept_for);
+    cache_->put(call.key, {content, *std::move(call.kept), guard.attempt(), guard.fence(),
+                           call.began + std::min(left, call.policy->replay_cache_for)});
+    call.kept.reset();
   }
 
   GuardedBy where_;
@@ -277,7 +290,7 @@ class Wrapping {
   std::shared_ptr<const Policy> base_;
   Counters* counters_;
   std::array<std::string, sizeof...(Request)> names_;
-  std::shared_ptr<ReplayCache<Content>> cache_;
+  std::shared_ptr<Cache> cache_;
 };
 
 }  // namespace guard_detail
