@@ -136,6 +136,7 @@ void GuardAccess::count_refused(Counters* counters) noexcept {
 void GuardAccess::count_replayed(Counters* counters) noexcept {
   if (counters != nullptr) counters->count(CallEnd::replayed);
 }
+void GuardAccess::run(Guards& guards, std::function<void()> work) { guards.keeper().run(std::move(work)); }
 std::optional<Duration> GuardAccess::replay_left(const Guard& guard) noexcept {
   return guard.claim_ == nullptr ? std::nullopt : guard.claim_->replay_left;
 }

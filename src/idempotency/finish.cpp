@@ -221,7 +221,10 @@ Completion finish_in_doubt(const SharedClaim& claim, const Error& why, Then then
 }
 
 Result<void> release(const SharedClaim& claim, Then then) {
-  if (claim == nullptr || !claim->acquired) return {};
+  if (claim == nullptr || !claim->acquired) {
+    if (then) then(not_held());
+    return {};
+  }
   Stored stored{{std::nullopt, claim->policy->retention}, at_once, CallEnd::released};
   stored.may_be_posted = false;
   stored.only_over_own_claim = true;

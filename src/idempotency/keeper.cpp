@@ -152,7 +152,7 @@ void Keeper::ended(const Claim& claim) {
   if (begin == end) return;
   for (auto place = begin; place != end; ++place) {
     auto* const job = place->second->second;
-    job->trip().paused(false);
+    job->trip().paused(job->stopped());
     jobs_.push_back(job);
     pausing_.erase(place->second);
     --pausing_count_;
@@ -178,7 +178,7 @@ void Keeper::end_pauses(SteadyTime now) {
     pausing_keys_.erase(std::find_if(begin, end, [&](const auto& known) { return known.second == first; }));
     pausing_.erase(first);
     --pausing_count_;
-    job->trip().paused(stopping_);
+    job->trip().paused(stopping_ || job->stopped());
     jobs_.push_back(job);
   }
 }

@@ -40,6 +40,8 @@ class Job {
   virtual ~Job() = default;
   [[nodiscard]] virtual Trip& trip() noexcept = 0;
   [[nodiscard]] virtual const Claim& claim() const noexcept = 0;
+  /// Whether its caller was stopped: it waits no longer then.
+  [[nodiscard]] virtual bool stopped() const noexcept = 0;
   /// Once, without a lock. The job may be gone afterwards.
   virtual void arrived() noexcept = 0;
 

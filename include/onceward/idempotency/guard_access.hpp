@@ -25,6 +25,9 @@ class GuardAccess {
   /// What is left of the retention of the result that is replayed.
   static std::optional<Duration> replay_left(const Guard& guard) noexcept;
 
+  /// Runs it where handlers of asynchronous calls run.
+  static void run(Guards& guards, std::function<void()> work);
+
   static Guard make(std::shared_ptr<Claim> claim) noexcept { return Guard(std::move(claim)); }
   static const std::shared_ptr<Claim>& claim_of(const Guard& guard) noexcept { return guard.claim_; }
 };
