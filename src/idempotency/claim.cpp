@@ -12,8 +12,7 @@ std::shared_ptr<Claim> new_claim() { return spare ? std::move(spare) : std::make
 
 void reuse(std::shared_ptr<Claim> claim) noexcept {
   // The keeper may still hold it: then it is not touched.
-  if (spare || claim.use_count() != 1) return;
-  std::atomic_thread_fence(std::memory_order_acquire);
+  if (spare || claim.use_count() != 1 || claim->renewals.load(std::memory_order_acquire) != 0) return;
   claim->storage = nullptr;
   claim->keeper = nullptr;
   claim->counters = nullptr;

@@ -38,6 +38,7 @@ struct Claim : std::enable_shared_from_this<Claim> {
   Claim* previous = nullptr;
   bool watched = false;   ///< by the keeper, until its guard lets it go
   bool renewing = false;  ///< a renewal is under way
+  std::atomic<int> renewals{0};  ///< that still read this claim
   SteadyTime renew_at{};
   SteadyTime lease_ends{};
   std::optional<std::stop_source> lost{};

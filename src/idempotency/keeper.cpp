@@ -32,7 +32,11 @@ struct Keeper::Renewal final : Trip {
         claim->key, revision,
         encode({KeyState::claimed, claim->owner, claim->attempt, claim->fence, claim->fingerprint}),
         {claim->policy->lease, claim->policy->retention}));
+    claim->renewals.fetch_add(1, std::memory_order_relaxed);
   }
+  ~Renewal() override { claim->renewals.fetch_sub(1, std::memory_order_release); }
+  Renewal(const Renewal&) = delete;
+  Renewal& operator=(const Renewal&) = delete;
 
   [[nodiscard]] Storage& storage() const noexcept override { return *claim->storage; }
   [[nodiscard]] Batch& batch() noexcept override { return write; }

@@ -76,22 +76,18 @@ int main() {
     const auto other = open_memory().value();
     std::vector<GrantRequest> asked;
     for (int i = 0; i < calls; ++i) asked.push_back({"gifts-uk", 1'000'000 + ++user, "first-order", 50});
-    auto grant =
-        idempotent<GrantRequest>(*storage, "grant:#{merchant}:#{user}:#{task}", policy, handler);
-    first.round([&](int i) {
-      expect(grant(asked[static_cast<std::size_t>(i)]).verdict() == Verdict::executed);
-    });
-    replay.round([&](int i) {
-      expect(grant(asked[static_cast<std::size_t>(i)]).verdict() == Verdict::replayed);
-    });
+    auto grant = idempotent<GrantRequest>(*storage, "grant:#{merchant}:#{user}:#{task}", policy, handler);
+    first.round(
+        [&](int i) { expect(grant(asked[static_cast<std::size_t>(i)]).verdict() == Verdict::executed); });
+    replay.round(
+        [&](int i) { expect(grant(asked[static_cast<std::size_t>(i)]).verdict() == Verdict::replayed); });
     // The same records, made before: what is left is the storage's own work.
     std::vector<Batch> claims, completions;
     for (const auto& request : asked) {
       const auto key = key_of(request);
       const auto partition = guard_partition(policy.operation, key);
       const auto stored = read_one(*storage, partition, key).value().value();
-      claims.push_back(
-          {partition, {Operation::insert(key, stored.value, {policy.lease, policy.retention})}});
+      claims.push_back({partition, {Operation::insert(key, stored.value, {policy.lease, policy.retention})}});
       completions.push_back(
           {partition, {Operation::replace(key, absent, stored.value, {std::nullopt, policy.retention})}});
     }
@@ -104,9 +100,8 @@ int main() {
     auto kept =
         idempotent<GrantRequest>(*storage, "grant:#{merchant}:#{user}:#{task}", cached_policy, handler);
     for (const auto& request : asked) expect(kept(request).verdict() == Verdict::replayed);
-    cached.round([&](int i) {
-      expect(kept(asked[static_cast<std::size_t>(i)]).verdict() == Verdict::replayed);
-    });
+    cached.round(
+        [&](int i) { expect(kept(asked[static_cast<std::size_t>(i)]).verdict() == Verdict::replayed); });
     std::vector<std::string> keys;
     for (int i = 0; i < calls; ++i) keys.push_back("settle:" + std::to_string(++user) + ":first-order");
     const Value result(Map{{"grant_id", "grant"}, {"balance", 50}});

@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace onceward {
@@ -63,10 +64,9 @@ class [[nodiscard]] Async {
   Handle handle_;
 };
 
-/// Begins a coroutine on this thread and tells `done(value, exception)` how it ended, on the thread that
-/// ended it: one of the two is there. For event loops and mains; `done` must not throw.
-template <class T, class Done>
-void start(Async<T> work, Done done);
+/// How a started coroutine ended: one of the two is there. Must not throw.
+template <class T>
+using Done = std::function<void(std::optional<T>, std::exception_ptr)>;
 
 namespace async_detail {
 
@@ -81,8 +81,8 @@ struct Detached {
   };
 };
 
-template <class T, class Done>
-Detached run(Async<T> work, Done done) {
+template <class T>
+Detached run(Async<T> work, Done<T> done) {
   std::optional<T> value;
   std::exception_ptr thrown;
   try {
@@ -95,8 +95,10 @@ Detached run(Async<T> work, Done done) {
 
 }  // namespace async_detail
 
-template <class T, class Done>
-void start(Async<T> work, Done done) {
+/// Begins a coroutine on this thread and tells `done` how it ended, on the thread that ended it. For event
+/// loops and mains.
+template <class T>
+void start(Async<T> work, std::type_identity_t<Done<T>> done) {
   async_detail::run(std::move(work), std::move(done));
 }
 

@@ -88,8 +88,7 @@ class IdempotentCallback {
   /// Returns at once. `done(outcome, exception)` is told how the call ended, where handlers run
   /// (GuardsOptions::executor), or on this thread where there is nothing to wait for: one of the two is
   /// there; the exception is the handler's, or DuplicateCall. It must not throw.
-  void operator()(Request... request,
-                  std::function<void(std::optional<Outcome<T>>, std::exception_ptr)> done) const {
+  void operator()(Request... request, Done<Outcome<T>> done) const {
     start(call_(std::move(request)...), std::move(done));
   }
 

@@ -1,6 +1,9 @@
 // The fragments of docs/guards.md.
-#include <onceward/idempotency/idempotent.hpp>
+#include <onceward/idempotency/idempotent_async.hpp>
 #include <onceward/storage/open.hpp>
+
+#include <future>
+#include <map>
 
 using namespace std::chrono_literals;
 
@@ -18,9 +21,17 @@ struct GrantReceipt {
 class Ledger {
  public:
   GrantReceipt grant(const GrantRequest& request) { return {"g-1", balance_ += request.points}; }
+  GrantReceipt charge(const std::string& key, const GrantRequest& request) {
+    return charges_[key] = {key, request.points};
+  }
+  const GrantReceipt* find(const std::string& key) const {
+    const auto found = charges_.find(key);
+    return found == charges_.end() ? nullptr : &found->second;
+  }
 
  private:
   std::int64_t balance_ = 0;
+  std::map<std::string, GrantReceipt> charges_;
 };
 
 int settled = 0;
@@ -33,11 +44,41 @@ int claim(const std::unique_ptr<onceward::Storage>& storage) {
   return 0;
 }
 
+bool classifies() {
+#include "guard_classify.inc"
+  return policy.classify({.native_code = 503}) == onceward::ErrorClass::retryable;
+}
+
+bool reconciles(const std::unique_ptr<onceward::Storage>& storage) {
+  Ledger ledger;
+#include "guard_reconcile.inc"
+  return charge({"gifts-uk", 42, "first-order", 50}).value().balance == 50;
+}
+
+bool guards_all(const std::unique_ptr<onceward::Storage>& storage) {
+  Ledger ledger;
+#include "guards_object.inc"
+  return stored.recorded && outcome.value().balance == 50;
+}
+
+bool suspends(const std::unique_ptr<onceward::Storage>& storage) {
+  Ledger ledger;
+  onceward::Guards guards(*storage);
+  guards.start();
+  std::promise<std::int64_t> told;
+  const auto tell = [&](const GrantReceipt& receipt) { told.set_value(receipt.balance); };
+#include "guard_async.inc"
+  return told.get_future().get() == 50;
+}
+
 int main() {
   auto storage = onceward::open_storage("memory:").value();
   Ledger ledger;
 #include "guard_wrapper.inc"
   const auto again = grant({"gifts-uk", 42, "first-order", 50});
   const bool once = outcome.value().balance == 50 && again.value().balance == 50;
-  return once && claim(storage) == 0 && claim(storage) == 0 && settled == 1 ? 0 : 1;
+  const bool guarded = classifies() && reconciles(storage) &&
+                       guards_all(onceward::open_storage("memory:").value()) &&
+                       suspends(onceward::open_storage("memory:").value());
+  return once && guarded && claim(storage) == 0 && claim(storage) == 0 && settled == 1 ? 0 : 1;
 }
