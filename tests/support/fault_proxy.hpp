@@ -10,8 +10,10 @@
 #include <atomic>
 #include <cstdint>
 #include <chrono>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -51,6 +53,11 @@ class FaultProxy {
   /// Keeps, from now on, what clients of the connections there are send, as a network does that is in
   /// trouble.
   void hold() { holding_ = ++turns_; }
+  /// The same from the moment on at which a client sends these bytes.
+  void hold_at(std::string bytes) {
+    const std::lock_guard lock(mutex_);
+    hold_at_ = std::move(bytes);
+  }
   /// Brings what was kept to the server, also where the client has gone meanwhile, and returns when the
   /// server has taken it.
   void release() {
@@ -93,6 +100,10 @@ class FaultProxy {
           kept.push_back(pairs[i]);
           continue;
         }
+        if (ends[1 + 2 * i].revents != 0 && held(pairs[i])) {
+          kept.push_back(pairs[i]);
+          continue;
+        }
         const bool goes_on = (ends[1 + 2 * i].revents == 0 || pass(client, server, to_server_)) &&
                              (ends[2 + 2 * i].revents == 0 || pass(server, client, to_client_));
         goes_on ? kept.push_back(pairs[i]) : close(pairs[i]);
@@ -115,6 +126,18 @@ class FaultProxy {
     ::close(pair.server);
   }
 
+  /// Whether a connection is held from now on, its next bytes with it.
+  bool held(const Pair& pair) {
+    const std::lock_guard lock(mutex_);
+    if (hold_at_.empty()) return false;
+    std::array<char, 4096> buffer;
+    const auto there = ::recv(pair.client, buffer.data(), buffer.size(), MSG_PEEK);
+    const std::string_view bytes(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(there, 0)));
+    if (bytes.find(hold_at_) == std::string_view::npos) return false;
+    hold_at_.clear();
+    hold();
+    return true;
+  }
   /// A client that has gone is closed, and known by that.
   static void keep(Pair& pair) {
     std::array<char, 4096> buffer;
@@ -161,6 +184,8 @@ class FaultProxy {
   std::atomic<std::int64_t> to_server_ = never;
   std::atomic<std::int64_t> to_client_ = never;
   std::atomic<int> cuts_ = 0;
+  std::mutex mutex_;
+  std::string hold_at_{};
   std::atomic<int> turns_ = 0;
   std::atomic<int> holding_ = 0;  ///< connections made before this turn are held
   std::atomic<int> releasing_ = 0;
