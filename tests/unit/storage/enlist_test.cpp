@@ -96,7 +96,7 @@ TEST_CASE("an enlisted commit that fails after it wrote takes the caller's trans
   Bench bench;
   bench.database.exec("BEGIN");
   CHECK(commit_one(*bench.storage, {"shop", {Operation::insert("torn", std::string(1000, 'v'))}})->applied());
-  bench.database.exec("COMMIT; DELETE FROM onceward_value");
+  bench.database.exec("COMMIT; DELETE FROM onceward_apart");
   bench.database.exec("BEGIN; INSERT INTO orders VALUES (1)");
   const auto failed =
       commit_one(*bench.storage, {"shop", {Operation::insert("half", "v"), Operation::add("torn", 1)}});
