@@ -48,18 +48,22 @@ class WriteTransaction {
   explicit WriteTransaction(SQLite::Database& database) : database_(database) {
     database_.exec("BEGIN IMMEDIATE");
   }
+  WriteTransaction(SQLite::Database& database, TableWriter& writer) : database_(database), writer_(&writer) {
+    writer.begin();
+  }
   ~WriteTransaction() {
     if (!ended_) database_.tryExec("ROLLBACK");
   }
   WriteTransaction(const WriteTransaction&) = delete;
   WriteTransaction& operator=(const WriteTransaction&) = delete;
   void commit() {
-    database_.exec("COMMIT");
+    writer_ != nullptr ? writer_->commit() : static_cast<void>(database_.exec("COMMIT"));
     ended_ = true;
   }
 
  private:
   SQLite::Database& database_;
+  TableWriter* writer_ = nullptr;
   bool ended_ = false;
 };
 
@@ -177,7 +181,7 @@ class SqliteStorage final : public Storage, public PartitionLister {
   }
 
   bool write_group(std::span<CommitRequest* const> group, TableWriter::Undo undo, bool& committing) {
-    WriteTransaction transaction(*database_);
+    WriteTransaction transaction(*database_, writer_);
     const Timestamp moment = now();
     writer_.start(moment, writer_.stored_high());
     for (auto* request : group) {

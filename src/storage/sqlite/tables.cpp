@@ -238,9 +238,15 @@ TableWriter::TableWriter(SQLite::Database& database, Shard shards)
           database,
           "DELETE FROM onceward_record WHERE (partition, key) IN (SELECT partition, key FROM onceward_apart "
           "WHERE expires <= ? LIMIT ?)"),
+      begin_(database, "BEGIN IMMEDIATE"),
+      commit_(database, "COMMIT"),
       savepoint_(database, "SAVEPOINT onceward_batch"),
       rollback_(database, "ROLLBACK TO onceward_batch"),
       release_(database, "RELEASE onceward_batch") {}
+
+void TableWriter::begin() { execute(begin_); }
+
+void TableWriter::commit() { execute(commit_); }
 
 void TableWriter::start(Timestamp now, Revision high) {
   now_ = now;

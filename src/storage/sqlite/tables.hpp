@@ -41,6 +41,9 @@ class TableWriter {
     report,     ///< not at all: apply returns false and the caller rolls its transaction back
   };
 
+  /// The caller's transaction, which takes the file's lock at once; by statements that stand ready.
+  void begin();
+  void commit();
   /// Sets the time of the batches to come. `high` is the largest revision ever given.
   void start(Timestamp now, Revision high);
   /// False where the batch was refused after it had written and `undo` is report.
@@ -71,7 +74,7 @@ class TableWriter {
   SQLite::Statement insert_, insert_apart_, put_apart_, forget_apart_;
   SQLite::Statement replace_, replace_apart_, recount_, recount_apart_, remove_, drop_;
   SQLite::Statement clock_, set_clock_, purge_, purge_apart_;
-  SQLite::Statement savepoint_, rollback_, release_;
+  SQLite::Statement begin_, commit_, savepoint_, rollback_, release_;
   Timestamp now_{};
   Revision high_ = absent;
   bool wrote_ = false;
