@@ -195,7 +195,8 @@ if now - floor >= 100000 then
       elseif known then
         local length, start = match(id, '^(%d+):()')
         length = tonumber(length)
-        _, failed = try('ZREM', base .. ':keys:' .. sub(id, start, start + length - 1), sub(id, start + length + 1))
+        local keys_of = base .. ':keys:' .. sub(id, start, start + length - 1)
+        _, failed = try('ZREM', keys_of, sub(id, start + length + 1))
         if not failed then
           high = math.max(high, tonumber(known))
           call('DEL', record_head .. id)
