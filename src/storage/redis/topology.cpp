@@ -63,7 +63,7 @@ class Sentinel final : public Topology {
     const std::lock_guard lock(mutex_);
     if (link != link_ || SteadyClock::now() < next_look_) return;  // another caller has looked already
     next_look_ = SteadyClock::now() + between_looks;
-    (void)find();  // where no sentinel answers, the master known is kept
+    (void)find();  // where no sentinel answers, a connection that lives is kept
   }
   Result<std::vector<std::shared_ptr<Link>>> masters() override {
     auto link = link_of(0);
