@@ -33,7 +33,8 @@ struct Options {
 /// a limit of file sizes, and unavailable on a disk that does not answer and on a file that was moved,
 /// deleted or replaced meanwhile; nothing of it happened. in_doubt: the disk failed so late that the commit
 /// may be found when the file is next recovered. Reads go on, and commits too once the cause is gone; except
-/// of a moved file, which must be put back or opened again.
+/// of a moved file, which must be put back or opened again; and after a failed sync reads are unavailable
+/// until the disk takes one again, so that what is read back stays true.
 Result<std::unique_ptr<Storage>> open(const std::string& path, Options options = {});
 
 /// Reads the whole file and tells whether it is sound: every page, every index and what our tables promise
