@@ -100,7 +100,8 @@ Problem problem_of(const Line& line, Duration retry_after, const AnswerRules& ru
   Problem problem{
       line.status, {}, type_of(line.name, rules), std::string(line.title), std::string(line.detail)};
   if (line.retry)
-    problem.retry_after_s = whole_seconds(retry_after.count() > 0 ? retry_after : rules.retry_after);
+    problem.retry_after_s =
+        whole_seconds(retry_after.count() > 0 ? std::min(retry_after, rules.retry_after) : rules.retry_after);
   return problem;
 }
 
@@ -127,16 +128,16 @@ bool may_be_sent(const Header& header) {
 std::string detail_of(const KeyHeader& bad) {
   switch (bad.fault.value_or(KeyFault::malformed)) {
     case KeyFault::missing:
-      return "This operation needs the header Idempotency-Key with a key of the client's own for each request, "
-             "best a UUID: Idempotency-Key: \"8e03978e-40d5-43e8-bc93-6894a57f9324\".";
+      return "This operation needs the header Idempotency-Key with a key of the client's own for each "
+             "request, best a UUID: Idempotency-Key: \"8e03978e-40d5-43e8-bc93-6894a57f9324\".";
     case KeyFault::repeated: return "Send one Idempotency-Key header with one key in it.";
     case KeyFault::empty: return "The header Idempotency-Key holds no key. Send a UUID in double quotes.";
     case KeyFault::too_long: return "The key is longer than this service takes. Send a UUID.";
     case KeyFault::unquoted: return "Put the key into double quotes: the header's value is a string.";
     case KeyFault::malformed: break;
   }
-  return "The header's value is not one string of printable ASCII in double quotes, with \\\" and \\\\ the only "
-         "escapes; it goes wrong at byte " +
+  return "The header's value is not one string of printable ASCII in double quotes, with \\\" and \\\\ the "
+         "only escapes; it goes wrong at byte " +
          std::to_string(bad.offset) + ".";
 }
 

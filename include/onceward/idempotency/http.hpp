@@ -83,8 +83,10 @@ struct AnswerRules {
   /// Your page about idempotency keys: a problem's type is then "<documentation>#<problem>", the link the
   /// draft asks for; empty: "urn:onceward:problem:<problem>".
   std::string documentation{};
-  Duration retry_after = std::chrono::seconds(5);  ///< where a retry helps and the outcome names no time
-  bool mark_replays = false;                       ///< adds "Idempotency-Replayed: true" to a replay
+  /// Where a retry helps: the time that is told where the outcome names none, and the longest that is told
+  /// where it does. It names the rest of the lease, and work mostly ends long before its lease.
+  Duration retry_after = std::chrono::seconds(5);
+  bool mark_replays = false;  ///< adds "Idempotency-Replayed: true" to a replay
 };
 
 [[nodiscard]] Problem problem_of(const KeyHeader& bad, const AnswerRules& rules = {});
@@ -96,8 +98,8 @@ struct AnswerRules {
 /// | a result, not of lease_lost | the application's | | also an unstored one: its own caller may know |
 /// | in_progress                 | 409 | yes | the draft's: the same request again, later |
 /// | key_reused                  | 422 |     | the draft's: another payload needs a key of its own |
-/// | in_doubt                    | 409 | yes | asking again runs nothing and gets the answer once it is known; |
-/// |                             |     |     | a 5xx would say "failed" and invite a new key |
+/// | in_doubt                    | 409 | yes | asking again runs nothing, and gets the answer once |
+/// |                             |     |     | it is known; a 5xx would say "failed" and invite a new key |
 /// | lease_lost                  | 409 | yes | another call's outcome counts: asking again gives it |
 /// | replayed, without a result  | 409 |     | OnDuplicate::code: it was done, no more is to be said |
 /// | result_unavailable          | 500 |     | it took effect and its answer is gone: the service's fault, |

@@ -88,7 +88,7 @@ TEST_CASE("an error of the storage or of the handler decides the status by what 
   }
 }
 
-TEST_CASE("Retry-After is in whole seconds, rounded up, at least 1") {
+TEST_CASE("Retry-After is in whole seconds, rounded up, at least 1, and at most what the rules say") {
   struct Line {
     Duration told;
     std::int64_t seconds;
@@ -97,12 +97,17 @@ TEST_CASE("Retry-After is in whole seconds, rounded up, at least 1") {
                                                        {999ms, 1},
                                                        {1s, 1},
                                                        {1s + 1us, 2},
-                                                       {30s, 30},
+                                                       {5s, 5},
+                                                       {5s + 1us, 5},
+                                                       {30s, 5},
                                                        {0s, 5},
                                                        {-3s, 5},
-                                                       {Duration::max(), 9223372036855}}) {
+                                                       {Duration::max(), 5}}) {
     CHECK(http::problem_of(ended(Verdict::in_progress, {}, told))->retry_after_s == seconds);
   }
+  const http::AnswerRules patient{.retry_after = Duration::max()};
+  CHECK(http::problem_of(ended(Verdict::in_progress, {}, 30s), patient)->retry_after_s == 30);
+  CHECK(http::problem_of(ended(Verdict::in_progress), patient)->retry_after_s == 9223372036855);
   for (const auto rule : {Duration::zero(), Duration(-1s), Duration::min()})
     CHECK(http::problem_of(ended(Verdict::in_progress), {.retry_after = rule})->retry_after_s == 1);
   const auto response = http::answer(ended(Verdict::in_progress, {}, 1500ms));
