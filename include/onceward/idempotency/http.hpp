@@ -51,9 +51,9 @@ struct Header {
   std::string value;
   friend bool operator==(const Header&, const Header&) = default;
 };
-/// An answer to a request; also what a guarded handler returns, so that a replay gives the same again. To be
-/// stored the body must be UTF-8 and the whole fit Policy::result_bytes_max, else the call ends as
-/// result_unavailable.
+/// An answer to a request; also what a guarded handler returns, so that a replay gives the same again: stored
+/// as it is, so give it replayable() headers where they come from elsewhere. To be stored the body must be
+/// UTF-8 and the whole fit Policy::result_bytes_max, else the call ends as result_unavailable.
 struct Response {
   int status = 200;
   std::vector<Header> headers{};

@@ -5,6 +5,9 @@
 
 #include "support/catch.hpp"
 #include "support/child_process.hpp"
+#if ONCEWARD_TEST_REDIS
+#include "support/redis_server.hpp"
+#endif
 #include "support/temporary_folder.hpp"
 
 #include <SQLiteCpp/Database.h>
@@ -14,6 +17,7 @@
 #include <atomic>
 #include <barrier>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <map>
@@ -48,20 +52,15 @@ using Words = std::vector<std::string>;
 /// The service, listening. Services of one folder share the claims and the ledger, as replicas do.
 class Service {
  public:
-  Service(const TemporaryFolder& folder, const Words& options) : out_(folder.file(next_name())) {
+  Service(const TemporaryFolder& folder, const Words& options)
+      : Service(folder, "sqlite:" + folder.file("guard.db"), options) {}
+  Service(const TemporaryFolder& folder, const std::string& storage, const Words& options)
+      : out_(folder.file(next_name())) {
     // exec: signals reach the service itself.
-    Words words{"sh",
-                "-c",
-                R"(out="$1"; shift; exec "$@" > "$out")",
-                "sh",
-                out_,
-                ONCEWARD_HTTP_SERVICE,
-                "--port",
-                "0",
-                "--storage",
-                "sqlite:" + folder.file("guard.db"),
-                "--ledger",
-                folder.file("ledger.db")};
+    Words words{"sh",     "-c",       R"(out="$1"; shift; exec "$@" > "$out")",
+                "sh",     out_,       ONCEWARD_HTTP_SERVICE,
+                "--port", "0",        "--storage",
+                storage,  "--ledger", folder.file("ledger.db")};
     words.insert(words.end(), options.begin(), options.end());
     child_ = std::make_unique<ChildProcess>(words);
     wait_until("the service listens", [&] {
@@ -331,6 +330,68 @@ TEST_CASE(
   CHECK(books(folder).charges == 1);
   CHECK(books(folder).spent == 450);
 }
+
+TEST_CASE("where the guard's storage is lost, or has forgotten a key, the row of the ledger decides") {
+  const TemporaryFolder folder;
+  Seen first;
+  {
+    Service service(folder, {});
+    first = pay(service.port(), "a");
+    REQUIRE(first.status == 201);
+    service.process().end(SIGTERM);
+  }
+  for (const std::string name : {"guard.db", "guard.db-wal", "guard.db-shm"})
+    std::filesystem::remove(folder.file(name));
+  Service service(folder, {});
+  const auto again = pay(service.port(), "a");
+  CHECK(again.same_as(first));
+  CHECK_FALSE(again.replayed);  // it ran, and found its row
+  CHECK(books(folder).charges == 1);
+  CHECK(books(folder).spent == 450);
+}
+
+TEST_CASE("a key that the guard has forgotten and the ledger knows is no key for another payment") {
+  const TemporaryFolder folder;
+  {
+    Service service(folder, {});
+    REQUIRE(pay(service.port(), "a", 450).status == 201);
+    service.process().end(SIGTERM);
+  }
+  std::filesystem::remove(folder.file("guard.db"));
+  Service service(folder, {});
+  CHECK(pay(service.port(), "a", 451).status == 422);
+  CHECK(books(folder).charges == 1);
+  CHECK(books(folder).spent == 450);
+}
+
+#if ONCEWARD_TEST_REDIS
+TEST_CASE("while the guard's storage is away nothing is charged: 503 and when to ask again") {
+  RedisServer redis;
+  if (redis.missing()) {
+    WARN("no redis-server here: skipped");
+    return;
+  }
+  const TemporaryFolder folder;
+  Service service(folder, "redis://127.0.0.1:" + std::to_string(redis.port()), {"--lease-ms", "2000"});
+  const auto first = pay(service.port(), "a");
+  CHECK(first.status == 201);
+  CHECK(pay(service.port(), "a").same_as(first));
+  redis.kill();
+  for (const std::string key : {"a", "b"}) {
+    const auto seen = pay(service.port(), key);
+    CHECK(seen.status == 503);
+    CHECK(std::stoi(seen.retry_after) >= 1);
+    CHECK(seen.type == "application/problem+json");
+    CHECK(seen.body.find("127.0.0.1") == std::string::npos);  // nothing of our insides is told
+  }
+  CHECK(books(folder).charges == 1);
+  redis.start();
+  CHECK(pay_until_answered(service.port(), "b").status == 201);
+  CHECK(pay_until_answered(service.port(), "a").same_as(first));
+  CHECK(books(folder).charges == 2);
+  CHECK(books(folder).spent == 900);
+}
+#endif
 
 TEST_CASE("SIGTERM lets the request in hand end, then the service says so and exits with 0") {
   const TemporaryFolder folder;
