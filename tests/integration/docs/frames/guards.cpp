@@ -1,4 +1,5 @@
 // The fragments of docs/guards.md.
+#include <onceward/idempotency/http.hpp>
 #include <onceward/idempotency/idempotent_async.hpp>
 #include <onceward/storage/open.hpp>
 
@@ -71,6 +72,26 @@ bool suspends(const std::unique_ptr<onceward::Storage>& storage) {
   return told.get_future().get() == 50;
 }
 
+struct Payment {
+  std::string merchant;
+  std::string key;
+  int pence;
+};
+int charges = 0;
+std::string charge(const Payment& payment) {
+  ++charges;
+  return "{\"pence\":" + std::to_string(payment.pence) + "}";
+}
+
+bool over_http(const std::unique_ptr<onceward::Storage>& storage) {
+#include "guard_http.inc"
+  const auto first = post({"\"8e03978e\""}, "tea", 450);
+  const auto again = post({"8e03978e"}, "tea", 450);
+  return first.status == 201 && again.status == 201 && again.body == first.body && charges == 1 &&
+         again.headers.back().name == "Idempotency-Replayed" && post({}, "tea", 450).status == 400 &&
+         post({"8e03978e"}, "tea", 451).status == 422 && post({"8e03978e"}, "books", 450).status == 201;
+}
+
 int main() {
   auto storage = onceward::open_storage("memory:").value();
   Ledger ledger;
@@ -79,6 +100,6 @@ int main() {
   const bool once = outcome.value().balance == 50 && again.value().balance == 50;
   const bool guarded = classifies() && reconciles(storage) &&
                        guards_all(onceward::open_storage("memory:").value()) &&
-                       suspends(onceward::open_storage("memory:").value());
+                       suspends(onceward::open_storage("memory:").value()) && over_http(storage);
   return once && guarded && claim(storage) == 0 && claim(storage) == 0 && settled == 1 ? 0 : 1;
 }
