@@ -7,9 +7,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::int64_t hot_ns = 2'000'000'000;
-constexpr int hot_keys = 3;
-constexpr int tail_keys = 400;
+// The hot keys are others three times a second, and the tail every five: there are always some that nobody
+// has finished.
+constexpr std::int64_t hot_ns = 333'000'000;
+constexpr std::int64_t tail_ns = 5'000'000'000;
+constexpr int hot_keys = 2;
+constexpr int tail_keys = 150;
 constexpr int fleeting_keys = 3;
 constexpr std::array<const char*, 3> operations = {"torture.fenced", "torture.plain", "torture.enlisted"};
 
@@ -20,16 +23,17 @@ bool is_fleeting(const std::string& key) { return key.starts_with("fleeting"); }
 
 std::string random_key(std::mt19937& dice, Kind kind, std::int64_t now_ns) {
   const auto place = roll(dice, 100);
-  if (place < 60) return "hot-" + std::to_string(now_ns / hot_ns) + "-" + std::to_string(roll(dice, hot_keys));
+  if (place < 60)
+    return "hot-" + std::to_string(now_ns / hot_ns) + "-" + std::to_string(roll(dice, hot_keys));
   if (place < 75 && kind != Kind::enlisted) return "fleeting-" + std::to_string(roll(dice, fleeting_keys));
-  return "tail-" + std::to_string(roll(dice, tail_keys));
+  return "tail-" + std::to_string(now_ns / tail_ns) + "-" + std::to_string(roll(dice, tail_keys));
 }
 
 /// Mostly short; sometimes a good part of the lease, sometimes longer than it.
 std::chrono::milliseconds random_work(std::mt19937& dice, std::chrono::milliseconds lease) {
   const auto length = roll(dice, 100);
-  if (length < 80) return std::chrono::milliseconds(roll(dice, 15));
-  if (length < 92) return std::chrono::milliseconds(roll(dice, static_cast<int>(lease.count()) / 2));
+  if (length < 75) return std::chrono::milliseconds(roll(dice, 15));
+  if (length < 85) return std::chrono::milliseconds(roll(dice, static_cast<int>(lease.count()) / 2));
   return lease + std::chrono::milliseconds(roll(dice, 200));
 }
 
@@ -55,7 +59,8 @@ Ask plain_ask(Kind kind, const std::string& key, int payload) {
 Ask random_ask(std::mt19937& dice, std::int64_t now_ns) {
   const auto kind = static_cast<Kind>(roll(dice, 3));
   auto ask = plain_ask(kind, random_key(dice, kind, now_ns), chance(dice, 3) ? 1 : 0);
-  const auto lease = 300ms + std::chrono::milliseconds(roll(dice, static_cast<int>((longest_lease - 300ms).count())));
+  const auto lease =
+      300ms + std::chrono::milliseconds(roll(dice, static_cast<int>((longest_lease - 300ms).count())));
   ask.policy.lease = lease;
   ask.policy.on_busy = chance(dice, 50) ? onceward::OnBusy::wait : onceward::OnBusy::reject;
   ask.policy.wait_limit = 500ms + std::chrono::milliseconds(roll(dice, 1500));

@@ -9,8 +9,8 @@ namespace torture {
 inline constexpr std::chrono::milliseconds longest_lease{800};
 inline constexpr std::chrono::milliseconds fleeting_retention{8'000};
 
-/// The next call of a worker. The hot keys are a few at a time and others every two seconds of `now_ns`, so
-/// that there are always some that nobody has finished.
+/// The next call of a worker at this moment: of a hot key, of one of a long tail, or of one with a short
+/// retention.
 [[nodiscard]] Ask random_ask(std::mt19937& dice, std::int64_t now_ns);
 
 /// A call that drives a key to its end: no work, no failure.

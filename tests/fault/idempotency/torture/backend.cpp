@@ -23,7 +23,8 @@ template <class Real>
 class Proxied : public Server {
  public:
   template <class... Settings>
-  explicit Proxied(Settings&&... settings) : real_(std::forward<Settings>(settings)...), proxy_(real_.port()) {}
+  explicit Proxied(Settings&&... settings)
+      : real_(std::forward<Settings>(settings)...), proxy_(real_.port()) {}
   [[nodiscard]] bool missing() const override { return real_.missing(); }
   void restart() override {
     real_.kill();

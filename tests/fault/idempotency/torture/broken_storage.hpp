@@ -14,8 +14,8 @@ enum class Broken : std::uint8_t {
   leases,       ///< forgets its lease: the next caller takes over at once
 };
 
-/// Takes the conditions out of a guard's writes. A claim and a renewal have a due time, the end of the lease; a
-/// completion and a release have none.
+/// Takes the conditions out of a guard's writes. A claim and a renewal have a due time, the end of the lease;
+/// a completion and a release have none.
 class BrokenStorage final : public onceward::Storage {
  public:
   BrokenStorage(onceward::Storage& inner, Broken broken) noexcept : inner_(inner), broken_(broken) {}
@@ -34,7 +34,8 @@ class BrokenStorage final : public onceward::Storage {
                                             std::string_view cursor, std::size_t limit) override {
     return inner_.scan(partition, prefix, cursor, limit);
   }
-  onceward::Result<onceward::DuePage> due(std::span<const onceward::Shard> shards, std::size_t limit) override {
+  onceward::Result<onceward::DuePage> due(std::span<const onceward::Shard> shards,
+                                          std::size_t limit) override {
     return inner_.due(shards, limit);
   }
   [[nodiscard]] onceward::Shard shard_count() const noexcept override { return inner_.shard_count(); }
@@ -47,7 +48,7 @@ class BrokenStorage final : public onceward::Storage {
     if (claim && broken_ == Broken::claims && operation.kind == Operation::Kind::insert) {
       const auto seen = onceward::read_one(inner_, partition, operation.key);
       if (seen && *seen) return;
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the gap every such guard has
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));  // the gap every such guard has, made wide
       overwrite(partition, operation);
     }
     if (!claim && broken_ == Broken::completions) overwrite(partition, operation);

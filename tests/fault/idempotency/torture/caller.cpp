@@ -136,9 +136,7 @@ Line Caller::guarded(const Ask& ask, Storage& storage) {
     std::this_thread::sleep_for(ask.after_work);
     switch (ask.ending) {
       case Ending::complete: break;
-      case Ending::fail:
-        finishing(ask, "fail", hash_of("error " + text));
-        return fail(final_error(text));
+      case Ending::fail: finishing(ask, "fail", hash_of("error " + text)); return fail(final_error(text));
       case Ending::release:
         finishing(ask, "release", "-");
         return fail(ErrorCode::unavailable, "what this call needs is away");

@@ -54,7 +54,7 @@ Claim claim_of(const Call& call, const std::vector<const Call*>& told, std::int6
   place_in_time(claim, realtime_offset_ns);
   auto lease_from = claim.earliest;
   for (const auto& renewal : call.renewals) lease_from = std::max(lease_from, renewal.at);
-  claim.holds_until = lease_from + call.begin.lease_ms * ms;
+  claim.holds_until = lease_from + call.begin.lease_ms * ms - slack_ns;
   if (call.finishing) claim.holds_until = std::min(claim.holds_until, call.finishing->at);
   return claim;
 }
@@ -62,9 +62,7 @@ Claim claim_of(const Call& call, const std::vector<const Call*>& told, std::int6
 }  // namespace
 
 bool Call::told() const { return stored() || (end && end->word == "replayed" && end->result != "-"); }
-bool Call::stored() const {
-  return end && end->word == "executed" && end->recorded && end->result != "-";
-}
+bool Call::stored() const { return end && end->word == "executed" && end->recorded && end->result != "-"; }
 
 const Claim* KeyHistory::maker(const std::string& result) const {
   for (const auto& claim : claims) {

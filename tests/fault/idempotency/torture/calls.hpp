@@ -21,11 +21,11 @@ struct Call {
 /// One claim: what is known of when it was made and until when it held.
 struct Claim {
   const Call* call = nullptr;
-  std::int64_t fence = 0;          ///< 0: not known
-  int attempt = 0;                 ///< 0: not known
-  std::int64_t earliest = 0;       ///< it was written at this moment or later
-  std::int64_t latest = 0;         ///< ... and at this one or earlier
-  std::int64_t holds_until = 0;    ///< at least: the end of its lease, or when its owner began to give it up
+  std::int64_t fence = 0;        ///< 0: not known
+  int attempt = 0;               ///< 0: not known
+  std::int64_t earliest = 0;     ///< it was written at this moment or later
+  std::int64_t latest = 0;       ///< ... and at this one or earlier
+  std::int64_t holds_until = 0;  ///< at least: the end of its lease, or when its owner began to give it up
   std::optional<std::int64_t> done_at{};  ///< its outcome was stored at this moment or earlier
   std::int64_t done_from = 0;             ///< ... and at this one or later, where it was
 };
@@ -48,7 +48,8 @@ struct Calls {
 
 [[nodiscard]] Calls calls_of(const std::vector<Line>& lines);
 /// `calls` must outlive the answer.
-[[nodiscard]] std::vector<KeyHistory> keys_of(const std::vector<Call>& calls, std::int64_t realtime_offset_ns);
+[[nodiscard]] std::vector<KeyHistory> keys_of(const std::vector<Call>& calls,
+                                              std::int64_t realtime_offset_ns);
 
 /// How long a call that ended took; time its process was stopped is not counted.
 [[nodiscard]] std::int64_t taken_ns(const Call& call, const Observed& observed);

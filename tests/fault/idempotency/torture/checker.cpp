@@ -84,7 +84,8 @@ class Checker {
       const bool reused = std::any_of(key.calls.begin(), key.calls.end(), [&](const Call* other) {
         return other->begin.payload != call->begin.payload && other->begin.at < call->end->at;
       });
-      if (!reused) violation("payload", key.key, name(*call) + " is told key_reused: there was no other payload");
+      if (!reused)
+        violation("payload", key.key, name(*call) + " is told key_reused: there was no other payload");
     }
   }
 
@@ -104,7 +105,8 @@ class Checker {
       }
       const auto& same = by_fence.emplace(end.fence, end.result).first->second;
       if (same != end.result) {
-        violation("result", key.key, name(*call) + " was told another result of fence " + std::to_string(end.fence));
+        violation("result", key.key,
+                  name(*call) + " was told another result of fence " + std::to_string(end.fence));
       }
       auto& seen = results.emplace(end.result, Seen{call, end.at, call->begin.at}).first->second;
       if (seen.call->end->fence != end.fence) {
@@ -146,9 +148,9 @@ class Checker {
   void check_owners(const KeyHistory& key) {
     for (const auto& owner : key.claims) {
       for (const auto& other : key.claims) {
-        const bool later = owner.fence != 0 && other.fence != 0 ? other.fence > owner.fence
-                                                                : other.earliest > owner.latest;
-        if (&owner != &other && later && other.latest < owner.holds_until - slack_ns) {
+        const bool later =
+            owner.fence != 0 && other.fence != 0 ? other.fence > owner.fence : other.earliest > owner.latest;
+        if (&owner != &other && later && other.latest < owner.holds_until) {
           violation("owners", key.key,
                     name(*other.call) + " acquired it while the lease of " + name(*owner.call) + " ran");
         }
@@ -206,7 +208,8 @@ class Checker {
     for (const auto* call : key.calls) {
       if (!call->told()) continue;
       const auto& end = *call->end;
-      if (accepted_.count({key.key, end.fence, end.result}) == 0) violation("effect", key.key, name(*call) + " was told an outcome whose effect is not there");
+      if (accepted_.count({key.key, end.fence, end.result}) == 0)
+        violation("effect", key.key, name(*call) + " was told an outcome whose effect is not there");
     }
     const auto* final = final_of(key);
     if (final == nullptr) return;
@@ -236,13 +239,15 @@ class Checker {
     std::map<std::string, std::int64_t> largest;
     for (const auto& effect : observed_.accepted) {
       auto& fence = largest[effect.key];
-      if (effect.fence <= fence) violation("effect", effect.key, "an effect was accepted under a smaller fence");
+      if (effect.fence <= fence)
+        violation("effect", effect.key, "an effect was accepted under a smaller fence");
       fence = effect.fence;
     }
     for (const auto& key : keys_) {
       if (key.kind == Kind::enlisted) rows_.erase(key.key);
     }
-    for (const auto& [key, results] : rows_) violation("rows", key, "there is a row of a key that no call named");
+    for (const auto& [key, results] : rows_)
+      violation("rows", key, "there is a row of a key that no call named");
   }
 
   void check_end(const KeyHistory& key) {

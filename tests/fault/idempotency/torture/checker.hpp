@@ -49,15 +49,17 @@ struct Violation {
 /// The rules, by name:
 ///   history       every line belongs to a call that began once and ended at most once
 ///   hang          a call of a process that was not killed ends within its limit; time stopped is not counted
-///   verdict       the handler ran once where the verdict says so, and never where it says that it did not run
-///   payload       nobody is told the result of another payload; key_reused only where there was another one
-///   result        one fence has one result; a stored result is the one of the run that stored it; two stored
+///   verdict       the handler ran once where the verdict says so, and never where it says that it did not
+///   run payload       nobody is told the result of another payload; key_reused only where there was another
+///   one result        one fence has one result; a stored result is the one of the run that stored it; two
+///   stored
 ///                 results of a key are a retention apart
 ///   run_again     nobody acquires a key between the moment it is done and the end of its retention
 ///   owners        nobody acquires a key while the lease of another claim runs, by the storage's own time
 ///   fence         of two claims of a key, one after the other in real time, the later has the larger fence
 ///   attempt       attempts of a key grow with the fences, unless a retention passed
-///   effect        fenced effects happen exactly once: accepted fences of a key grow; a stored outcome's effect
+///   effect        fenced effects happen exactly once: accepted fences of a key grow; a stored outcome's
+///   effect
 ///                 was accepted; the effect that stands at the end is the one of the stored outcome
 ///   rows          transactional effects happen exactly once: a key has one row, of the outcome that was told
 ///   end           the quiet process was told a stored outcome of every key that a call named

@@ -31,8 +31,9 @@ class FencedTable {
   SQLite::Database database_;
 };
 
-/// Rows that an application adds in its own transactions, with a storage enlisted in them. Nothing in the table
-/// keeps a key from having two rows. One thread each; every call may throw, and rollback() must follow then.
+/// Rows that an application adds in its own transactions, with a storage enlisted in them. Nothing in the
+/// table keeps a key from having two rows. One thread each; every call may throw, and rollback() must follow
+/// then.
 class Rows {
  public:
   virtual ~Rows() = default;

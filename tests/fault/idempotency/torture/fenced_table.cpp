@@ -28,9 +28,9 @@ bool FencedTable::write(const std::string& key, std::int64_t fence, const std::s
     return statement.exec();
   };
   SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
-  const int written = run(
-      "INSERT INTO standing VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET fence = excluded.fence, "
-      "result = excluded.result WHERE excluded.fence > standing.fence");
+  const int written =
+      run("INSERT INTO standing VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET fence = excluded.fence, "
+          "result = excluded.result WHERE excluded.fence > standing.fence");
   if (written == 0) return false;
   run("INSERT INTO accepted (key, fence, result) VALUES (?, ?, ?)");
   transaction.commit();
@@ -41,7 +41,8 @@ std::vector<Effect> FencedTable::accepted() {
   std::vector<Effect> effects;
   SQLite::Statement rows(database_, "SELECT key, fence, result FROM accepted ORDER BY number");
   while (rows.executeStep()) {
-    effects.push_back({rows.getColumn(0).getString(), rows.getColumn(1).getInt64(), rows.getColumn(2).getString()});
+    effects.push_back(
+        {rows.getColumn(0).getString(), rows.getColumn(1).getInt64(), rows.getColumn(2).getString()});
   }
   return effects;
 }

@@ -29,10 +29,12 @@ void Herd::start(std::size_t number) {
   worker.name = std::to_string(number) + "." + std::to_string(worker.life);
   worker.stopped_at = 0;
   names_.push_back(worker.name);
-  const auto seed = seed_ * 7919U + static_cast<unsigned>(number) * 101U + static_cast<unsigned>(worker.life) * 2U;
-  worker.process.emplace(std::vector<std::string>{
-      "/proc/self/exe", "--worker", worker.name, "--folder", place_.folder, "--url", place_.url, "--mariadb-port",
-      std::to_string(place_.mariadb_port), "--break", to_string(place_.broken), "--seed", std::to_string(seed)});
+  const auto seed =
+      seed_ * 7919U + static_cast<unsigned>(number) * 101U + static_cast<unsigned>(worker.life) * 2U;
+  worker.process.emplace(std::vector<std::string>{"/proc/self/exe", "--worker", worker.name, "--folder",
+                                                  place_.folder, "--url", place_.url, "--mariadb-port",
+                                                  std::to_string(place_.mariadb_port), "--break",
+                                                  to_string(place_.broken), "--seed", std::to_string(seed)});
   ++worker.life;
 }
 
@@ -78,12 +80,14 @@ void Herd::end() {
   }
   const auto until = std::chrono::steady_clock::now() + end_limit;
   for (auto& worker : workers_) {
-    while (worker.process->runs() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(5ms);
+    while (worker.process->runs() && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(5ms);
     if (worker.process->runs()) {
       worker.process->end(SIGKILL);  // not among the killed: its call hung
       deaths_.push_back("worker " + worker.name + " did not end when it was told to");
     } else if (worker.process->exit_code() != 0) {
-      deaths_.push_back("worker " + worker.name + " ended with code " + std::to_string(worker.process->exit_code()));
+      deaths_.push_back("worker " + worker.name + " ended with code " +
+                        std::to_string(worker.process->exit_code()));
     }
   }
 }

@@ -10,8 +10,8 @@
 
 namespace torture {
 
-/// The worker processes: starts them, kills them, stops them, starts them again. One thread, which must live as
-/// long as they do: they die with it.
+/// The worker processes: starts them, kills them, stops them, starts them again. One thread, which must live
+/// as long as they do: they die with it.
 class Herd {
  public:
   Herd(const Place& place, unsigned seed);

@@ -26,21 +26,21 @@ enum class Event : std::uint8_t {
 
 /// One event. A line of text with all fields, parted by blanks, in this order.
 struct Line {
-  std::int64_t at = 0;         ///< CLOCK_MONOTONIC in nanoseconds: one clock for all processes
-  std::string process{};       ///< "3.2": the second life of the fourth worker
-  int call = 0;                ///< counted within the process
+  std::int64_t at = 0;    ///< CLOCK_MONOTONIC in nanoseconds: one clock for all processes
+  std::string process{};  ///< "3.2": the second life of the fourth worker
+  int call = 0;           ///< counted within the process
   Event event = Event::begin;
   Kind kind = Kind::fenced;
   std::string key{};
-  int payload = 0;             ///< which of the payloads that callers send for this key
-  std::int64_t fence = 0;      ///< 0: not known
-  int attempt = 0;             ///< 0: not known
-  std::string word = "-";      ///< of finishing and end
-  std::string result = "-";    ///< hash of the result
-  bool recorded = false;       ///< of end: the outcome is stored
+  int payload = 0;           ///< which of the payloads that callers send for this key
+  std::int64_t fence = 0;    ///< 0: not known
+  int attempt = 0;           ///< 0: not known
+  std::string word = "-";    ///< of finishing and end
+  std::string result = "-";  ///< hash of the result
+  bool recorded = false;     ///< of end: the outcome is stored
   std::int64_t lease_ms = 0;
   std::int64_t retention_ms = 0;
-  std::int64_t limit_ms = 0;   ///< within which the call has to end
+  std::int64_t limit_ms = 0;  ///< within which the call has to end
 
   friend bool operator==(const Line&, const Line&) = default;
 };

@@ -62,7 +62,8 @@ Arguments parse(const std::vector<std::string>& words) {
     const auto& word = words[i + 1];
     if (name == "--storage") {
       options.backend = choose<Backend>(
-          {{"sqlite", Backend::sqlite}, {"redis", Backend::redis}, {"mariadb", Backend::mariadb}}, name, word);
+          {{"sqlite", Backend::sqlite}, {"redis", Backend::redis}, {"mariadb", Backend::mariadb}}, name,
+          word);
     } else if (name == "--seconds") {
       options.length = std::chrono::seconds(number(name, word));
     } else if (name == "--seed") {
@@ -107,7 +108,8 @@ void print(const Options& options, const Run& run, const std::vector<Violation>&
   for (const auto& line : run.observed.lines) {
     if (line.event == Event::begin) ++calls;
     if (line.event == Event::refused) ++refused;
-    if (line.event == Event::end) ++verdicts[line.word + (line.word == "executed" && !line.recorded ? ", unrecorded" : "")];
+    if (line.event == Event::end)
+      ++verdicts[line.word + (line.word == "executed" && !line.recorded ? ", unrecorded" : "")];
   }
   fmt::print("torture of guarded calls: {}, seed {}{}\n", to_string(options.backend), options.seed,
              options.broken == Broken::nothing ? "" : fmt::format(", broken {}", to_string(options.broken)));

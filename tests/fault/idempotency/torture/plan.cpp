@@ -12,7 +12,8 @@ using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
 constexpr auto longest_stop = 2'000ms;
-static_assert(longest_stop + longest_lease < fleeting_retention / 2, "a sleeper wakes before its key is forgotten");
+static_assert(longest_stop + longest_lease < fleeting_retention / 2,
+              "a sleeper wakes before its key is forgotten");
 
 class Planner {
  public:
@@ -31,7 +32,8 @@ class Planner {
   int worker() { return std::uniform_int_distribution<int>(0, workers - 1)(dice_); }
 
   std::vector<Fault> done() {
-    std::stable_sort(faults_.begin(), faults_.end(), [](const Fault& a, const Fault& b) { return a.at < b.at; });
+    std::stable_sort(faults_.begin(), faults_.end(),
+                     [](const Fault& a, const Fault& b) { return a.at < b.at; });
     return std::move(faults_);
   }
 

@@ -62,7 +62,8 @@ class MariadbRows final : public Rows {
   }
   onceward::Storage& storage() override { return *storage_; }
   void add(const std::string& key, const std::string& result) override {
-    run("INSERT INTO grants VALUES ('" + key + "', '" + result + "')");  // words of this test, no quotes in them
+    run("INSERT INTO grants VALUES ('" + key + "', '" + result +
+        "')");  // words of this test, no quotes in them
   }
   void commit() override { run("COMMIT"); }
   void rollback() noexcept override {

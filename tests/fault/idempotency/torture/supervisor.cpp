@@ -31,10 +31,13 @@ std::unique_ptr<Server> server_of(Backend backend, const std::string& folder) {
   return sqlite_server(folder);
 }
 
-bool is_of_worker(const Fault& fault) { return fault.kind == FaultKind::kill || fault.kind == FaultKind::stop; }
+bool is_of_worker(const Fault& fault) {
+  return fault.kind == FaultKind::kill || fault.kind == FaultKind::stop;
+}
 
 /// The workers' side of a run, in a thread of its own: a server that starts keeps nobody stopped.
-void drive_workers(Herd& herd, const std::vector<Fault>& faults, Clock::time_point start, Clock::time_point end) {
+void drive_workers(Herd& herd, const std::vector<Fault>& faults, Clock::time_point start,
+                   Clock::time_point end) {
   auto next = faults.begin();
   while (Clock::now() < end) {
     for (; next != faults.end() && Clock::now() >= start + next->at; ++next) {
