@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 class SqliteServer final : public Server {
  public:
-  explicit SqliteServer(const std::string& folder) : url_("sqlite:" + folder + "/guards.db") {}
+  explicit SqliteServer(const std::string& folder) : url_("sqlite:" + folder + "/guards.db?busy_ms=3000") {}
   [[nodiscard]] std::string url() const override { return url_; }
 
  private:

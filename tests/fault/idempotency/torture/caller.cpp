@@ -50,7 +50,7 @@ void Caller::finishing(const Ask& ask, const char* word, const std::string& resu
   recorder_.write(finish);
 }
 
-bool Caller::call(const Ask& ask) {
+Line Caller::call(const Ask& ask) {
   call_ = ++calls_;
   auto begin = line(ask, Event::begin);
   begin.lease_ms = ms_of(ask.policy.lease);
@@ -58,11 +58,9 @@ bool Caller::call(const Ask& ask) {
   const auto wait = ask.policy.on_busy == OnBusy::wait ? ask.policy.wait_limit : Duration::zero();
   begin.limit_ms = ms_of(wait + ask.policy.record_limit + ask.work + ask.after_work + call_margin);
   recorder_.write(begin);
-  const auto end = ask.kind == Kind::fenced     ? fenced(ask)
-                   : ask.kind == Kind::enlisted ? enlisted(ask)
-                                                : plain(ask);
+  auto end = ask.kind == Kind::fenced ? fenced(ask) : ask.kind == Kind::enlisted ? enlisted(ask) : plain(ask);
   recorder_.write(end);
-  return (end.word == "executed" && end.recorded && end.result != "-") || end.word == "replayed";
+  return end;
 }
 
 void Caller::work(Guard& guard, const Ask& ask) {

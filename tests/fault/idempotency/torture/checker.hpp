@@ -33,8 +33,8 @@ struct Observed {
   std::int64_t realtime_offset_ns = 0;             ///< CLOCK_REALTIME minus CLOCK_MONOTONIC
 };
 
-/// The process that drives every key to its end once the faults are over; what it is told last is the final
-/// state of the storage.
+/// The process that drives every key to its end once the faults are over; what is replayed to it is the
+/// final state of the storage.
 inline constexpr const char* quiet_process = "quiet";
 
 /// Two clocks of one machine, read at two moments, differ by less than this.
@@ -47,22 +47,19 @@ struct Violation {
 };
 
 /// The rules, by name:
-///   history       every line belongs to a call that began once and ended at most once
-///   hang          a call of a process that was not killed ends within its limit; time stopped is not counted
-///   verdict       the handler ran once where the verdict says so, and never where it says that it did not
-///   run payload       nobody is told the result of another payload; key_reused only where there was another
-///   one result        one fence has one result; a stored result is the one of the run that stored it; two
-///   stored
-///                 results of a key are a retention apart
-///   run_again     nobody acquires a key between the moment it is done and the end of its retention
-///   owners        nobody acquires a key while the lease of another claim runs, by the storage's own time
-///   fence         of two claims of a key, one after the other in real time, the later has the larger fence
-///   attempt       attempts of a key grow with the fences, unless a retention passed
-///   effect        fenced effects happen exactly once: accepted fences of a key grow; a stored outcome's
-///   effect
-///                 was accepted; the effect that stands at the end is the one of the stored outcome
-///   rows          transactional effects happen exactly once: a key has one row, of the outcome that was told
-///   end           the quiet process was told a stored outcome of every key that a call named
+///   history    every line belongs to a call that began once and ended at most once
+///   hang       a call of a process that was not killed ends within its limit; time stopped does not count
+///   verdict    the handler ran once where the verdict says that it ran, else never
+///   payload    nobody is told the result of another payload; key_reused only where there was another one
+///   result     one fence has one result, which a run made; two results of a key are a retention apart
+///   run_again  nobody acquires a key between the moment it is done and the end of its retention
+///   owners     nobody acquires a key while the lease of another claim runs, by the storage's own time
+///   fence      of two claims of a key, one after the other in real time, the later has the larger fence
+///   attempt    attempts of a key grow with the fences, unless a retention passed
+///   effect     fenced effects happen exactly once: accepted fences of a key grow; the effect of a stored
+///              outcome was accepted; the effect that stands at the end is that of the stored outcome
+///   rows       transactional effects happen exactly once: a key has one row, of the outcome that was told
+///   end        the quiet process was replayed a stored outcome of every key that a call named
 [[nodiscard]] std::vector<Violation> check(const Observed& observed);
 
 /// The longest time a call took that ended, time stopped not counted, in nanoseconds.

@@ -14,8 +14,8 @@ FencedTable::FencedTable(const std::string& file)
   SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
   database_.exec("CREATE TABLE IF NOT EXISTS standing (key TEXT PRIMARY KEY, fence INTEGER, result TEXT)");
   database_.exec(
-      "CREATE TABLE IF NOT EXISTS accepted (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, fence INTEGER,"
-      " result TEXT)");
+      "CREATE TABLE IF NOT EXISTS accepted "
+      "(number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, fence INTEGER, result TEXT)");
   transaction.commit();
 }
 

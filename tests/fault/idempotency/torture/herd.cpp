@@ -21,6 +21,7 @@ const char* to_string(Broken broken) {
 }
 
 Herd::Herd(const Place& place, unsigned seed) : place_(place), seed_(seed) {
+  block_sigterm(true);
   for (std::size_t i = 0; i < workers_.size(); ++i) start(i);
 }
 

@@ -19,14 +19,16 @@ constexpr std::size_t violations_shown = 20;
 constexpr const char* usage =
     R"(torture [--storage sqlite|redis|mariadb] [--seconds N] [--seed N] [--break WHAT] [--keep FOLDER]
 
-Eight processes make guarded calls of a few hot and many cold keys, while they are killed (kill -9) and stopped for
-longer than their leases, the storage's server is killed and started again, and its connections are cut. Then every
-key is driven to its end, and a checker reads what all of them wrote down. Prints a table; exit code 0: no violation,
-1: some, 2: the command line is wrong, 3: the test could not be run, 77: there is no such server here.
+Eight processes make guarded calls of a few hot and many cold keys, while they are killed (kill -9) and
+stopped for longer than their leases, the storage's server is killed and started again, and its connections
+are cut. Then every key is driven to its end, and a checker reads what all of them wrote down. Prints a
+table. Exit code 0: no violation; 1: some; 2: the command line is wrong; 3: the test could not be run; 77:
+there is no such server here.
 
   --storage  sqlite (default), redis (appendfsync always) or mariadb; a private server is started
-  --seconds  how long the faults last, 60 unless given
-  --seed     of the faults and the calls; the same seed plans the same faults. Unless given, a random one, printed
+  --seconds  how long the faults last; 60 unless given
+  --seed     of the faults and the calls: the same seed plans the same faults. Unless given, a random one,
+             which is printed
   --break    claims, completions or leases: guards that are broken so, to see the checker find it
   --keep     leaves histories and tables in this folder
 )";
@@ -105,9 +107,13 @@ void print(const Options& options, const Run& run, const std::vector<Violation>&
   std::map<std::string, std::size_t> verdicts;
   std::size_t calls = 0;
   std::size_t refused = 0;
+  std::size_t renewals = 0;
+  std::size_t further = 0;
   for (const auto& line : run.observed.lines) {
     if (line.event == Event::begin) ++calls;
     if (line.event == Event::refused) ++refused;
+    if (line.event == Event::renewed) ++renewals;
+    if (line.event == Event::end && line.attempt > 1 && line.word != "replayed") ++further;
     if (line.event == Event::end)
       ++verdicts[line.word + (line.word == "executed" && !line.recorded ? ", unrecorded" : "")];
   }
@@ -117,6 +123,8 @@ void print(const Options& options, const Run& run, const std::vector<Violation>&
   row("quiet phase, s", fmt::format("{:.1f}", static_cast<double>(run.quiet.count()) / 1000));
   row("calls", calls);
   for (const auto& [verdict, count] : verdicts) row("  " + verdict, count);
+  row("runs as a further attempt", further);
+  row("leases renewed", renewals);
   row("kill -9 of a worker", run.counts.kills);
   row("stops beyond the lease", run.counts.stops);
   row("kill -9 of the server", run.counts.restarts);

@@ -48,7 +48,7 @@ class Planner {
 std::vector<Fault> plan(unsigned seed, std::chrono::seconds length, milliseconds restart_every) {
   Planner planner(seed, length);
   planner.repeat(600ms, [&](milliseconds at) { return Fault{at, FaultKind::kill, planner.worker()}; });
-  planner.repeat(700ms, [&](milliseconds at) {
+  planner.repeat(1200ms, [&](milliseconds at) {
     const int worker = planner.worker();
     return Fault{at, FaultKind::stop, worker, planner.between(longest_lease + 100ms, longest_stop)};
   });

@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <optional>
 #include <thread>
-#include <tuple>
+#include <set>
 
 namespace torture {
 namespace {
@@ -20,7 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto quiet_limit = 60s;
+constexpr auto quiet_limit = 120s;
 
 std::unique_ptr<Server> server_of(Backend backend, const std::string& folder) {
   switch (backend) {
@@ -63,8 +63,8 @@ int drive_server(Server& server, const std::vector<Fault>& faults, Clock::time_p
   return restarts;
 }
 
-/// Makes calls until every key that was ever named has given a stored outcome twice: the second one is what
-/// the storage holds. A key that was claimed with another payload is asked for with that one.
+/// Makes calls until every key that was ever named has been replayed: that is what the storage holds. A key
+/// that was claimed with another payload is asked for with that one.
 void quiet_phase(const Place& place, const std::vector<Line>& lines) {
   const auto opened = onceward::open_storage(place.url).value();
   BrokenStorage broken(*opened, place.broken);
@@ -74,18 +74,20 @@ void quiet_phase(const Place& place, const std::vector<Line>& lines) {
   const auto rows = place.rows();
   std::atomic<int> calls = 0;
   Caller caller(storage, table, *rows, recorder, quiet_process, calls);
-  std::map<std::pair<Kind, std::string>, int> told;
-  for (const auto& line : lines) told[{line.kind, line.key}] = 0;
-  const auto until = Clock::now() + quiet_limit;
-  for (bool all = false; !all && Clock::now() < until;) {
-    all = true;
-    for (auto& [key, times] : told) {
-      for (int payload = 0; payload < 2 && times < 2; ++payload) {
-        while (times < 2 && caller.call(plain_ask(key.first, key.second, payload))) ++times;
-      }
-      all = all && times == 2;
+  const auto is_replayed = [&](const std::pair<Kind, std::string>& key) {
+    for (int payload = 0; payload < 2;) {
+      const auto word = caller.call(plain_ask(key.first, key.second, payload)).word;
+      if (word == "replayed") return true;
+      if (word != "executed") ++payload;
     }
-    if (!all) std::this_thread::sleep_for(20ms);
+    return false;
+  };
+  std::set<std::pair<Kind, std::string>> open;
+  for (const auto& line : lines) open.emplace(line.kind, line.key);
+  const auto until = Clock::now() + quiet_limit;
+  while (!open.empty() && Clock::now() < until) {
+    std::erase_if(open, is_replayed);
+    if (!open.empty()) std::this_thread::sleep_for(20ms);
   }
 }
 

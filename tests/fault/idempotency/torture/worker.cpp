@@ -6,6 +6,7 @@
 #include <onceward/storage/open.hpp>
 
 #include <csignal>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -31,8 +32,18 @@ std::unique_ptr<onceward::Storage> open_when_it_answers(const std::string& url) 
 
 }  // namespace
 
+void block_sigterm(bool block) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  if (::pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &signals, nullptr) != 0) {
+    throw std::runtime_error("SIGTERM cannot be blocked");
+  }
+}
+
 int work(const Place& place, const std::string& process, unsigned seed) {
   std::signal(SIGTERM, [](int) { told_to_end = 1; });
+  block_sigterm(false);  // the herd starts its workers with it blocked
   const auto opened = open_when_it_answers(place.url);
   if (!opened) return 0;
   BrokenStorage broken(*opened, place.broken);

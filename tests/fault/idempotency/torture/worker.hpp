@@ -23,6 +23,10 @@ struct Place {
   }
 };
 
+/// Blocks SIGTERM in this thread and in the processes it starts, or lets it through: a worker that is told to
+/// end before it can hear it hears it later.
+void block_sigterm(bool block);
+
 /// Makes random calls until SIGTERM, in two threads; then ends with 0. The body of a worker process.
 int work(const Place& place, const std::string& process, unsigned seed);
 
