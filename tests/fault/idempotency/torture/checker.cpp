@@ -38,6 +38,7 @@ class Checker {
       check_end(key);
     }
     check_accepted();
+    if (calls_.calls.empty()) violation("history", "-", "there is no call in it, so it proves nothing");
     return std::move(found_);
   }
 

@@ -47,7 +47,7 @@ struct Violation {
 };
 
 /// The rules, by name:
-///   history    every line belongs to a call that began once and ended at most once
+///   history    there are calls; every line belongs to one that began once and ended at most once
 ///   hang       a call of a process that was not killed ends within its limit; time stopped does not count
 ///   verdict    the handler ran once where the verdict says that it ran, else never
 ///   payload    nobody is told the result of another payload; key_reused only where there was another one

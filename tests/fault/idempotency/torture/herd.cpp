@@ -31,7 +31,8 @@ void Herd::start(std::size_t number) {
   worker.stopped_at = 0;
   names_.push_back(worker.name);
   const auto seed =
-      seed_ * 7919U + static_cast<unsigned>(number) * 101U + static_cast<unsigned>(worker.life) * 2U;
+      (seed_ * 7919U + static_cast<unsigned>(number) * 101U + static_cast<unsigned>(worker.life) * 2U) %
+      1'000'000'000U;
   worker.process.emplace(std::vector<std::string>{"/proc/self/exe", "--worker", worker.name, "--folder",
                                                   place_.folder, "--url", place_.url, "--mariadb-port",
                                                   std::to_string(place_.mariadb_port), "--break",
