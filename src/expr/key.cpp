@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
+#include <bit>
 #include <cstring>
 
 namespace onceward {
@@ -97,30 +97,78 @@ class Writer {
     at_ += size;
     return true;
   }
-  template <class Integer>
-  bool integer(Integer value) noexcept {
-    if (value >= 0 && value < 10 && at_ != end_) {
-      *at_++ = static_cast<char>('0' + value);
-      return true;
+  bool integer(std::int64_t value) noexcept {
+    if (value >= 0) return integer(static_cast<std::uint64_t>(value));
+    return text("-") && integer(~static_cast<std::uint64_t>(value) + 1);
+  }
+  bool integer(std::uint64_t value) noexcept {
+    if (value < ten_to_8) return few_digits(static_cast<std::uint32_t>(value));
+    if (value < ten_to_8 * ten_to_8) {
+      return few_digits(static_cast<std::uint32_t>(value / ten_to_8)) &&
+             eight_digits(static_cast<std::uint32_t>(value % ten_to_8));
     }
-    const auto written = std::to_chars(at_, end_, value);
-    if (written.ec != std::errc()) return false;
-    at_ = written.ptr;
-    return true;
+    return few_digits(static_cast<std::uint32_t>(value / (ten_to_8 * ten_to_8))) &&
+           eight_digits(static_cast<std::uint32_t>(value / ten_to_8 % ten_to_8)) &&
+           eight_digits(static_cast<std::uint32_t>(value % ten_to_8));
   }
   bool part(std::string_view value) noexcept {
     if (value.size() > room()) return false;
-    if (value.size() < word || value.size() > 2 * word) return careful(value);
-    const auto first = load<std::uint64_t>(value.data());
-    const auto last = load<std::uint64_t>(value.data() + value.size() - word);
-    if (any_escaped(first) || any_escaped(last)) return careful(value);
-    std::memcpy(at_, &first, word);
-    at_ += value.size();
-    std::memcpy(at_ - word, &last, word);
-    return true;
+    if (value.size() > 2 * word) return careful(value);
+    // Two words that overlap, or two halves of one, are the whole of a short text.
+    if (value.size() >= word) return two_words<std::uint64_t>(value);
+    return value.size() >= word / 2 ? two_words<std::uint32_t>(value) : careful(value);
   }
 
  private:
+  static constexpr std::uint64_t ten_to_8 = 100'000'000;
+
+  /// Eight digits of a number below 10^8, the first one in the lowest byte: halves are split three times, all
+  /// of a step by one multiplication. (Paul Khuong, "How to print integers really fast", 2017.)
+  static std::uint64_t digits_of(std::uint32_t value) noexcept {
+    const std::uint64_t halves = value / 10'000 + (std::uint64_t{value % 10'000} << 32);
+    const std::uint64_t hundreds = ((halves * 10'486) >> 20) & 0x7f'0000'007f;
+    const std::uint64_t pairs = hundreds + ((halves - hundreds * 100) << 16);
+    const std::uint64_t tens = ((pairs * 103) >> 10) & 0x000f'000f'000f'000f;
+    return tens + ((pairs - tens * 10) << 8);
+  }
+  /// Without leading zeros. Writes a whole word, as there is always room for behind the key.
+  bool few_digits(std::uint32_t value) noexcept {
+    auto digits = digits_of(value);
+    const auto zeros = value == 0 ? 7U : static_cast<unsigned>(std::countr_zero(digits)) / 8;
+    digits = (digits | 0x3030'3030'3030'3030) >> (8 * zeros);
+    if (word - zeros > room()) return false;
+    write_word(digits);
+    at_ += word - zeros;
+    return true;
+  }
+  bool eight_digits(std::uint32_t value) noexcept {
+    const auto digits = digits_of(value) | 0x3030'3030'3030'3030;
+    if (word > room()) return false;
+    write_word(digits);
+    at_ += word;
+    return true;
+  }
+  /// The lowest byte first.
+  void write_word(std::uint64_t bytes) noexcept {
+    if constexpr (std::endian::native == std::endian::big) bytes = __builtin_bswap64(bytes);
+    std::memcpy(at_, &bytes, word);
+  }
+  template <class Word>
+  bool two_words(std::string_view value) noexcept {
+    const auto first = load<Word>(value.data());
+    const auto last = load<Word>(value.data() + value.size() - sizeof(Word));
+    bool escapes = false;
+    if constexpr (sizeof(Word) == word) {
+      escapes = any_escaped(first) || any_escaped(last);
+    } else {
+      escapes = any_escaped(first | std::uint64_t{last} << 32);
+    }
+    if (escapes) return careful(value);
+    std::memcpy(at_, &first, sizeof(Word));
+    at_ += value.size();
+    std::memcpy(at_ - sizeof(Word), &last, sizeof(Word));
+    return true;
+  }
   bool careful(std::string_view value) noexcept {
     return each_part(value, [this](std::string_view part) { return text(part); });
   }
@@ -136,7 +184,7 @@ bool write_field(Layout layout, const void* at, Writer& out) noexcept {
     case Layout::boolean: return out.text(copy_of<bool>(at) ? "true" : "false");
     case Layout::u64: return out.integer(copy_of<std::uint64_t>(at));
     case Layout::i64: return out.integer(copy_of<std::int64_t>(at));
-    case Layout::i32: return out.integer(copy_of<std::int32_t>(at));
+    case Layout::i32: return out.integer(std::int64_t{copy_of<std::int32_t>(at)});
     default: break;
   }
   std::int64_t integer = 0;

@@ -319,6 +319,53 @@ TEST_CASE("bound keys are the keys of the template, byte for byte") {
   }
 }
 
+TEST_CASE("integers of every length are their digits in a bound key, up to its last byte") {
+  struct Signed {
+    std::int64_t number;
+  };
+  struct Unsigned {
+    std::uint64_t number;
+  };
+  struct Small {
+    std::int32_t number;
+    std::int16_t smaller;
+  };
+  const auto of_signed = BoundKey<Signed>::parse("#{number}").value();
+  const auto of_unsigned = BoundKey<Unsigned>::parse("#{number}").value();
+  const auto of_small = BoundKey<Small>::parse("#{number}/#{smaller}").value();
+  std::vector<std::uint64_t> numbers = {0, std::numeric_limits<std::uint64_t>::max(), std::uint64_t{1} << 63,
+                                        (std::uint64_t{1} << 63) - 1};
+  for (std::uint64_t power = 1;; power *= 10) {
+    for (const auto near : {power - 1, power, power + 1, power * 7 / 3}) numbers.push_back(near);
+    if (power > std::numeric_limits<std::uint64_t>::max() / 10) break;
+  }
+  std::mt19937_64 random{7};
+  for (int i = 0; i < 20'000; ++i) numbers.push_back(random() >> (random() % 64));
+  for (const auto number : numbers) {
+    INFO(number);
+    const auto with_sign = static_cast<std::int64_t>(number);
+    CHECK(of_unsigned.render({number}).value() == std::to_string(number));
+    CHECK(of_signed.render({with_sign}).value() == std::to_string(with_sign));
+    CHECK(of_signed.render({-(with_sign / 2)}).value() == std::to_string(-(with_sign / 2)));
+    const auto cut = static_cast<std::int32_t>(number);
+    const auto shorter = static_cast<std::int16_t>(number);
+    CHECK(of_small.render({cut, shorter}).value() == std::to_string(cut) + "/" + std::to_string(shorter));
+  }
+  struct Long {
+    std::string text;
+    std::uint64_t number;
+  };
+  const auto long_key = BoundKey<Long>::parse("#{text}#{number}").value();
+  for (const std::uint64_t number : {std::uint64_t{7}, std::uint64_t{12'345'678}, std::uint64_t{123'456'789},
+                                     std::numeric_limits<std::uint64_t>::max()}) {
+    const auto digits = std::to_string(number).size();
+    CHECK(long_key.render({std::string(limits::key_bytes - digits, 'k'), number}).value().size() ==
+          limits::key_bytes);
+    CHECK(long_key.render({std::string(limits::key_bytes - digits + 1, 'k'), number}).error().code ==
+          ErrorCode::invalid_argument);
+  }
+}
+
 TEST_CASE("a bound key that is empty or too long is refused as the template refuses it") {
   struct One {
     std::string text;
