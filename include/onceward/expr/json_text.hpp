@@ -23,7 +23,7 @@ consteval auto fields_by_name() {
 }
 
 /// A name needs no escaping: it is an identifier, or a listed one that is plain.
-consteval bool is_plain(std::string_view name) {
+constexpr bool is_plain(std::string_view name) {
   for (const char c : name) {
     if (c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20) return false;
   }
