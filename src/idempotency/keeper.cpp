@@ -25,7 +25,8 @@ Duration between_renewals(Duration lease) { return std::max(Duration(1000), leas
 
 /// One renewal under way.
 struct Keeper::Renewal final : Trip {
-  Renewal(std::shared_ptr<Claim> held, SteadyTime now) : claim(std::move(held)), asked_at(now) {
+  Renewal(std::shared_ptr<Claim> held, SteadyTime now)
+      : claim(std::move(held)), place(*claim->storage), asked_at(now) {
     const auto revision = claim->revision.load(std::memory_order_acquire);
     write.partition = claim->partition;
     write.operations.push_back(Operation::replace(
@@ -38,7 +39,7 @@ struct Keeper::Renewal final : Trip {
   Renewal(const Renewal&) = delete;
   Renewal& operator=(const Renewal&) = delete;
 
-  [[nodiscard]] Storage& storage() const noexcept override { return *claim->storage; }
+  [[nodiscard]] Storage& storage() const noexcept override { return place; }
   [[nodiscard]] Batch& batch() noexcept override { return write; }
   [[nodiscard]] RecordRef ref() const noexcept override { return {claim->partition, claim->key}; }
   void committed(Result<BatchAnswer> given, Timestamp) override {
@@ -63,6 +64,7 @@ struct Keeper::Renewal final : Trip {
   void lose() { lost = true; }
 
   std::shared_ptr<Claim> claim;
+  Storage& place;  ///< the claim's, which its guard lets go of while the renewal is under way
   SteadyTime asked_at;
   Batch write;
   bool renewed = false;
