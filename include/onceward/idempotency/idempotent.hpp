@@ -19,32 +19,41 @@ namespace guard_detail {
 
 /// A handler whose calls are guarded: made by idempotent(). Any number of threads may call one; the storage
 /// must outlive it. Copies share nothing but the storage.
-template <class Request, class Handler>
+template <class Handler, class... Request>
 class Idempotent {
  public:
-  using Returned = std::remove_cvref_t<std::invoke_result_t<const Handler&, const Request&>>;
+  using Returned = std::remove_cvref_t<std::invoke_result_t<const Handler&, const Request&...>>;
   using Content = typename result_detail::ContentOf<Returned>::type;
 
-  Idempotent(Storage& storage, BoundKey<Request> key, Policy policy, Handler handler)
+  Idempotent(Storage& storage, BoundKey<Request...> key, Policy policy, Handler handler)
       : storage_(&storage), key_(std::move(key)), policy_(std::move(policy)), handler_(std::move(handler)) {}
 
   /// Runs the handler, unless the request's key is taken: then it says so, or gives the stored result again.
   /// An exception of the handler gives the key back and passes through. An error it returns is stored and
   /// given again where repeating cannot help (retry_advice: give_up), else the key is given back. Throws
   /// DuplicateCall where the policy says raise.
-  Outcome<Content> operator()(const Request& request, std::stop_token stop = {}) const {
+  Outcome<Content> operator()(const Request&... request, std::stop_token stop = {}) const {
     // Key and fingerprint are computed once: a handler that changes what it was given cannot move its record.
     KeyBuffer place;
-    auto key = key_.render(place, request);
+    auto key = key_.render(place, request...);
     if (!key) return Outcome<Content>(Verdict::storage_down).with_error(std::move(key).error());
-    auto guard = Guard::claim(*storage_, *key, policy_, guard_detail::fingerprint_of(to_value(request)),
+    auto guard = Guard::claim(*storage_, *key, policy_, guard_detail::fingerprint_of(payload_of(request...)),
                               std::move(stop));
     if (!guard) return Outcome<Content>(Verdict::storage_down).with_error(std::move(guard).error());
     if (!guard->acquired()) return answer(*guard);
-    return run(*guard, request);
+    return run(*guard, request...);
   }
 
  private:
+  /// What a key is used for, whole: one argument as it is, several as a list.
+  static Value payload_of(const Request&... request) {
+    if constexpr (sizeof...(Request) == 1) {
+      return (to_value(request), ...);
+    } else {
+      return List{to_value(request)...};
+    }
+  }
+
   Outcome<Content> answer(const Guard& guard) const {
     if (policy_.on_duplicate == OnDuplicate::raise &&
         (guard.verdict() == Verdict::replayed || guard.verdict() == Verdict::in_progress)) {
@@ -66,11 +75,11 @@ class Idempotent {
     return outcome.with_value(std::move(content));
   }
 
-  Outcome<Content> run(Guard& guard, const Request& request) const {
+  Outcome<Content> run(Guard& guard, const Request&... request) const {
     Outcome<Content> outcome(Verdict::executed);
     outcome.with_claim(guard.attempt(), guard.fence());
     if constexpr (result_detail::ContentOf<Returned>::fallible) {
-      Returned returned = handler_(request);
+      Returned returned = handler_(request...);
       if (!returned) {
         outcome.with_error(returned.error());
         if (retry_advice(returned.error().code) != RetryAdvice::give_up) {
@@ -86,10 +95,10 @@ class Idempotent {
         return finish(outcome.with_value(*std::move(returned)), completion);
       }
     } else if constexpr (std::is_void_v<Returned>) {
-      handler_(request);
+      handler_(request...);
       return finish(outcome.with_value({}), guard.complete(Value()));
     } else {
-      Returned returned = handler_(request);
+      Returned returned = handler_(request...);
       const auto completion = store(guard, returned);
       return finish(outcome.with_value(std::move(returned)), completion);
     }
@@ -118,32 +127,34 @@ class Idempotent {
   }
 
   Storage* storage_;
-  BoundKey<Request> key_;
+  BoundKey<Request...> key_;
   Policy policy_;
   Handler handler_;
 };
 
 /// As below, with a key that was bound before: with functions of the application's own, or a template that is
 /// no literal.
-template <class Request, class Handler>
-[[nodiscard]] auto idempotent(Storage& storage, BoundKey<std::type_identity_t<Request>> key, Policy policy,
+template <class... Request, class Handler>
+[[nodiscard]] auto idempotent(Storage& storage, BoundKey<std::type_identity_t<Request>...> key, Policy policy,
                               Handler handler) {
   if (auto checked = policy.check(); !checked) throw std::invalid_argument(describe(checked.error()));
-  return Idempotent<Request, Handler>(storage, std::move(key), std::move(policy), std::move(handler));
+  return Idempotent<Handler, Request...>(storage, std::move(key), std::move(policy), std::move(handler));
 }
 
 /// Guards a handler: the annotation of this library, written once at start-up. `key` is a literal template
 /// over the request's fields; one that names no field does not compile. The handler takes `const Request&`
-/// and returns a value, nothing, or a Result. Throws std::invalid_argument for a template that does not parse
+/// and returns a value, nothing, or a Result. Of several arguments, idempotent<Order, User>, each is named by
+/// position (`p0.id`) or by the names given, {params("order", "user"), "pay:#{order.id}:#{user.id}"}; what a
+/// key was used for is all of them. Throws std::invalid_argument for a template that does not parse
 /// or can never make a key of the request, or a policy that does not hold together.
-template <class Request, class Handler>
-[[nodiscard]] auto idempotent(Storage& storage, KeyLiteral<std::type_identity_t<Request>> key, Policy policy,
-                              Handler handler) {
-  auto parsed = BoundKey<Request>::parse(key);
+template <class... Request, class Handler>
+[[nodiscard]] auto idempotent(Storage& storage, KeyLiteral<std::type_identity_t<Request>...> key,
+                              Policy policy, Handler handler) {
+  auto parsed = BoundKey<Request...>::parse(key);
   if (!parsed)
     throw std::invalid_argument("key template \"" + std::string(key.text()) +
                                 "\": " + describe(parsed.error()));
-  return idempotent<Request>(storage, *std::move(parsed), std::move(policy), std::move(handler));
+  return idempotent<Request...>(storage, *std::move(parsed), std::move(policy), std::move(handler));
 }
 
 }  // namespace onceward
