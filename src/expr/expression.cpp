@@ -38,9 +38,17 @@ Result<void> check_text(std::string_view text) {
   return fail(ErrorCode::syntax, "this byte is no UTF-8 text", 0, bad);
 }
 
-std::size_t skip_space(std::string_view text, std::size_t at) {
-  while (at < text.size() && std::string_view(" \t\r\n\v\f").find(text[at]) != std::string_view::npos) ++at;
-  return at;
+constexpr std::string_view spaces = " \t\r\n\v\f";
+
+bool is_word_char(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/// Whether the text ends in this word, whole.
+bool ends_in_word(std::string_view text, std::string_view word) noexcept {
+  if (!text.ends_with(word)) return false;
+  text.remove_suffix(word.size());
+  return text.empty() || !is_word_char(text.back());
 }
 
 /// What to write instead, for what people bring along from elsewhere.
@@ -48,8 +56,8 @@ std::string_view hint_at(std::string_view text, std::size_t at) noexcept {
   struct Hint {
     std::string_view begin, hint;
   };
-  static constexpr std::array<Hint, 15> hints = {{
-      {"@", "; beans are not in the language"},
+  static constexpr std::array<Hint, 16> hints = {{
+      {"@", "; beans are not in the language: give the value a name"},
       {"==", ""},
       {"=", "; there is no assignment: == compares"},
       {"->", "; members are read with '.'"},
@@ -61,26 +69,35 @@ std::string_view hint_at(std::string_view text, std::size_t at) noexcept {
       {"?.", "; a member's name belongs after ?."},
       {"![", "; projections are not in the language"},
       {"?[", "; selections are not in the language"},
+      {"$[", "; selections are not in the language: the last is list[list.size() - 1]"},
       {"^", "; neither powers nor selections are in the language"},
-      {"matches ", "; patterns are not in the language: startsWith, endsWith and contains are"},
-      {"instanceof ", "; types are not in the language"},
+      {"matches", "; patterns are not in the language: startsWith, endsWith and contains are"},
+      {"instanceof", "; types are not in the language"},
   }};
   const auto rest = text.substr(at);
-  const auto before = text.substr(0, text.find_last_not_of(" \t\r\n", at == 0 ? at : at - 1) + 1);
-  if (before.ends_with("new") && before.size() < at)
+  const auto before = text.substr(0, text.find_last_not_of(spaces, at - 1) + 1);
+  if (at > 0 && before.size() < at && ends_in_word(before, "new"))
     return "; objects are not made here: there is no new in the language";
-  if (before.ends_with("+") && rest.starts_with("+")) return "; there is no assignment: write x + 1";
-  const auto found = std::find_if(hints.begin(), hints.end(),
-                                  [&](const Hint& hint) { return rest.starts_with(hint.begin); });
-  return found == hints.end() ? std::string_view() : found->hint;
+  if (at > 0 && before.ends_with('+') && rest.starts_with("+"))
+    return "; there is no assignment: write x + 1";
+  if (at > 0 && before.ends_with("--")) return "; there is no assignment: write x - 1";
+  for (const auto& [begin, hint] : hints) {
+    const bool whole = !is_word_char(begin.front()) || rest.size() == begin.size() ||
+                       (rest.size() > begin.size() && !is_word_char(rest[begin.size()]));
+    if (whole && rest.starts_with(begin)) return hint;
+  }
+  return "";
 }
 
-/// An error of the grammar, with what to write instead.
+std::size_t skip_space(std::string_view text, std::size_t at) {
+  while (at < text.size() && spaces.find(text[at]) != std::string_view::npos) ++at;
+  return at;
+}
+
+/// An error of the grammar: at what stands there and not at the space before it, with what to write instead.
 Unexpected refused(Error error, std::string_view text) {
   if (error.code == ErrorCode::syntax && error.offset <= text.size()) {
-    // What is wrong is what stands there, not the space before it.
-    const auto at = skip_space(text, error.offset);
-    if (at < text.size()) error.offset = at;
+    error.offset = skip_space(text, error.offset);
     error.message += hint_at(text, error.offset);
   }
   return fail(std::move(error));

@@ -61,6 +61,9 @@ TEST_CASE("text cannot be grown beyond a record's value") {
     REQUIRE_FALSE(grown.has_value());
     CHECK(grown.error().code == ErrorCode::limit_exceeded);
   }
+  // 10 GB, if it were joined first and measured then.
+  const Value many(onceward::Map{{"l", onceward::List(10000, Value(1))}, {"s", *big.find("s")}});
+  CHECK(run("join(l, s)", many).error().code == ErrorCode::limit_exceeded);
   CHECK(Template::parse("#{s}#{s}")->render(big).error().code == ErrorCode::limit_exceeded);
 }
 
