@@ -13,8 +13,11 @@ namespace onceward {
 FastPath::FastPath(std::function<Result<std::unique_ptr<Storage>>()> open, FastPathOptions options)
     : open_(std::move(open)), options_(options) {
   if (!open_) throw std::invalid_argument("a FastPath needs a function that opens its storage");
-  if (options_.retention < std::chrono::seconds(1) || options_.retention.count() > limits::duration_us)
-    throw std::invalid_argument("FastPathOptions::retention must be 1 s to 100 years");
+  if (options_.lease <= Duration::zero() || options_.lease > std::chrono::hours(1))
+    throw std::invalid_argument("FastPathOptions::lease must be more than 0 and at most an hour");
+  if (options_.retention < options_.lease || options_.retention.count() > limits::duration_us)
+    throw std::invalid_argument(
+        "FastPathOptions::retention must be the lease at least, and at most 100 years");
   if (options_.rest <= Duration::zero() || options_.rest > std::chrono::hours(1))
     throw std::invalid_argument("FastPathOptions::rest must be more than 0 and at most an hour");
 }
@@ -60,7 +63,8 @@ namespace guard_detail {
 
 std::shared_ptr<const Policy> fast_policy(const Policy& policy, const FastPathOptions& options) {
   auto fast = policy;
-  fast.retention = std::max(policy.lease, std::min(policy.retention, options.retention));
+  fast.lease = options.lease;
+  fast.retention = std::max(options.lease, std::min(policy.retention, options.retention));
   fast.on_stale = OnStale::takeover;  // the database decides about it
   fast.attempts_max = 1'000'000;
   fast.record_limit = Duration(1);

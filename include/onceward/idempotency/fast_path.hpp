@@ -11,7 +11,10 @@
 namespace onceward {
 
 struct FastPathOptions {
-  /// How long an outcome is kept there at most; never past its retention in the database. >= 1 s.
+  /// How long a caller at work is believed there: who asks later goes to the database, and meets it there. It
+  /// bounds what a caller that died, or an outcome that could not be told, costs the next one. > 0
+  Duration lease = std::chrono::seconds(1);
+  /// How long an outcome is kept there at most; never past its retention in the database. >= lease
   Duration retention = std::chrono::hours(24);
   /// For how long it is not asked after an error: callers then go to the database at once. > 0
   Duration rest = std::chrono::seconds(1);

@@ -329,8 +329,8 @@ template <class... Request, class Connection, class Handler>
 }
 
 /// The same, asking a fast storage first: a replay it knows never touches the database, and a caller that is
-/// at work is seen there (the policy's lease counts there). The row in the database decides; the fast storage
-/// is told after COMMIT. Losing it at any moment costs speed only.
+/// at work is seen there, for FastPathOptions::lease. The row in the database decides; the fast storage is
+/// told after COMMIT. Losing it at any moment costs speed only.
 template <class... Request, class Connection, class Handler>
 [[nodiscard]] auto hybrid(FastPath& fast, Transactions<Connection>& transactions,
                           KeyLiteral<std::type_identity_t<Request>...> key, Policy policy, Handler handler) {
