@@ -106,7 +106,7 @@ class Transactional {
   ///   executed; where it did not the handler runs again, unless effects_started. in_doubt where the database
   ///   stays away for record_limit: call again.
   /// Throws DuplicateCall where the policy says raise; std::logic_error where the handler ended the
-  /// transaction.
+  /// transaction, or went on and returned a value after the database had undone it.
   Outcome<Content> operator()(const Request&... request, std::stop_token stop = {}) const {
     typename Wrapping::Call call;
     if (auto known = wrapping_.begin(call, request...)) return *std::move(known);
@@ -143,7 +143,7 @@ class Transactional {
   };
   using Ended = std::optional<Outcome<Content>>;  ///< of a round; empty: another one follows
 
-  Outcome<Content> in_database(const typename Wrapping::Call& call, guard_detail::FastClaim& fast,
+  Outcome<Content> in_database(typename Wrapping::Call& call, guard_detail::FastClaim& fast,
                                std::stop_token stop, const Request&... request) const {
     Work work{guard_detail::Rounds(*call.policy, std::move(stop))};
     Ended ended;
@@ -152,7 +152,7 @@ class Transactional {
     return *std::move(ended);
   }
 
-  Ended round(const typename Wrapping::Call& call, Work& work, guard_detail::FastClaim& fast,
+  Ended round(typename Wrapping::Call& call, Work& work, guard_detail::FastClaim& fast,
               const Request&... request) const {
     auto opened = transactions_->begin();
     if (!opened) return without(work, opened.error(), Step::beginning);
@@ -172,7 +172,7 @@ class Transactional {
   }
 
   /// False where the round ends here: with `ended`, or with another one.
-  bool run(const typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
+  bool run(typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
            const Guard& guard, Ended& ended, const Request&... request) const {
     auto attempt = wrapping_.attempt_of(call, guard);
     std::optional<Error> error;
@@ -228,15 +228,14 @@ class Transactional {
     return std::nullopt;
   }
 
-  Ended commit(const typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
-               Guard& guard, guard_detail::FastClaim& fast) const {
+  Ended commit(typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction, Guard& guard,
+               guard_detail::FastClaim& fast) const {
     auto completion = record(work, guard);
     if (!completion.recorded) {
-      const bool conflict = transaction.conflicted();
       transaction.rollback();
       const auto error =
           completion.error.value_or(Error{ErrorCode::wrong_state, "the claim is gone from its transaction"});
-      if (!conflict && error.code == ErrorCode::wrong_state)
+      if (error.code == ErrorCode::wrong_state)
         guard_detail::throw_ended_transaction(call.policy->operation, error);
       return without(work, error, Step::running);
     }
@@ -255,7 +254,7 @@ class Transactional {
   }
 
   /// After COMMIT: only now may anybody else be told.
-  Ended finished(const typename Wrapping::Call& call, Work& work, const Guard& guard,
+  Ended finished(typename Wrapping::Call& call, Work& work, const Guard& guard,
                  guard_detail::FastClaim& fast) const {
     if (work.error) {
       if (!work.in_doubt)
@@ -271,7 +270,7 @@ class Transactional {
   }
 
   /// The key is somebody else's, or was this call's own where a COMMIT's answer was lost.
-  Ended taken(const typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
+  Ended taken(typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
               const Guard& guard, guard_detail::FastClaim& fast) const {
     bool own = false;
     if (!work.owner.empty()) {

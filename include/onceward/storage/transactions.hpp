@@ -22,8 +22,8 @@ class Transaction {
   virtual Result<void> commit() = 0;
   /// Ends it without a trace; nothing where it has ended.
   virtual void rollback() noexcept = 0;
-  /// Whether the last statement failed since another transaction was in the way (a deadlock, a lock that was
-  /// not given in time, a row version that was overtaken): the same transaction may succeed when repeated.
+  /// Asked after the caller's work failed: whether that was since another transaction was in the way (a
+  /// deadlock, a lock that was not given in time): the same work may succeed when repeated.
   [[nodiscard]] virtual bool conflicted() noexcept = 0;
 
  protected:

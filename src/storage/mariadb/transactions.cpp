@@ -51,7 +51,10 @@ class Session {
   bool rollback() noexcept { return mysql_rollback(connection()) == 0; }
   bool conflicted() noexcept {
     const unsigned error = mysql_errno(connection());
-    return error == ER_LOCK_DEADLOCK || error == ER_LOCK_WAIT_TIMEOUT || error == ER_CHECKREAD;
+    if (error == ER_LOCK_DEADLOCK || error == ER_LOCK_WAIT_TIMEOUT || error == ER_CHECKREAD) return true;
+    // A statement that was closed meanwhile took its error along: the transaction of a deadlock is gone.
+    return mysql_query(connection(), "DO 1") == 0 &&
+           (connection()->server_status & SERVER_STATUS_IN_TRANS) == 0;
   }
 
  private:

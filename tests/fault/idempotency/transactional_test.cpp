@@ -428,45 +428,96 @@ TEST_CASE("a policy that makes no sense in a transaction is refused when it is b
 }
 
 #ifdef ONCEWARD_TEST_MARIADB
+namespace {
+
+/// As a query, and as a statement that is closed before anybody asks what went wrong.
+void touch(MYSQL* connection, const std::string& row, bool prepared) {
+  const auto sql = "UPDATE grants SET k = k WHERE k = '" + row + "'";
+  if (!prepared) return fault::Mariadb::execute(connection, sql);
+  const std::unique_ptr<MYSQL_STMT, my_bool (*)(MYSQL_STMT*)> statement(mysql_stmt_init(connection),
+                                                                        &mysql_stmt_close);
+  if (mysql_stmt_prepare(statement.get(), sql.c_str(), sql.size()) != 0 ||
+      mysql_stmt_execute(statement.get()) != 0)
+    throw std::runtime_error(mysql_stmt_error(statement.get()));
+}
+
+}  // namespace
+
 TEST_CASE("calls whose handlers deadlock are repeated until each has run [guard-64]") {
   ONCEWARD_NEEDS(fault::Mariadb)
+  for (const bool prepared : {false, true}) {
+    const fault::Mariadb database;
+    Service<fault::Mariadb> setup(database);
+    {
+      auto transaction = setup.real->begin().value();
+      for (const auto* row : {"a", "b"}) fault::Mariadb::insert(transaction->connection(), row);
+      REQUIRE(transaction->commit());
+    }
+    std::atomic<int> runs = 0;
+    std::latch both(2);
+    const auto crossing = [&](const std::string& key, const std::string& first, const std::string& second) {
+      Service<fault::Mariadb> service(database);
+      service.policy.record_limit = 30s;
+      bool met = false;
+      return service.call(key, [&](MYSQL* connection, const Ask&, Attempt&) -> Result<std::string> {
+        ++runs;
+        touch(connection, first, prepared);
+        if (!std::exchange(met, true)) both.arrive_and_wait();
+        touch(connection, second, prepared);
+        return std::string("done");
+      });
+    };
+    // Keys of two shards, so that they meet at the rows alone.
+    const auto storage = database.storage();
+    std::string other = "k2";
+    const auto shard = [&](const std::string& key) {
+      return storage->shard_of(guard_partition("tx", "k:" + key));
+    };
+    while (shard(other) == shard("k1")) other += '.';
+    std::optional<Outcome<std::string>> one;
+    std::thread thread([&] { one = crossing("k1", "a", "b"); });
+    const auto two = crossing(other, "b", "a");
+    thread.join();
+    CHECK(one->verdict() == Verdict::executed);
+    CHECK(two.verdict() == Verdict::executed);
+    CHECK(runs > 2);
+    CHECK(setup.rows("k1") == 1);
+    CHECK(setup.rows(other) == 1);
+  }
+}
+
+TEST_CASE("a handler that goes on after a deadlock has undone its transaction is told so loudly") {
+  ONCEWARD_NEEDS(fault::Mariadb)
   const fault::Mariadb database;
-  Service<fault::Mariadb> setup(database);
+  Service<fault::Mariadb> service(database);
+  Service<fault::Mariadb> other(database);
   {
-    auto transaction = setup.real->begin().value();
+    auto transaction = service.real->begin().value();
     for (const auto* row : {"a", "b"}) fault::Mariadb::insert(transaction->connection(), row);
     REQUIRE(transaction->commit());
   }
-  std::atomic<int> runs = 0;
-  std::latch both(2);
-  const auto crossing = [&](const std::string& key, const std::string& first, const std::string& second) {
-    Service<fault::Mariadb> service(database);
-    service.policy.record_limit = 30s;
-    bool met = false;
-    return service.call(key, [&](MYSQL* connection, const Ask&, Attempt&) -> Result<std::string> {
-      ++runs;
-      fault::Mariadb::execute(connection, "UPDATE grants SET k = k WHERE k = '" + first + "'");
-      if (!std::exchange(met, true)) both.arrive_and_wait();
-      fault::Mariadb::execute(connection, "UPDATE grants SET k = k WHERE k = '" + second + "'");
-      return std::string("done");
-    });
+  auto rival = other.real->begin().value();
+  // Of the two the server undoes the lighter one: the rival has many rows.
+  for (int i = 0; i < 50; ++i) fault::Mariadb::insert(rival->connection(), "r" + std::to_string(i));
+  touch(rival->connection(), "a", false);
+  std::thread thread;
+  std::atomic<bool> undone = false;
+  const auto swallow = [&](MYSQL* connection, const Ask&, Attempt&) -> Result<std::string> {
+    touch(connection, "b", false);
+    thread = std::thread([&] { touch(rival->connection(), "b", false); });
+    try {
+      touch(connection, "a", false);
+    } catch (const std::runtime_error&) {
+      undone = true;
+    }
+    return std::string("as if nothing had happened");
   };
-  // Keys of two shards, so that they meet at the rows alone.
-  const auto storage = database.storage();
-  std::string other = "k2";
-  const auto shard = [&](const std::string& key) {
-    return storage->shard_of(guard_partition("tx", "k:" + key));
-  };
-  while (shard(other) == shard("k1")) other += '.';
-  std::optional<Outcome<std::string>> one;
-  std::thread thread([&] { one = crossing("k1", "a", "b"); });
-  const auto two = crossing(other, "b", "a");
+  CHECK_THROWS_AS(service.call("k", swallow), std::logic_error);
   thread.join();
-  CHECK(one->verdict() == Verdict::executed);
-  CHECK(two.verdict() == Verdict::executed);
-  CHECK(runs > 2);
-  CHECK(setup.rows("k1") == 1);
-  CHECK(setup.rows(other) == 1);
+  rival->rollback();
+  CHECK(undone);
+  CHECK(service.rows("k") == 0);
+  CHECK_FALSE(service.has_record("k"));
 }
 
 TEST_CASE("a server that is killed in mid-transaction and comes back costs a repetition [guard-63]") {
