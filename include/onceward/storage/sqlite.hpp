@@ -1,6 +1,7 @@
 #pragma once
-#include <onceward/storage/storage.hpp>
+#include <onceward/storage/transactions.hpp>
 
+#include <functional>
 #include <string>
 
 namespace SQLite {
@@ -51,5 +52,13 @@ Result<void> check_integrity(const std::string& path);
 /// as SQLite itself does on a full disk: a COMMIT after that fails. Use it from the thread that owns the
 /// connection; it must not outlive `database`. Errors: as open.
 Result<std::unique_ptr<Storage>> enlist(SQLite::Database& database, Options options = {});
+
+/// Transactions on a database file of the application's own, for transactional guards: over one connection,
+/// which its callers get in turn, as a file has one writer at a time. Each begins with BEGIN IMMEDIATE.
+/// `prepare` is called once for a new connection (PRAGMA foreign_keys = ON); the file's journal mode stays as
+/// it is. Who waits longer than busy_timeout gets timeout; so does a handler that begins another one of the
+/// same Transactions. Opens the file at once. Errors: as open and enlist.
+Result<std::unique_ptr<Transactions<SQLite::Database&>>> transactions(
+    const std::string& path, Options options = {}, std::function<void(SQLite::Database&)> prepare = {});
 
 }  // namespace onceward::sqlite

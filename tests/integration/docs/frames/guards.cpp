@@ -1,7 +1,9 @@
 // The fragments of docs/guards.md.
 #include <onceward/idempotency/http.hpp>
 #include <onceward/idempotency/idempotent_async.hpp>
+#include <onceward/idempotency/operator.hpp>
 #include <onceward/storage/open.hpp>
+#include <onceward/testing/recorded_journal.hpp>
 
 #include <future>
 #include <map>
@@ -38,6 +40,8 @@ class Ledger {
 int settled = 0;
 void settle(const char*) { ++settled; }
 int report(const onceward::Error&) { return 1; }
+int unsettled = 0;
+void report(const onceward::KeyView&) { ++unsettled; }
 int report(onceward::Verdict verdict) { return verdict == onceward::Verdict::replayed ? 0 : 1; }
 
 int claim(const std::unique_ptr<onceward::Storage>& storage) {
@@ -92,6 +96,18 @@ bool over_http(const std::unique_ptr<onceward::Storage>& storage) {
          post({"8e03978e"}, "tea", 451).status == 422 && post({"8e03978e"}, "books", 450).status == 201;
 }
 
+onceward::Value ask_ledger(const std::string&) { return onceward::Map{{"grant_id", "g-7"}, {"balance", 7}}; }
+
+/// A key in doubt is settled, and its operator's name is in the journal.
+bool operate(const std::unique_ptr<onceward::Storage>& storage) {
+  onceward::testing::RecordedJournal journal;
+  auto guard = onceward::Guard::claim(*storage, "doubt", {.operation = "points.grant"}).value();
+  guard.leave_in_doubt({onceward::ErrorCode::in_doubt, "no answer"});
+#include "guard_operator.inc"
+  return unsettled == 0 && journal.lines().size() == 1 && journal.lines()[0].actor == "ann" &&
+         onceward::GuardOperator(*storage).inspect("points.grant", "doubt").value()->resolved_by == "ann";
+}
+
 int main() {
   auto storage = onceward::open_storage("memory:").value();
   Ledger ledger;
@@ -100,6 +116,6 @@ int main() {
   const bool once = outcome.value().balance == 50 && again.value().balance == 50;
   const bool guarded = classifies() && reconciles(storage) &&
                        guards_all(onceward::open_storage("memory:").value()) &&
-                       suspends(onceward::open_storage("memory:").value()) && over_http(storage);
+                       suspends(onceward::open_storage("memory:").value()) && over_http(storage) && operate(storage);
   return once && guarded && claim(storage) == 0 && claim(storage) == 0 && settled == 1 ? 0 : 1;
 }
