@@ -368,14 +368,21 @@ TEMPLATE_TEST_CASE("a live claim of a plain guard is waited for outside of a tra
   CHECK(busy.retry_after() > Duration::zero());
   service.policy.on_busy = OnBusy::wait;
   service.policy.wait_limit = 30s;
-  int begins = 0;
+  // The owner completes while the caller has a transaction open: it must not have to wait for its patience.
+  std::thread completes;
+  bool recorded = false;
   service.transactions.on_point([&](std::string_view point) {
-    if (point == "begin" && ++begins == 2) CHECK(owner.complete("the owner's").recorded);
+    if (point != "begun" || completes.joinable()) return;
+    completes = std::thread([&] { recorded = owner.complete("the owner's").recorded; });
   });
+  const auto began = std::chrono::steady_clock::now();
   const auto outcome = service.call("k");
   CHECK(outcome.verdict() == Verdict::replayed);
   CHECK(outcome.value() == "the owner's");
   CHECK(service.runs == 0);
+  completes.join();
+  CHECK(recorded);
+  CHECK(std::chrono::steady_clock::now() - began < 20s);
 }
 
 TEMPLATE_TEST_CASE("many threads and processes with one service: each key has one row [guard-13] [guard-14]",
