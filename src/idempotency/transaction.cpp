@@ -1,3 +1,4 @@
+#include <onceward/core/ids.hpp>
 #include <onceward/idempotency/transaction.hpp>
 
 #include "idempotency/claim.hpp"
@@ -68,6 +69,17 @@ Result<bool> is_of(Storage& storage, std::string_view operation, std::string_vie
   if (!*record) return false;
   const auto known = decode_key_record(**record);
   return known && known->owner == owner;
+}
+
+Result<void> write_nothing(Storage& storage, std::string_view operation) {
+  // No guard's partition begins so.
+  const auto partition = fmt::format("guard-settled/{}", operation);
+  auto key = new_owner_id();
+  auto written = commit_one(storage, {partition, {Operation::insert(key, {})}});
+  if (!written) return fail(std::move(written).error());
+  auto removed = commit_one(storage, {partition, {Operation::remove(std::move(key), written->revision)}});
+  if (!removed) return fail(std::move(removed).error());
+  return {};
 }
 
 void throw_ended_transaction(std::string_view operation, const std::optional<Error>& why) {

@@ -46,6 +46,8 @@ class Rounds {
 /// Whether the record of a key was written by this owner. Errors: those of reading.
 Result<bool> is_of(Storage& storage, std::string_view operation, std::string_view key,
                    std::string_view owner);
+/// Writes something that leaves nothing behind, so that a COMMIT of it reaches the disk. Errors: of writing.
+Result<void> write_nothing(Storage& storage, std::string_view operation);
 /// Errors: invalid_argument naming the field that makes no sense in a transaction.
 Result<void> check_transactional(const Policy& policy);
 /// The policy of the claim inside a transaction: nothing waits in there.
@@ -278,11 +280,20 @@ class Transactional {
       if (!known) return without(work, known.error(), Step::claiming);
       own = *known;
     }
+    if (own) return confirmed(call, work, transaction, guard, fast);
     transaction.rollback();
-    if (own) return finished(call, work, guard, fast);
     if (guard.verdict() == Verdict::in_progress && work.rounds.wait(guard.retry_after())) return std::nullopt;
     if (guard.verdict() == Verdict::replayed) tell_replay(guard, fast);
     return wrapping_.answer(call, guard);
+  }
+
+  /// What is read back may not have reached a disk that failed: it has where a later COMMIT does.
+  Ended confirmed(typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
+                  const Guard& guard, guard_detail::FastClaim& fast) const {
+    auto written = guard_detail::write_nothing(transaction.storage(), call.policy->operation);
+    if (!written) return without(work, written.error(), Step::claiming);
+    if (auto done = transaction.commit(); !done) return without(work, done.error(), Step::committing);
+    return finished(call, work, guard, fast);
   }
 
   static void tell_replay(const Guard& guard, guard_detail::FastClaim& fast) {

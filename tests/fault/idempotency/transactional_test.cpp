@@ -245,6 +245,26 @@ TEMPLATE_TEST_CASE("a lost answer of COMMIT is settled by reading back [guard-63
   CHECK(refused.error()->message == "no");
 }
 
+TEMPLATE_TEST_CASE("what was read back after a lost answer counts once a later COMMIT was answered", "",
+                   ONCEWARD_TEST_DATABASES) {
+  ONCEWARD_NEEDS(TestType)
+  using Faulty = typename Service<TestType>::Faulty;
+  const TestType database;
+  Service<TestType> service(database);
+  int commits = 0;
+  service.transactions.on_point([&](std::string_view point) { commits += point == "commit.before" ? 1 : 0; });
+  service.transactions.fail_commits(Faulty::Fault::after, ErrorCode::in_doubt, 3);
+  CHECK(service.call("k").verdict() == Verdict::executed);
+  CHECK(commits == 4);
+  CHECK(service.runs == 1);
+  service.policy.record_limit = 50ms;
+  service.transactions.fail_commits(Faulty::Fault::after, ErrorCode::in_doubt, 1000);
+  CHECK(service.call("never").verdict() == Verdict::in_doubt);
+  service.transactions.fail_commits(Faulty::Fault::after, ErrorCode::in_doubt, 0);
+  CHECK(service.call("never").verdict() == Verdict::replayed);
+  CHECK(service.rows("never") == 1);
+}
+
 TEMPLATE_TEST_CASE("a run with effects outside is not repeated after a COMMIT that did not happen", "",
                    ONCEWARD_TEST_DATABASES) {
   ONCEWARD_NEEDS(TestType)
@@ -368,14 +388,21 @@ TEMPLATE_TEST_CASE("a live claim of a plain guard is waited for outside of a tra
   CHECK(busy.retry_after() > Duration::zero());
   service.policy.on_busy = OnBusy::wait;
   service.policy.wait_limit = 30s;
-  int begins = 0;
+  // The owner completes while the caller has a transaction open: it must not have to wait for its patience.
+  std::thread completes;
+  bool recorded = false;
   service.transactions.on_point([&](std::string_view point) {
-    if (point == "begin" && ++begins == 2) CHECK(owner.complete("the owner's").recorded);
+    if (point != "begun" || completes.joinable()) return;
+    completes = std::thread([&] { recorded = owner.complete("the owner's").recorded; });
   });
+  const auto began = std::chrono::steady_clock::now();
   const auto outcome = service.call("k");
   CHECK(outcome.verdict() == Verdict::replayed);
   CHECK(outcome.value() == "the owner's");
   CHECK(service.runs == 0);
+  completes.join();
+  CHECK(recorded);
+  CHECK(std::chrono::steady_clock::now() - began < 20s);
 }
 
 TEMPLATE_TEST_CASE("many threads and processes with one service: each key has one row [guard-13] [guard-14]",
