@@ -15,7 +15,9 @@ namespace onceward::storage_detail {
 template <class Session>
 class SessionPool {
  public:
-  SessionPool(std::size_t most, Duration patience) : most_(most), patience_(patience) {}
+  SessionPool(std::size_t most, Duration patience) : most_(most), patience_(patience) {
+    idle_.reserve(most);  // giving back never needs memory
+  }
 
   /// An idle session, or null where the caller has to make one: either counts as out. Errors: timeout.
   Result<std::unique_ptr<Session>> take() {
@@ -37,14 +39,9 @@ class SessionPool {
     {
       const std::lock_guard lock(mutex_);
       --out_;
-      if (session) idle_.push_back(std::move(session));  // there is room: reserved when it was made
+      if (session) idle_.push_back(std::move(session));
     }
     given_.notify_one();
-  }
-  /// Makes giving back safe from running out of memory.
-  void reserve() {
-    const std::lock_guard lock(mutex_);
-    idle_.reserve(most_);
   }
 
  private:
@@ -98,9 +95,7 @@ template <class Session, class Connection, class Connect>
 class PooledTransactions final : public Transactions<Connection> {
  public:
   PooledTransactions(std::size_t most, Duration patience, Connect connect)
-      : pool_(std::make_shared<SessionPool<Session>>(most, patience)), connect_(std::move(connect)) {
-    pool_->reserve();
-  }
+      : pool_(std::make_shared<SessionPool<Session>>(most, patience)), connect_(std::move(connect)) {}
 
   Result<std::unique_ptr<Transaction<Connection>>> begin() override {
     auto session = pool_->take();

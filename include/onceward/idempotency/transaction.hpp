@@ -59,11 +59,10 @@ std::shared_ptr<Storage> nowhere();
 template <class Connection, class Handler, class... Request>
 decltype(auto) call_in(const Handler& handler, Connection connection, Attempt& attempt,
                        const Request&... request) {
-  auto&& given = static_cast<Connection&&>(connection);
   if constexpr (std::is_invocable_v<const Handler&, Connection, const Request&..., Attempt&>) {
-    return std::invoke(handler, static_cast<Connection>(given), request..., attempt);
+    return std::invoke(handler, static_cast<Connection>(connection), request..., attempt);
   } else {
-    return std::invoke(handler, static_cast<Connection>(given), request...);
+    return std::invoke(handler, static_cast<Connection>(connection), request...);
   }
 }
 
