@@ -173,7 +173,7 @@ Result<Template> Template::parse(std::string_view text, const Functions& functio
       if (std::find(parts->paths.begin(), parts->paths.end(), path) == parts->paths.end())
         parts->paths.push_back(path);
     }
-    parts->placeholders.emplace_back(std::string(text.substr(at, open - at)), *std::move(program));
+    parts->placeholders.push_back({std::string(text.substr(at, open - at)), *std::move(program)});
     at = close + 1;
   }
   parts->after = text.substr(at);
