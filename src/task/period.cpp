@@ -1,9 +1,12 @@
 #include <onceward/task/period.hpp>
 
+#include "task/zone_rule.hpp"
+
 #include <date/tz.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 
 namespace onceward {
 namespace {
@@ -109,8 +112,27 @@ Result<Zone> Zone::find(std::string_view name) {
     if (info.end <= at) break;
     at = info.end;
   }
+  add_unlisted(name, *offsets);
   offsets->settle();
   return Zone(std::move(offsets));
+}
+
+/// The database lists most zones up to 2037; the last line of a zone's file says what it does afterwards.
+void Zone::add_unlisted(std::string_view name, Offsets& offsets) {
+  std::ifstream file("/usr/share/zoneinfo/" + std::string(name), std::ios::binary);
+  std::string last;
+  for (std::string line; std::getline(file, line);) last = std::move(line);
+  const auto rule = task_detail::parse_zone_rule(last);
+  if (!rule) return;
+  const auto listed = offsets.changes.back().begins;
+  constexpr int last_year = 2100;
+  const auto known = date::floor<date::days>(date::sys_time<Duration>(Duration(listed)));
+  for (int year = static_cast<int>(date::year_month_day(known).year()); year <= last_year; ++year) {
+    for (const auto& change : rule->of_year(year)) {
+      const auto begins = change.begins_s * second_us;
+      if (begins > listed) offsets.changes.push_back({begins, change.offset_s * second_us, 0});
+    }
+  }
 }
 
 Zone Zone::with_day_at(Duration time_of_day) const {

@@ -34,7 +34,7 @@ std::size_t UserWork::counter_of(const std::string& task) {
   for (std::size_t i = 0; i < counters_.size(); ++i) {
     if (counters_[i].task == task) return i;
   }
-  counters_.push_back({task});
+  counters_.push_back({task, counter_key(task)});
   return counters_.size() - 1;
 }
 
@@ -98,7 +98,7 @@ bool UserWork::take(PendingEvent* event) {
 void UserWork::name_records(std::vector<RecordRef>& refs) const {
   for (const auto& slot : event_slots_) refs.push_back({partition_, slot.key});
   for (const auto& slot : slots_) refs.push_back({partition_, slot.key});
-  for (const auto& counter : counters_) refs.push_back({partition_, counter_key(counter.task)});
+  for (const auto& counter : counters_) refs.push_back({partition_, counter.key});
 }
 
 bool UserWork::load(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers) {
@@ -228,7 +228,7 @@ void UserWork::write() {
     if (slot.moved) put(slot.key, slot.revision, encode(*slot.instance), timing_of(*slot.instance, now_));
   }
   for (const auto& counter : counters_) {
-    if (counter.changed) put(counter_key(counter.task), counter.revision, std::to_string(counter.count));
+    if (counter.changed) put(counter.key, counter.revision, std::to_string(counter.count));
   }
   if (!operations.empty()) {
     for (const auto& anchored : anchors_) {

@@ -185,6 +185,7 @@ class UserWork {
   /// How often the user has taken a task with a limit.
   struct Counter {
     std::string task;
+    std::string key;
     std::int64_t count = 0;
     Revision revision = absent;
     bool changed = false;

@@ -44,6 +44,7 @@ class Zone {
 
  private:
   struct Offsets;
+  static void add_unlisted(std::string_view name, Offsets& offsets);
   explicit Zone(std::shared_ptr<const Offsets> offsets) noexcept : offsets_(std::move(offsets)) {}
   std::shared_ptr<const Offsets> offsets_;
 };
