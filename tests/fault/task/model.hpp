@@ -201,17 +201,17 @@ void Driver::once(const Operation& operation, const Act& act) {
 inline void Driver::settle() {
   for (int quiet = 0; quiet < 2;) {
     jump(std::chrono::minutes(2));
-    if (clock_ == nullptr) std::this_thread::sleep_for(std::chrono::milliseconds(3));
     const auto report = center_->work();
     if (!report) {
       wrong_ = describe(report.error());
       return;
     }
     quiet = report->taken > 0 ? 0 : quiet + 1;
-    if (clock_ != nullptr && report->next_in && *report->next_in > Duration::zero()) {
-      jump(*report->next_in);
-      quiet = 0;
-    }
+    if (!report->next_in) continue;
+    // A clock of the storage's own is waited for: what it says is due is due then, not before.
+    if (clock_ == nullptr) std::this_thread::sleep_for(*report->next_in + std::chrono::milliseconds(1));
+    if (clock_ != nullptr) jump(*report->next_in);
+    quiet = 0;
   }
 }
 
