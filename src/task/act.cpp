@@ -21,10 +21,11 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
   if (slot.instance && slot.instance->version != entry.task->definition->version) {
     entry = event.merchant->entry_of(slot.task, slot.instance->version);
     if (entry.task == nullptr) {
-      return fail(ErrorCode::wrong_state,
-                  fmt::format("user \"{}\" works on version \"{}\" of task \"{}\", which is not published here; "
-                              "publish its campaign before the current one",
-                              event.event->user, slot.instance->version, slot.task));
+      return fail(
+          ErrorCode::wrong_state,
+          fmt::format("user \"{}\" works on version \"{}\" of task \"{}\", which is not published here; "
+                      "publish its campaign before the current one",
+                      event.event->user, slot.instance->version, slot.task));
     }
   }
   const bool there = slot.instance && slot.instance->status != Status::not_taken;
@@ -132,8 +133,8 @@ Result<bool> UserWork::collect_one(const PendingEvent& event, const IndexEntry& 
   const auto& stage = entry.task->stage(grant.stage);
   if (grant.state == Grant::State::waiting && !grant.collected) return false;
   const auto place = effects.record.grants.size();
-  effects.record.grants.push_back({slot.task, slot.cycle, grant.stage, stage.plan.definition().id,
-                                   grant.generation, true, false});
+  effects.record.grants.push_back(
+      {slot.task, slot.cycle, grant.stage, stage.plan.definition().id, grant.generation, true, false});
   if (grant.state != Grant::State::earned) return false;
   GrantKey key{event.event->merchant, std::string(user_of(event)), slot.task, slot.cycle, grant.stage,
                grant.generation};
@@ -168,8 +169,8 @@ void UserWork::end(const PendingEvent& event, const IndexEntry& entry, std::size
   if (!due || !move(instance, trigger, facts_of(instance, *entry.task)))
     return refuse(slot, "wrong_state", effects);
   instance.reason = trigger == Trigger::abandon ? "abandoned"
-                    : timer                     ? (from == Status::completed ? "not_collected" : "not_completed")
-                                                : event.act->reason;
+                    : timer ? (from == Status::completed ? "not_collected" : "not_completed")
+                            : event.act->reason;
   for (auto& grant : instance.grants) {
     if (grant.state != Grant::State::earned && grant.state != Grant::State::waiting) continue;
     grant.state = Grant::State::voided;
@@ -178,7 +179,8 @@ void UserWork::end(const PendingEvent& event, const IndexEntry& entry, std::size
   }
   if (!instance.unit.empty() && from != Status::completed) {
     const auto slash = instance.unit.find('/');
-    Todo todo{Todo::Kind::return_unit, {event.event->merchant, std::string(user_of(event)), slot.task, slot.cycle}};
+    Todo todo{Todo::Kind::return_unit,
+              {event.event->merchant, std::string(user_of(event)), slot.task, slot.cycle}};
     todo.period = instance.unit.substr(0, slash);
     todo.unit = instance.unit.substr(slash + 1);
     todo.version = instance.version;

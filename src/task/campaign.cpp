@@ -137,8 +137,8 @@ class Compiler {
     });
     CompiledTask compiled{&task, calendar_of(campaign, task)};
     const bool quota_later = task.quota && task.quota->at != QuotaAt::claim;
-    compiled.tracked = task.group.empty() && (quota_later || task.collect == Mode::manual ||
-                                              task.on_refund == OnRefund::clawback);
+    compiled.tracked = task.group.empty() &&
+                       (quota_later || task.collect == Mode::manual || task.on_refund == OnRefund::clawback);
     compiled.timed = task.late || task.within != Duration::zero();
     compiled.own_cycles = task.user_zone || task.period == Period::rolling;
     compiled.plain_cycles = !compiled.own_cycles && task.period != Period::fixed && task.month_day == 1 &&
@@ -173,10 +173,13 @@ class Compiler {
           report(task.place, "unknown-task", fmt::format("task \"{}\" comes after \"{}\"", task.id, before),
                  "the campaign has no task of that id");
         } else if (found->second->user_zone || found->second->period == Period::rolling) {
-          report(task.place, "bad-order", fmt::format("task \"{}\" comes after \"{}\", whose cycles are the user's own", task.id, before),
-                 "name a task whose cycles are the same for every user");
+          report(
+              task.place, "bad-order",
+              fmt::format("task \"{}\" comes after \"{}\", whose cycles are the user's own", task.id, before),
+              "name a task whose cycles are the same for every user");
         } else if (seen[before] == 1) {
-          report(task.place, "bad-order", fmt::format("task \"{}\" comes after \"{}\", which comes after it", task.id, before),
+          report(task.place, "bad-order",
+                 fmt::format("task \"{}\" comes after \"{}\", which comes after it", task.id, before),
                  "take one of them out of `after`");
         } else if (seen[before] == 0) {
           visit(*found->second);
@@ -250,7 +253,8 @@ class Compiler {
     }
     if (task.match == Match::sum) return;
     if (compiled.measure != Measure::sum) {
-      report(task.place, "mixed-measure", fmt::format("task \"{}\" matches all or any of what is no sum", task.id),
+      report(task.place, "mixed-measure",
+             fmt::format("task \"{}\" matches all or any of what is no sum", task.id),
              "distinct and streak need match=\"sum\"");
     }
     compiled.measure = Measure::match;
@@ -295,13 +299,14 @@ class Compiler {
   }
 
   /// Null where there is none that compiles; reported where none is written.
-  const Plan* plan_of(const CompiledCampaign& campaign, const TaskDefinition& task, const StageDefinition& stage,
-                      const std::string& id) {
+  const Plan* plan_of(const CompiledCampaign& campaign, const TaskDefinition& task,
+                      const StageDefinition& stage, const std::string& id) {
     const auto plan = std::find_if(campaign.plans.begin(), campaign.plans.end(),
                                    [&](const Plan& candidate) { return candidate.definition().id == id; });
     if (plan != campaign.plans.end()) return &*plan;
-    const bool written = std::any_of(campaign.definition.pipelines.begin(), campaign.definition.pipelines.end(),
-                                     [&](const PipelineDefinition& p) { return p.id == id; });
+    const bool written =
+        std::any_of(campaign.definition.pipelines.begin(), campaign.definition.pipelines.end(),
+                    [&](const PipelineDefinition& p) { return p.id == id; });
     if (!written) {
       report(stage.place, "unknown-pipeline",
              fmt::format("a stage of task \"{}\" uses the pipeline \"{}\"", task.id, id),
@@ -316,8 +321,8 @@ class Compiler {
                                      [&](const auto& argument) { return argument.first == input.name; });
       if (!input.required || input.name == "user" || given) continue;
       report(stage.place, "missing-argument",
-             fmt::format("a stage of task \"{}\" does not give \"{}\", which the pipeline \"{}\" requires", task.id,
-                         input.name, plan.definition().id),
+             fmt::format("a stage of task \"{}\" does not give \"{}\", which the pipeline \"{}\" requires",
+                         task.id, input.name, plan.definition().id),
              "what takes a reward back gets those of the stage's arguments it has");
     }
   }

@@ -96,21 +96,21 @@ void read_modes(XmlReader& reader, pugi::xml_node node, TaskDefinition& task) {
   task.audience = reader.expression(node, "audience");
   task.per_user = reader.integer(node, "per-user", 0);
   task.group = reader.expression(node, "group");
-  task.members = static_cast<int>(std::clamp<std::int64_t>(reader.integer(node, "members", 0), -1, 1'000'000));
+  task.members =
+      static_cast<int>(std::clamp<std::int64_t>(reader.integer(node, "members", 0), -1, 1'000'000));
 }
 
 TaskDefinition read_task(XmlReader& reader, pugi::xml_node node) {
   static constexpr std::string_view attributes[] = {
-      "id",         "version",   "title", "period",     "starts", "ends",           "claim", "collect",
-      "complete",   "on-refund", "match", "count-from", "zone",   "on-update",      "late",  "day-starts",
-      "month-day",  "every",     "within", "after",     "group",  "collect-within", "audience",
-      "per-user",   "members"};
+      "id",        "version",   "title",  "period",     "starts", "ends",           "claim",    "collect",
+      "complete",  "on-refund", "match",  "count-from", "zone",   "on-update",      "late",     "day-starts",
+      "month-day", "every",     "within", "after",      "group",  "collect-within", "audience", "per-user",
+      "members"};
   static constexpr std::string_view children[] = {"on", "stage", "quota"};
   reader.allow(node, attributes, children);
-  TaskDefinition task{
-      reader.required(node, "id"),      reader.optional(node, "version", "1"),
-      reader.optional(node, "title"),   choice<Period>(reader, node, "period", period_words),
-      reader.timestamp(node, "starts"), reader.timestamp(node, "ends")};
+  TaskDefinition task{reader.required(node, "id"),      reader.optional(node, "version", "1"),
+                      reader.optional(node, "title"),   choice<Period>(reader, node, "period", period_words),
+                      reader.timestamp(node, "starts"), reader.timestamp(node, "ends")};
   read_modes(reader, node, task);
   for (const auto rule : node.children("on")) task.rules.push_back(read_rule(reader, rule));
   for (const auto stage : node.children("stage")) task.stages.push_back(read_stage(reader, stage));

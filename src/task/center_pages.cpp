@@ -34,10 +34,12 @@ Result<Event> event_of_line(std::string_view merchant, std::string_view line) {
       if (!at) return fail(ErrorCode::invalid_argument, "\"at\" must be a time such as 2024-03-10T12:00:00Z");
       event.at = *at;
     } else if (name == "attributes") {
-      if (member.map() == nullptr) return fail(ErrorCode::invalid_argument, "\"attributes\" must be an object");
+      if (member.map() == nullptr)
+        return fail(ErrorCode::invalid_argument, "\"attributes\" must be an object");
       event.attributes = *member.map();
     } else if (name == "amount") {
-      if (member.integer() == nullptr) return fail(ErrorCode::invalid_argument, "\"amount\" must be an integer");
+      if (member.integer() == nullptr)
+        return fail(ErrorCode::invalid_argument, "\"amount\" must be an integer");
       event.amount = *member.integer();
     } else {
       return fail(ErrorCode::invalid_argument, fmt::format("\"{}\" is no member of an event", name));
@@ -97,7 +99,8 @@ Result<TaskPage> TaskCenter::list(const ListRequest& request) {
   }
   const auto index = state_->merchants.find(request.merchant);
   if (index == nullptr) {
-    return fail(ErrorCode::not_found, fmt::format("the merchant \"{}\" has published no campaign", request.merchant));
+    return fail(ErrorCode::not_found,
+                fmt::format("the merchant \"{}\" has published no campaign", request.merchant));
   }
   const auto& tasks = index->campaign().tasks;
   std::size_t first = 0;
@@ -154,11 +157,13 @@ Result<ReplayReport> TaskCenter::replay(const ReplayRequest& request) {
   }
   const auto index = state_->merchants.find(request.merchant);
   if (index == nullptr) {
-    return fail(ErrorCode::not_found, fmt::format("the merchant \"{}\" has published no campaign", request.merchant));
+    return fail(ErrorCode::not_found,
+                fmt::format("the merchant \"{}\" has published no campaign", request.merchant));
   }
   ReplayReport report;
   const auto partition = task_detail::user_partition(request.merchant, request.user);
-  const auto prefix = std::string(task_detail::instance_prefix) + (request.task.empty() ? "" : request.task + "/");
+  const auto prefix =
+      std::string(task_detail::instance_prefix) + (request.task.empty() ? "" : request.task + "/");
   for (std::string cursor;;) {
     const auto page = state_->storage.scan(partition, prefix, cursor, limits::page_records);
     if (!page) return fail(page.error());
@@ -176,7 +181,8 @@ Result<ReplayReport> TaskCenter::replay(const ReplayRequest& request) {
 Result<void> TaskCenter::State::replay_one(const ReplayRequest& request, const std::string& partition,
                                            const Record& record, Timestamp now, ReplayReport& report) {
   const auto [task, cycle] = task_detail::parse_instance_key(record.key);
-  const auto stands = view(request.merchant, task_detail::user_owner(request.user), request.user, task, cycle);
+  const auto stands =
+      view(request.merchant, task_detail::user_owner(request.user), request.user, task, cycle);
   if (!stands) return fail(stands.error());
   if (!*stands) return {};
   const auto& seen = **stands;
@@ -196,7 +202,8 @@ Result<void> TaskCenter::State::replay_one(const ReplayRequest& request, const s
   if (request.dry_run) return {};
   if (!by_itself) {
     task_detail::Act act{Trigger::replay, 0, request.actor, request.reason, true};
-    if (auto moved = this->act(std::move(act), request.merchant, request.user, partition, record, now); !moved)
+    if (auto moved = this->act(std::move(act), request.merchant, request.user, partition, record, now);
+        !moved)
       return fail(std::move(moved).error());
   }
   return push_runs(request, partition, seen);
@@ -212,9 +219,9 @@ Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const st
     if (!task_detail::has_stopped(grant)) continue;
     const auto& stage = task->stage(grant.stage);
     const auto& plan = grant.state == "revoked" && stage.take_back ? *stage.take_back : stage.plan;
-    keys.push_back(run_record_key(plan.definition().id,
-                                  to_run_key({request.merchant, request.user, seen.task, seen.cycle, grant.stage,
-                                              grant.generation})));
+    keys.push_back(run_record_key(
+        plan.definition().id,
+        to_run_key({request.merchant, request.user, seen.task, seen.cycle, grant.stage, grant.generation})));
   }
   std::vector<RecordRef> refs;
   for (const auto& key : keys) refs.push_back({partition, key});
@@ -230,8 +237,10 @@ Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const st
   // Refused: another one pushed it on.
   const auto pushed = task_detail::commit_all(storage, batches);
   if (!pushed) return fail(pushed.error());
-  const task_detail::Line line{partition,      task_detail::instance_key(seen.task, seen.cycle), Trigger::replay,
-                               seen.status,    Status::rewarding, request.reason, request.actor};
+  const task_detail::Line line{partition,         task_detail::instance_key(seen.task, seen.cycle),
+                               Trigger::replay,   seen.status,
+                               Status::rewarding, request.reason,
+                               request.actor};
   if (!batches.empty()) task_detail::tell(options.journal, {&line, 1});
   return {};
 }

@@ -25,7 +25,8 @@ bool is_reward(const Record& record) {
   constexpr std::string_view prefix = "run/";
   if (!record.key.starts_with(prefix)) return false;
   const auto slash = record.key.find('/', prefix.size());
-  return slash != std::string::npos && parse_run_key(std::string_view(record.key).substr(slash + 1)).has_value();
+  return slash != std::string::npos &&
+         parse_run_key(std::string_view(record.key).substr(slash + 1)).has_value();
 }
 
 }  // namespace
@@ -69,8 +70,8 @@ Result<WorkReport> TaskCenter::work(std::size_t limit) {
       todos.push_back({todos.size(), WaitingTodo::no_grant, partition, record.key, record.revision,
                        *std::move(todo), std::move(merchant)});
     } else if (record.key.starts_with(task_detail::instance_prefix)) {
-      const auto owner = user_of(partition).value_or(
-          std::pair(partition.substr(0, partition.find('/')), std::string()));
+      const auto owner =
+          user_of(partition).value_or(std::pair(partition.substr(0, partition.find('/')), std::string()));
       auto ended = state_->act({Trigger::deadline}, owner.first, owner.second, partition, record, due->now);
       if (!ended) return fail(std::move(ended).error());
       ++own;
@@ -118,9 +119,10 @@ Result<Ticket> TaskCenter::report_async(const Event& event) {
   const auto partition = task_detail::user_partition(event.merchant, event.user);
   // Due now: any process applies it. An event that was applied is not stored again.
   const auto encoded = task_detail::encode(todo);
-  const auto stored = commit_one(
-      state_->storage,
-      {partition, {Operation::require(task_detail::event_key(event.id), absent),
+  const auto stored =
+      commit_one(state_->storage,
+                 {partition,
+                  {Operation::require(task_detail::event_key(event.id), absent),
                    Operation::insert(task_detail::todo_key(todo), encoded, {.due_in = Duration::zero()})}});
   if (!stored) return fail(stored.error());
   Ticket ticket{event.merchant, event.user, event.id};
@@ -161,9 +163,12 @@ Result<std::optional<Receipt>> TaskCenter::receipt(const Ticket& ticket) {
     if (!applied) return fail(std::move(applied).error());
     if (!applied->fingerprint.empty()) {
       task_detail::Reporter reporter(state_->storage, state_->runner, state_->options);
-      auto receipt = reporter.receipt_of(
-          {0, ticket.event, {ticket.merchant, ticket.user}, partition, *std::move(applied),
-           state_->merchants.find(ticket.merchant)});
+      auto receipt = reporter.receipt_of({0,
+                                          ticket.event,
+                                          {ticket.merchant, ticket.user},
+                                          partition,
+                                          *std::move(applied),
+                                          state_->merchants.find(ticket.merchant)});
       if (!receipt) return fail(std::move(receipt).error());
       return std::optional(*std::move(receipt));
     }

@@ -19,9 +19,8 @@ bool reads_event(const StageDefinition& stage) {
     const auto parsed = Expression::parse(argument.second);
     if (!parsed) return false;
     const auto paths = parsed->paths();
-    return std::any_of(paths.begin(), paths.end(), [](const std::string& path) {
-      return path.starts_with("event");
-    });
+    return std::any_of(paths.begin(), paths.end(),
+                       [](const std::string& path) { return path.starts_with("event"); });
   });
 }
 
@@ -37,12 +36,14 @@ void check_times(const TaskDefinition& task, const ReportMistake& report) {
     report(task.place, "bad-period", fmt::format("task \"{}\" is fixed and does not start", task.id),
            "its cycles are counted from `starts`");
   if (task.month_day < 1 || task.month_day > 31 || (task.month_day != 1 && task.period != Period::month))
-    report(task.place, "bad-period", fmt::format("the month of task \"{}\" begins on day {}", task.id, task.month_day),
+    report(task.place, "bad-period",
+           fmt::format("the month of task \"{}\" begins on day {}", task.id, task.month_day),
            "period month begins on one of the days 1 to 31");
   if (task.day_starts < none || task.day_starts >= std::chrono::hours(24))
     report(task.place, "bad-period", fmt::format("the day of task \"{}\" begins outside the day", task.id),
            "write a time below 24h");
-  for (const auto& [name, duration] : {std::pair{"late", task.late.value_or(none)}, {"within", task.within},
+  for (const auto& [name, duration] : {std::pair{"late", task.late.value_or(none)},
+                                       {"within", task.within},
                                        {"collect-within", task.collect_within}}) {
     if (duration < none || duration > most_duration)
       report(task.place, "bad-value", fmt::format("{} of task \"{}\" is out of bounds", name, task.id), "");
@@ -52,7 +53,8 @@ void check_times(const TaskDefinition& task, const ReportMistake& report) {
 void check_rules(const TaskDefinition& task, const ReportMistake& report) {
   for (const auto& rule : task.rules) {
     if (cyclic(rule.streak))
-      report(rule.place, "bad-streak", fmt::format("task \"{}\" counts no such streak", task.id), "day, week or month");
+      report(rule.place, "bad-streak", fmt::format("task \"{}\" counts no such streak", task.id),
+             "day, week or month");
     const bool bounded = rule.freeze >= 0 && rule.freeze <= most_freezes && rule.grace >= none;
     if (!bounded || (rule.streak == Period::once && (rule.freeze != 0 || rule.grace != none)))
       report(rule.place, "bad-streak", fmt::format("freeze and grace of task \"{}\" do not fit", task.id),
@@ -61,7 +63,8 @@ void check_rules(const TaskDefinition& task, const ReportMistake& report) {
       report(rule.place, "bad-needs", fmt::format("a rule of task \"{}\" needs {}", task.id, rule.needs),
              "at least 1, and only with match all or any");
     if (!rule.credit.empty() && !task.group.empty())
-      report(rule.place, "bad-group", fmt::format("a rule of task \"{}\" credits somebody of a group", task.id),
+      report(rule.place, "bad-group",
+             fmt::format("a rule of task \"{}\" credits somebody of a group", task.id),
              "a group's progress is its own");
   }
 }
@@ -73,14 +76,16 @@ void check_group(const TaskDefinition& task, const ReportMistake& report) {
     return;
   }
   if (task.members < 1 || task.members > most_members)
-    report(task.place, "bad-group", fmt::format("the group of task \"{}\" has {} members", task.id, task.members),
+    report(task.place, "bad-group",
+           fmt::format("the group of task \"{}\" has {} members", task.id, task.members),
            "at most 1 to 1000");
   const bool plain = task.claim == Mode::automatic && task.collect == Mode::automatic && !task.quota &&
-                     task.on_refund == OnRefund::keep && task.complete == Mode::automatic && task.per_user == 0 &&
-                     task.audience.empty() && task.after.empty() && !task.user_zone &&
+                     task.on_refund == OnRefund::keep && task.complete == Mode::automatic &&
+                     task.per_user == 0 && task.audience.empty() && task.after.empty() && !task.user_zone &&
                      task.period != Period::rolling;
   if (!plain)
-    report(task.place, "bad-group", fmt::format("the group of task \"{}\" has more than it can have", task.id),
+    report(task.place, "bad-group",
+           fmt::format("the group of task \"{}\" has more than it can have", task.id),
            "a group has no claims, collecting, quota, clawback, audience, order or times of a user's own");
 }
 
@@ -119,8 +124,8 @@ void check_task(const TaskDefinition& task, const ReportMistake& report) {
   if (task.complete == Mode::manual && (!sums || task.match != Match::sum))
     report(task.place, "mixed-measure", fmt::format("task \"{}\" is completed by hand and no sum", task.id),
            "complete=\"manual\" adds what is missing to a sum");
-  const bool without_event = task.complete == Mode::manual ||
-                             (task.claim == Mode::manual && task.count_from == CountFrom::cycle);
+  const bool without_event =
+      task.complete == Mode::manual || (task.claim == Mode::manual && task.count_from == CountFrom::cycle);
   for (const auto& stage : task.stages) {
     if (without_event && reads_event(stage))
       report(stage.place, "bad-argument", fmt::format("a stage of task \"{}\" reads an event", task.id),

@@ -129,8 +129,7 @@ Result<bool> Chores::decide_one(const Decision& decision, Instance& instance, Ba
 Result<void> Chores::decide(std::vector<Decision> decisions, std::vector<WaitingRun>& runs,
                             std::span<Result<Receipt>> answers) {
   for (std::size_t round = 0; !decisions.empty(); ++round) {
-    if (round > options_.conflict_retries)
-      return fail(too_many(decisions.front().todo->key, round));
+    if (round > options_.conflict_retries) return fail(too_many(decisions.front().todo->key, round));
     std::map<std::pair<std::string, std::string>, std::vector<Decision>> by_instance;
     for (const auto& decision : decisions) {
       const auto& grant = decision.todo->todo.grant;
@@ -282,10 +281,12 @@ Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRu
     if (entry.task == nullptr) continue;
     const auto& grant = todo.todo.grant;
     const auto partition = owner_partition(grant.merchant, user_owner(grant.user));
-    auto run = runner_.prepare(entry.task->stage(grant.stage).plan, partition, to_run_key(grant), todo.todo.input);
+    auto run =
+        runner_.prepare(entry.task->stage(grant.stage).plan, partition, to_run_key(grant), todo.todo.input);
     if (!run) return fail(std::move(run).error());
     batches.push_back({partition, {run->insert}});
-    prepared.push_back({todo.place, todo.grant, *std::move(run), absent, instance_key(grant.task, grant.cycle)});
+    prepared.push_back(
+        {todo.place, todo.grant, *std::move(run), absent, instance_key(grant.task, grant.cycle)});
     known.push_back(todo);
   }
   const auto answers = commit_all(storage_, batches);
@@ -301,7 +302,8 @@ Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRu
 
 Result<void> Chores::remove(std::span<const WaitingTodo> todos) {
   std::vector<Batch> batches;
-  for (const auto& todo : todos) batches.push_back({todo.partition, {Operation::remove(todo.key, todo.revision)}});
+  for (const auto& todo : todos)
+    batches.push_back({todo.partition, {Operation::remove(todo.key, todo.revision)}});
   // Refused: another process has removed it, having done the same.
   if (const auto removed = commit_all(storage_, batches); !removed) return fail(removed.error());
   return {};

@@ -27,7 +27,8 @@ struct CompiledStage {
 
 struct CompiledTask {
   const TaskDefinition* definition;
-  Calendar calendar;  ///< for a rolling period or the user's own zone its start and zone are still to be put in
+  Calendar
+      calendar;  ///< for a rolling period or the user's own zone its start and zone are still to be put in
   Measure measure = Measure::sum;
   std::vector<CompiledRule> rules;
   std::vector<CompiledStage> stages;

@@ -58,8 +58,8 @@ void UserWork::pass_on(const PendingEvent& event, std::int64_t reduced, Effects&
 
 void UserWork::add_todo(const PendingEvent& event, Todo todo, std::size_t grant, Effects& effects) const {
   auto key = todo_key(todo);
-  effects.todos.push_back({event.place, grant, std::string(partition_), std::move(key), absent,
-                           std::move(todo), event.merchant});
+  effects.todos.push_back(
+      {event.place, grant, std::string(partition_), std::move(key), absent, std::move(todo), event.merchant});
 }
 
 void UserWork::add_line(const Slot& slot, Trigger trigger, Status from, Status to, std::string reason,
@@ -189,8 +189,8 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
   effects.record.contributions.push_back({definition.id, candidate.cycle, contributed.amount()});
   effects.record.takings.push_back(contributed.taking);
   if (joined && instance->reached > 0) {
-    auto late_member = grant_members(event, task, candidate.cycle, {&event.event->user, 1}, 1,
-                                     instance->reached, effects);
+    auto late_member =
+        grant_members(event, task, candidate.cycle, {&event.event->user, 1}, 1, instance->reached, effects);
     if (!late_member) return late_member;
   }
   if (auto done = reach(event, *candidate.entry, slot, *instance,
@@ -246,11 +246,14 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
                             std::int64_t number, Instance& instance, Effects& effects) {
   const auto& task = *entry.task;
   const auto& definition = *task.definition;
-  if (task.group)
-    return grant_members(event, task, slot.cycle, instance.members, number, number, effects);
+  if (task.group) return grant_members(event, task, slot.cycle, instance.members, number, number, effects);
   const auto& stage = task.stage(number);
   auto* before = instance.grant_of(number);
-  GrantKey key{event.event->merchant, std::string(user_of(event)), definition.id, slot.cycle, number,
+  GrantKey key{event.event->merchant,
+               std::string(user_of(event)),
+               definition.id,
+               slot.cycle,
+               number,
                before == nullptr ? 1 : before->generation + 1};
   auto input = input_of(event.event->attributes, event.event->id, key.user, stage, definition.id);
   if (!input) return fail(std::move(input).error());
@@ -260,8 +263,8 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
                              task.tracked ? *input : *std::move(input));
   if (!run) return fail(std::move(run).error());
   const auto place = effects.record.grants.size();
-  effects.record.grants.push_back({definition.id, slot.cycle, number, stage.plan.definition().id,
-                                   key.generation, task.tracked, false});
+  effects.record.grants.push_back(
+      {definition.id, slot.cycle, number, stage.plan.definition().id, key.generation, task.tracked, false});
   if (!task.tracked) {
     effects.runs.push_back({event.place, place, *std::move(run), absent, slot.key});
     return {};
@@ -365,18 +368,16 @@ Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const
     // Its event was applied after this one looked ahead.
     misnamed_ = place == slots_.size();
     if (misnamed_) return {};
-    return fail(ErrorCode::corrupt,
-                fmt::format("event \"{}\" contributed to \"{}\", which is not there", event.event->reverses,
-                            slots_[place].key));
+    return fail(ErrorCode::corrupt, fmt::format("event \"{}\" contributed to \"{}\", which is not there",
+                                                event.event->reverses, slots_[place].key));
   }
   Instance instance = *known;
   const auto entry = event.merchant->entry_of(contribution.task, instance.version);
   if (entry.task == nullptr) {
-    return fail(
-        ErrorCode::wrong_state,
-        fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not "
-                    "published here; publish its campaign before the current one",
-                    event.event->id, event.event->user, instance.version, contribution.task));
+    return fail(ErrorCode::wrong_state,
+                fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not "
+                            "published here; publish its campaign before the current one",
+                            event.event->id, event.event->user, instance.version, contribution.task));
   }
   const auto& taking = before.takings[i];
   auto part = contributed_of(contribution.amount, taking, entry.task->measure);
@@ -391,15 +392,15 @@ Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const
   effects.record.contributions.push_back(
       {contribution.task, contribution.cycle, counted ? part.counted : Value(-part.add)});
   effects.record.takings.push_back(taking);
-  if (auto done = reach(event, entry, slots_[place], instance, Trigger::take_back, effects); !done) return done;
+  if (auto done = reach(event, entry, slots_[place], instance, Trigger::take_back, effects); !done)
+    return done;
   put(effects, place, std::move(instance));
   return {};
 }
 
 std::size_t UserWork::find_slot(const std::string& task, const std::string& cycle) const noexcept {
-  const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-    return slot.task == task && slot.cycle == cycle;
-  });
+  const auto found = std::find_if(slots_.begin(), slots_.end(),
+                                  [&](const Slot& slot) { return slot.task == task && slot.cycle == cycle; });
   return static_cast<std::size_t>(found - slots_.begin());
 }
 

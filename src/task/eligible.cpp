@@ -19,8 +19,7 @@ namespace {
 
 std::int64_t number_of(const std::optional<Record>& record) noexcept {
   std::int64_t number = 0;
-  if (record)
-    std::from_chars(record->value.data(), record->value.data() + record->value.size(), number);
+  if (record) std::from_chars(record->value.data(), record->value.data() + record->value.size(), number);
   return number;
 }
 
@@ -53,7 +52,8 @@ void count_causes(const IndexEntry& entry, const std::optional<Record>& claims,
                   const std::optional<Record>& units, Timestamp at, std::vector<Cause>& causes) {
   const auto& task = *entry.task->definition;
   if (task.per_user != 0 && number_of(claims) >= task.per_user) {
-    causes.push_back({"limit", fmt::format("the user has taken it {} times, as often as allowed", task.per_user)});
+    causes.push_back(
+        {"limit", fmt::format("the user has taken it {} times, as often as allowed", task.per_user)});
   }
   if (task.quota && number_of(units) >= task.quota->limit) causes.push_back(stock_cause(entry, at));
 }

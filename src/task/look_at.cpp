@@ -45,7 +45,8 @@ Result<void> check(const Event& event) {
         fmt::format("event \"{}\" of user \"{}\": its time lies outside 1900 to 2099", event.id, event.user));
   }
   if (event.reverses.empty() && !event.amount) return {};
-  if (auto reverses = check_text(event, "reverses", event.reverses, most_event_id); !reverses) return reverses;
+  if (auto reverses = check_text(event, "reverses", event.reverses, most_event_id); !reverses)
+    return reverses;
   if (event.reverses == event.id || (event.amount && *event.amount < 1)) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("event \"{}\" of user \"{}\": {}", event.id, event.user,
@@ -145,9 +146,8 @@ class Look {
     const auto* name = named->string();
     if (name == nullptr || name->empty() || name->size() > most_user ||
         core_detail::first_not_utf8(*name) != std::string_view::npos) {
-      return fail(ErrorCode::wrong_kind,
-                  fmt::format("task \"{}\": \"{}\" must give 1 to {} bytes of text", task.definition->id,
-                              expression.text(), most_user));
+      return fail(ErrorCode::wrong_kind, fmt::format("task \"{}\": \"{}\" must give 1 to {} bytes of text",
+                                                     task.definition->id, expression.text(), most_user));
     }
     return (task.group ? "group/" : "user/") + *name;
   }
@@ -158,9 +158,8 @@ class Look {
       return {};
     }
     const bool there = std::any_of(
-        pending_.passed_on.begin(), pending_.passed_on.end(), [&](const PassedOn& other) {
-          return other.owner == owner && other.task == task.definition->id;
-        });
+        pending_.passed_on.begin(), pending_.passed_on.end(),
+        [&](const PassedOn& other) { return other.owner == owner && other.task == task.definition->id; });
     if (!there) pending_.passed_on.push_back({std::move(owner), task.definition->id});
     return {};
   }
@@ -195,22 +194,18 @@ Result<PendingEvent> begin_look(const Event& event, std::size_t place,
         fmt::format("event \"{}\": the merchant \"{}\" has published no campaign", event.id, event.merchant));
   }
   auto partition = owner_partition(event.merchant, owner);
-  return PendingEvent{place,
-                      &event,
-                      std::move(merchant),
-                      std::move(owner),
-                      std::move(partition),
-                      {},
-                      fingerprint_of(event),
-                      {}};
+  return PendingEvent{
+      place, &event, std::move(merchant), std::move(owner), std::move(partition), {}, fingerprint_of(event),
+      {}};
 }
 
 }  // namespace
 
 bool PendingEvent::looks_ahead() const noexcept {
-  return !reverses_key.empty() || std::any_of(candidates.begin(), candidates.end(), [](const auto& candidate) {
-    return candidate.entry->task->own_cycles || !candidate.entry->task->definition->after.empty();
-  });
+  return !reverses_key.empty() ||
+         std::any_of(candidates.begin(), candidates.end(), [](const auto& candidate) {
+           return candidate.entry->task->own_cycles || !candidate.entry->task->definition->after.empty();
+         });
 }
 
 Result<PendingEvent> look_at(const Event& event, std::size_t place,

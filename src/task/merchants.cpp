@@ -36,7 +36,8 @@ std::shared_ptr<const MerchantIndex> build(std::vector<std::shared_ptr<const Com
   index->campaigns = std::move(campaigns);
   const auto& current = *index->campaigns.back();
   for (const auto& task : current.tasks) {
-    index->versions[task.definition->id].insert_or_assign(task.definition->version, MerchantIndex::Version{&current, &task});
+    index->versions[task.definition->id].insert_or_assign(task.definition->version,
+                                                          MerchantIndex::Version{&current, &task});
     index->current.insert_or_assign(task.definition->id, &task);
   }
   std::vector<std::shared_ptr<const CompiledCampaign>> used;
@@ -46,9 +47,8 @@ std::shared_ptr<const MerchantIndex> build(std::vector<std::shared_ptr<const Com
     for (const auto& task : campaign.tasks) {
       // The newest campaign that holds a version stands for it, also of a task that is in force no more: its
       // rewards can still be collected.
-      const auto [known, fresh] =
-          index->versions[task.definition->id].try_emplace(task.definition->version,
-                                                             MerchantIndex::Version{&campaign, &task});
+      const auto [known, fresh] = index->versions[task.definition->id].try_emplace(
+          task.definition->version, MerchantIndex::Version{&campaign, &task});
       if (known->second.task != &task) continue;
       stands_for_one = true;
       if (index->in_force(task.definition->id) == nullptr) continue;

@@ -22,7 +22,7 @@ struct IndexEntry {
 struct MerchantIndex {
   std::vector<std::shared_ptr<const CompiledCampaign>> campaigns;  ///< the last one is in force
   ByName<std::vector<IndexEntry>> by_event;
-  ByName<const CompiledTask*> current;                             ///< of the campaign in force
+  ByName<const CompiledTask*> current;  ///< of the campaign in force
   struct Version {
     const CompiledCampaign* campaign;
     const CompiledTask* task;

@@ -32,8 +32,8 @@ Result<Value> input_of(const Map& event, std::string_view event_id, std::string_
     auto value = expression.evaluate(names);
     if (!value) {
       auto error = std::move(value).error();
-      error.message =
-          fmt::format("event \"{}\": argument \"{}\" of task \"{}\": {}", event_id, name, task, error.message);
+      error.message = fmt::format("event \"{}\": argument \"{}\" of task \"{}\": {}", event_id, name, task,
+                                  error.message);
       return fail(std::move(error));
     }
     input.set(name, *std::move(value));
@@ -110,7 +110,8 @@ void set_deadlines(Instance& instance, const CompiledTask& task, Timestamp now, 
   if (definition.within != Duration::zero()) at_latest(now + definition.within);
   if (definition.late && cycle_end != Timestamp::max()) at_latest(cycle_end + *definition.late);
   if (definition.late && definition.ends) at_latest(*definition.ends + *definition.late);
-  if (definition.quota && definition.quota->at == QuotaAt::claim && definition.quota->hold != Duration::zero())
+  if (definition.quota && definition.quota->at == QuotaAt::claim &&
+      definition.quota->hold != Duration::zero())
     at_latest(now + definition.quota->hold);
   instance.deadline = deadline;
 }

@@ -35,7 +35,8 @@ struct Anchor {
 [[nodiscard]] std::string encode(const Anchor& anchor);
 Result<Anchor> decode_anchor(const Record& record);
 /// The calendar of a task for a user. Errors: not_found (the zone is not in this machine's database).
-Result<Calendar> calendar_of(const CompiledCampaign& campaign, const CompiledTask& task, const Anchor& anchor);
+Result<Calendar> calendar_of(const CompiledCampaign& campaign, const CompiledTask& task,
+                             const Anchor& anchor);
 [[nodiscard]] std::string counter_key(std::string_view task);
 
 /// Sets the times of an instance that begins now.

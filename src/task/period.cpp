@@ -80,7 +80,8 @@ struct Zone::Offsets {
     changes.front().day_before = std::numeric_limits<std::int64_t>::min();
     for (std::size_t i = 1; i < changes.size(); ++i) {
       const auto& last = changes[i - 1];
-      changes[i].day_before = std::max(last.day_before, floor_div(changes[i].begins - 1 + last.offset, day_us));
+      changes[i].day_before =
+          std::max(last.day_before, floor_div(changes[i].begins - 1 + last.offset, day_us));
     }
   }
 };
@@ -217,7 +218,8 @@ std::int64_t Calendar::number_of(Timestamp time) const noexcept {
 }
 
 std::string Calendar::name_of(std::int64_t number) const {
-  if (rule_.period != Period::fixed && rule_.period != Period::rolling) return period_name(rule_.period, number);
+  if (rule_.period != Period::fixed && rule_.period != Period::rolling)
+    return period_name(rule_.period, number);
   return (rule_.period == Period::fixed ? "F:" : "R:") + written(begin_of(number));
 }
 

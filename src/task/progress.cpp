@@ -44,8 +44,7 @@ Runs runs_of(const Map& counted, int freezes) {
   std::int64_t frozen = 0;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     const auto missed = i == 0 ? 0 : numbers[i] - numbers[i - 1] - 1;
-    const bool forgiven =
-        missed == 1 && counted.find(std::to_string(numbers[i]) + early_mark) != nullptr;
+    const bool forgiven = missed == 1 && counted.find(std::to_string(numbers[i]) + early_mark) != nullptr;
     if (i == 0 || (!forgiven && missed > freezes - frozen)) {
       runs.last = 0;
       frozen = 0;
@@ -126,9 +125,8 @@ Result<void> change_sum(Instance& instance, const CompiledTask& task, const Cont
 }
 
 void recount(Instance& instance, const CompiledTask& task) {
-  instance.progress = task.measure == Measure::streak
-                          ? runs_of(instance.counted, freezes_of(task)).longest
-                          : static_cast<std::int64_t>(instance.counted.size());
+  instance.progress = task.measure == Measure::streak ? runs_of(instance.counted, freezes_of(task)).longest
+                                                      : static_cast<std::int64_t>(instance.counted.size());
 }
 
 }  // namespace
@@ -200,9 +198,10 @@ Result<bool> add(Instance& instance, const CompiledTask& task, const Contributed
   if (streak && forgives(task)) {
     recount(instance, task);
   } else if (!known) {
-    instance.progress = streak ? std::max(instance.progress,
-                                          longest_run_through(instance.counted, *contributed.counted.integer()))
-                               : static_cast<std::int64_t>(instance.counted.size());
+    instance.progress = streak
+                            ? std::max(instance.progress,
+                                       longest_run_through(instance.counted, *contributed.counted.integer()))
+                            : static_cast<std::int64_t>(instance.counted.size());
   }
   return true;
 }
@@ -210,8 +209,8 @@ Result<bool> add(Instance& instance, const CompiledTask& task, const Contributed
 Result<void> subtract(Instance& instance, const CompiledTask& task, const Contributed& contributed) {
   if (task.measure == Measure::sum || task.measure == Measure::match)
     return change_sum(instance, task, contributed, true);
-  const auto name = task.measure == Measure::streak ? contributed.counted.to_json()
-                                                    : counted_name(contributed.counted);
+  const auto name =
+      task.measure == Measure::streak ? contributed.counted.to_json() : counted_name(contributed.counted);
   change_count(instance.counted, name, -1);
   if (contributed.taking.early) change_count(instance.counted, name + early_mark, -1);
   recount(instance, task);
@@ -225,12 +224,11 @@ std::int64_t current_run(const Instance& instance, const CompiledTask& task) {
 Reached settle(Instance& instance, const CompiledTask& task) {
   Reached done;
   const bool clawback = task.definition->on_refund == OnRefund::clawback;
-  while (task.tracked && instance.reached > 0 &&
-         instance.progress < task.stage(instance.reached).target) {
+  while (task.tracked && instance.reached > 0 && instance.progress < task.stage(instance.reached).target) {
     auto* grant = instance.grant_of(instance.reached);
     if (grant == nullptr) break;
-    const bool issued = grant->state == Grant::State::granted ||
-                        (grant->state == Grant::State::waiting && grant->collected);
+    const bool issued =
+        grant->state == Grant::State::granted || (grant->state == Grant::State::waiting && grant->collected);
     const bool without = grant->state == Grant::State::out_of_stock;
     if ((issued || without) && !clawback) break;
     grant->state = issued ? Grant::State::revoked : Grant::State::voided;

@@ -27,7 +27,8 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
                                                    const Zone& zone, std::span<const Binding> names,
                                                    Timestamp at);
 
-/// What is left of an amount after `taken` of it was taken back in parts: it comes nearer to 0, never past it.
+/// What is left of an amount after `taken` of it was taken back in parts: it comes nearer to 0, never past
+/// it.
 [[nodiscard]] std::int64_t left_of(std::int64_t amount, std::int64_t taken) noexcept;
 
 /// Adds a contribution to an instance's progress, whatever that makes it reach. Pure. Gives false where the

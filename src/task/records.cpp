@@ -13,9 +13,9 @@ namespace {
 
 constexpr std::size_t fingerprint_digits = 32;
 constexpr std::array<std::string_view, 6> grant_states = {"earned",       "waiting", "granted",
-                                                         "out_of_stock", "voided",  "revoked"};
+                                                          "out_of_stock", "voided",  "revoked"};
 constexpr std::array<std::string_view, 7> todo_kinds = {"take_unit", "return_unit", "take_back", "pass_on",
-                                                       "apply",     "claim",       "member"};
+                                                        "apply",     "claim",       "member"};
 
 void append_number(std::string& out, std::int64_t number) {
   std::array<char, 24> digits;
@@ -99,8 +99,8 @@ std::pair<std::string_view, std::string_view> parse_instance_key(std::string_vie
 }
 
 Grant* Instance::grant_of(std::int64_t stage) noexcept {
-  const auto found = std::find_if(grants.begin(), grants.end(),
-                                  [&](const Grant& grant) { return grant.stage == stage; });
+  const auto found =
+      std::find_if(grants.begin(), grants.end(), [&](const Grant& grant) { return grant.stage == stage; });
   return found == grants.end() ? nullptr : &*found;
 }
 
@@ -120,12 +120,8 @@ std::optional<Timestamp> Instance::due() const noexcept {
 namespace {
 
 Value list_of(const Grant& grant) {
-  return List{grant.stage,
-              grant.generation,
-              grant_states[static_cast<std::size_t>(grant.state)],
-              grant.collected,
-              grant.unit,
-              grant.period,
+  return List{grant.stage,     grant.generation, grant_states[static_cast<std::size_t>(grant.state)],
+              grant.collected, grant.unit,       grant.period,
               grant.input};
 }
 
@@ -142,9 +138,8 @@ bool read_grant(const Value& value, Grant& grant) {
   if (!stage || !generation || !state || !collected || !unit || !period) return false;
   const auto place = std::find(grant_states.begin(), grant_states.end(), *state);
   if (place == grant_states.end()) return false;
-  grant = {*stage,     *generation, static_cast<Grant::State>(place - grant_states.begin()),
-           *collected, *unit,       *period,
-           list[6]};
+  grant = {*stage,  *generation, static_cast<Grant::State>(place - grant_states.begin()), *collected, *unit,
+           *period, list[6]};
   return true;
 }
 
@@ -317,7 +312,8 @@ bool read_rare(const Value& value, EventRecord& event) {
     }
   }
   if (const auto* gone = value.find("gone")) event.gone = gone->boolean() != nullptr && *gone->boolean();
-  if (const auto* taken = value.find("taken")) event.taken = taken->integer() == nullptr ? 0 : *taken->integer();
+  if (const auto* taken = value.find("taken"))
+    event.taken = taken->integer() == nullptr ? 0 : *taken->integer();
   return true;
 }
 
@@ -407,7 +403,8 @@ std::string todo_key(const Todo& todo) {
     case Todo::Kind::apply: break;
   }
   const auto* id = text_of(todo.event, "id");
-  return fmt::format("{}{}/{}", todo_prefix, kind, sha256_hex(todo.owner + "/" + todo.grant.task + "/" + (id == nullptr ? "" : *id)));
+  return fmt::format("{}{}/{}", todo_prefix, kind,
+                     sha256_hex(todo.owner + "/" + todo.grant.task + "/" + (id == nullptr ? "" : *id)));
 }
 
 std::string encode(const Todo& todo) {

@@ -95,8 +95,8 @@ struct EventRecord {
   std::vector<Skipped> skipped{};
   std::string reverses{};
   std::vector<std::pair<std::string, std::string>> passed_on{};  ///< owner and task: who else it counts for
-  bool gone = false;       ///< taken back wholly
-  std::int64_t taken = 0;  ///< taken back in parts
+  bool gone = false;                                             ///< taken back wholly
+  std::int64_t taken = 0;                                        ///< taken back in parts
 };
 [[nodiscard]] std::string event_key(std::string_view id);
 /// "passed/<user>:<task>:<id>": the same for an event of another user that counts here.

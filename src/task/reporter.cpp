@@ -47,8 +47,8 @@ void tell(Journal* journal, std::span<const Line> lines) {
 }
 
 Line line_of(std::string partition, std::string subject, RunState state, std::string reason) {
-  Line line{std::move(partition), std::move(subject), Trigger::reward_done, Status::rewarding, Status::rewarded,
-            std::move(reason)};
+  Line line{std::move(partition), std::move(subject), Trigger::reward_done,
+            Status::rewarding,    Status::rewarded,   std::move(reason)};
   if (state == RunState::failed) {
     line.trigger = Trigger::reward_failed;
     line.to = Status::failed;
@@ -170,7 +170,8 @@ Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {
     // It would be refused for ever: it is kept with the reason, and due no more.
     auto& todo = todos[i].todo;
     todo.error = error.message;
-    refused.push_back({todos[i].partition, {Operation::replace(todos[i].key, todos[i].revision, encode(todo))}});
+    refused.push_back(
+        {todos[i].partition, {Operation::replace(todos[i].key, todos[i].revision, encode(todo))}});
     if (options_.journal != nullptr) {
       options_.journal->write({.room = "task",
                                .partition = todos[i].partition,
@@ -200,7 +201,8 @@ Result<void> Reporter::look_ahead(std::span<PendingEvent*> events) {
   }
   std::size_t key = 0;
   for (const auto* event : events) {
-    for (std::size_t i = 0; i < event->ahead.anchors.size(); ++i) refs.push_back({event->partition, keys[key++]});
+    for (std::size_t i = 0; i < event->ahead.anchors.size(); ++i)
+      refs.push_back({event->partition, keys[key++]});
   }
   auto stored = read_all(storage_, refs);
   if (!stored) return fail(std::move(stored).error());
@@ -318,7 +320,8 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
   std::vector<Place> places;
   for (std::size_t i = 0; i < known.size(); ++i) {
     auto& event = known[i];
-    Receipt receipt{event.id, true, std::move(event.record.contributions), {}, std::move(event.record.skipped)};
+    Receipt receipt{
+        event.id, true, std::move(event.record.contributions), {}, std::move(event.record.skipped)};
     for (std::size_t g = 0; g < event.record.grants.size(); ++g) {
       const auto& grant = event.record.grants[g];
       receipt.grants.push_back({grant.task, grant.cycle, grant.stage});
@@ -341,8 +344,9 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
     const auto& event = known[places[i].event];
     const auto& record = (*stored)[2 * i];
     if (!record) {
-      return fail(ErrorCode::corrupt, fmt::format("event \"{}\" names the reward of \"{}\", which is not there",
-                                                  event.id, places[i].instance));
+      return fail(ErrorCode::corrupt,
+                  fmt::format("event \"{}\" names the reward of \"{}\", which is not there", event.id,
+                              places[i].instance));
     }
     const auto instance = decode_instance(*record);
     if (!instance) return fail(instance.error());
@@ -365,7 +369,8 @@ Result<void> Reporter::recall_runs(std::span<KnownEvent> known, std::span<Result
     for (std::size_t g = 0; g < event.record.grants.size(); ++g) {
       const auto& grant = event.record.grants[g];
       auto* receipt = grant_at(answers, event.place, g);
-      if (receipt == nullptr || receipt->out_of_stock || receipt->collectable || grant.pipeline.empty()) continue;
+      if (receipt == nullptr || receipt->out_of_stock || receipt->collectable || grant.pipeline.empty())
+        continue;
       auto run = runner_.find(grant.pipeline, event.partition, to_run_key(key_of(event, grant)));
       if (!run) return fail(std::move(run).error());
       if (*run) receipt->state = (*run)->state;

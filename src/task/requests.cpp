@@ -34,7 +34,8 @@ Result<void> check(Trigger trigger, const Request& request) {
   if (!bounded(request.user, 128)) return wrong("user", "must be 1 to 128 bytes of UTF-8");
   if (request.task.size() > 64 || request.cycle.size() > 64) return wrong("task or cycle", "is too long");
   for (const auto* text : {&request.actor, &request.reason}) {
-    if (!text->empty() && !bounded(*text, most_text)) return wrong("actor or reason", "is too long or no UTF-8");
+    if (!text->empty() && !bounded(*text, most_text))
+      return wrong("actor or reason", "is too long or no UTF-8");
   }
   if (trigger == Trigger::withdraw && (request.actor.empty() || request.reason.empty()))
     return wrong("actor and reason", "must be given");
@@ -128,7 +129,8 @@ Result<std::optional<Cause>> Requests::audience_of(const Asked& asked) {
   const auto belongs = task.audience->test(names);
   if (!belongs && belongs.error().code != ErrorCode::unknown_name) return fail(belongs.error());
   if (belongs && *belongs) return std::optional<Cause>();
-  return std::optional(Cause{"audience", fmt::format("the user does not belong to: {}", task.audience->text())});
+  return std::optional(
+      Cause{"audience", fmt::format("the user does not belong to: {}", task.audience->text())});
 }
 
 Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional<InstanceView>& view) {
@@ -142,10 +144,11 @@ Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional
   if (!audience) return fail(std::move(audience).error());
   if (*audience) causes.push_back(**std::move(audience));
   if (!definition.after.empty()) {
-    const auto missing = unrewarded(storage_, *asked.merchant, request.merchant, request.user, definition.after,
-                                    asked.at);
+    const auto missing =
+        unrewarded(storage_, *asked.merchant, request.merchant, request.user, definition.after, asked.at);
     if (!missing) return fail(missing.error());
-    for (const auto& task : *missing) causes.push_back({"prerequisite", fmt::format("\"{}\" comes first", task)});
+    for (const auto& task : *missing)
+      causes.push_back({"prerequisite", fmt::format("\"{}\" comes first", task)});
   }
   const auto quota = quota_partition(request.merchant, request.task);
   const auto counter = counter_key(request.task);
@@ -168,9 +171,11 @@ Result<std::optional<WaitingTodo>> Requests::take_unit(const Asked& asked, bool&
   todo.period = quota_period(asked.entry, asked.at);
   // Each try has a name of its own, so that one that lapsed can never be taken for a later one.
   todo.unit = unit_name(todo.grant) + "/" + new_owner_id();
-  WaitingTodo waiting{0, WaitingTodo::no_grant, asked.partition, todo_key(todo), absent, todo, asked.merchant};
+  WaitingTodo waiting{0,    WaitingTodo::no_grant, asked.partition, todo_key(todo), absent,
+                      todo, asked.merchant};
   const auto noted = commit_one(
-      storage_, {asked.partition, {Operation::insert(waiting.key, encode(todo), {.due_in = options_.lease})}});
+      storage_,
+      {asked.partition, {Operation::insert(waiting.key, encode(todo), {.due_in = options_.lease})}});
   if (!noted) return fail(noted.error());
   waiting.revision = noted->revision;
   const auto taken =
@@ -212,8 +217,8 @@ Result<Reply> Requests::run(Trigger trigger, const Request& request) {
     return reply;
   }
   std::optional<WaitingTodo> unit;
-  const bool begins = trigger == Trigger::claim ||
-                      (trigger == Trigger::complete && definition.claim == Mode::automatic);
+  const bool begins =
+      trigger == Trigger::claim || (trigger == Trigger::complete && definition.claim == Mode::automatic);
   if (begins && !asked->known) {
     auto causes = causes_of(*asked, reply.view);
     if (!causes) return fail(std::move(causes).error());

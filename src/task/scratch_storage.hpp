@@ -6,8 +6,8 @@
 
 namespace onceward::task_detail {
 
-/// A storage that reads through to another one and keeps what is written to itself, at a time of its own: what
-/// simulate() runs on. Nothing reaches the storage below.
+/// A storage that reads through to another one and keeps what is written to itself, at a time of its own:
+/// what simulate() runs on. Nothing reaches the storage below.
 class ScratchStorage final : public Storage {
  public:
   ScratchStorage(Storage& below, Timestamp now) : below_(below), now_(now) {}

@@ -9,17 +9,19 @@ namespace onceward {
 namespace {
 
 constexpr std::array<std::string_view, 8> state_names = {"draft",  "submitted", "approved", "scheduled",
-                                                        "online", "paused",    "offline",  "archived"};
+                                                         "online", "paused",    "offline",  "archived"};
 
 }  // namespace
 
-std::string_view to_string(Publication state) noexcept { return state_names[static_cast<std::size_t>(state)]; }
+std::string_view to_string(Publication state) noexcept {
+  return state_names[static_cast<std::size_t>(state)];
+}
 
 namespace task_detail {
 namespace {
 
 constexpr std::array<std::string_view, 9> act_names = {"edit",   "submit", "approve", "reject", "schedule",
-                                                      "online", "pause",  "offline", "archive"};
+                                                       "online", "pause",  "offline", "archive"};
 
 struct SheetMove {
   Publication from;
@@ -78,8 +80,8 @@ std::string sheet_key(std::string_view task, std::string_view version) {
 
 std::string encode(const SheetRecord& record) {
   const auto& sheet = record.sheet;
-  Map map{{"task", sheet.task},   {"version", sheet.version}, {"type", sheet.type},
-          {"title", sheet.title}, {"fields", sheet.fields},   {"state", to_string(sheet.state)},
+  Map map{{"task", sheet.task},     {"version", sheet.version},   {"type", sheet.type},
+          {"title", sheet.title},   {"fields", sheet.fields},     {"state", to_string(sheet.state)},
           {"author", sheet.author}, {"approver", sheet.approver}, {"xml", record.xml}};
   if (sheet.online_at) map.set("online_at", std::int64_t{sheet.online_at->time_since_epoch().count()});
   return Value(std::move(map)).to_json();
@@ -120,8 +122,12 @@ Result<AuditLine> decode_audit(const Record& record) {
   const auto value = Value::from_json(record.value);
   const auto* at = value ? value->find("at") : nullptr;
   if (at == nullptr || at->integer() == nullptr) return corrupt(record);
-  return AuditLine{Timestamp(Duration(*at->integer())), text_of(*value, "actor"), text_of(*value, "act"),
-                   text_of(*value, "task"), text_of(*value, "version"), text_of(*value, "reason")};
+  return AuditLine{Timestamp(Duration(*at->integer())),
+                   text_of(*value, "actor"),
+                   text_of(*value, "act"),
+                   text_of(*value, "task"),
+                   text_of(*value, "version"),
+                   text_of(*value, "reason")};
 }
 
 }  // namespace task_detail

@@ -4,7 +4,17 @@
 namespace onceward::task_detail {
 
 /// What moves a sheet.
-enum class SheetAct : std::uint8_t { edit, submit, approve, reject, schedule, put_online, pause, take_offline, archive };
+enum class SheetAct : std::uint8_t {
+  edit,
+  submit,
+  approve,
+  reject,
+  schedule,
+  put_online,
+  pause,
+  take_offline,
+  archive
+};
 [[nodiscard]] std::string_view to_string(SheetAct act) noexcept;
 /// Empty where the act is not defined from there.
 [[nodiscard]] std::optional<Publication> next(Publication from, SheetAct act) noexcept;

@@ -10,10 +10,11 @@ namespace {
 
 constexpr std::array<std::string_view, statuses> status_names = {
     "not_taken", "claimed", "in_progress", "completed", "rewarding",
-    "rewarded", "failed",  "terminated",  "expired",   "revoked"};
+    "rewarded",  "failed",  "terminated",  "expired",   "revoked"};
 constexpr std::array<std::string_view, triggers> trigger_names = {
-    "claim",         "event",            "take_back", "complete", "collect",  "reward_done",
-    "reward_failed", "reward_exhausted", "replay",    "abandon",  "withdraw", "deadline"};
+    "claim",   "event",       "take_back",     "complete",
+    "collect", "reward_done", "reward_failed", "reward_exhausted",
+    "replay",  "abandon",     "withdraw",      "deadline"};
 constexpr std::array<std::string_view, 7> guard_names = {
     "always", "unfinished", "uncollected", "finished", "replayable", "forced", "forced_waiting"};
 
@@ -107,7 +108,8 @@ bool holds(MoveGuard guard, const MoveFacts& facts) noexcept {
     case MoveGuard::unfinished: return !facts.all_reached;
     case MoveGuard::uncollected: return facts.all_reached && facts.waits;
     case MoveGuard::finished: return facts.all_reached && !facts.waits;
-    case MoveGuard::replayable: return facts.all_reached && !facts.waits && (facts.replayable || facts.forced);
+    case MoveGuard::replayable:
+      return facts.all_reached && !facts.waits && (facts.replayable || facts.forced);
     case MoveGuard::forced: return facts.forced && !facts.all_reached;
     case MoveGuard::forced_waiting: return facts.forced && facts.all_reached && facts.waits;
   }

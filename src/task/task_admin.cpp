@@ -56,7 +56,8 @@ struct TaskAdmin::State {
   Result<void> begin(const Acting& who, TaskSheet sheet, std::string_view act);
   Result<void> write(const Acting& who, const Found& found, SheetRecord record, std::string_view act,
                      const Change& change);
-  Result<void> change(const Acting& who, std::string_view task, std::string_view version, const Change& change);
+  Result<void> change(const Acting& who, std::string_view task, std::string_view version,
+                      const Change& change);
   Result<TaskDefinition> make(const TaskSheet& sheet);
   Result<std::string> compile(const Acting& who, const TaskSheet& sheet);
   Result<std::vector<SheetRecord>> all(std::string_view merchant);
@@ -84,8 +85,9 @@ Result<TaskAdmin::State::Found> TaskAdmin::State::find(const Acting& who, std::s
   const auto stored = storage.read({&ref, 1});
   if (!stored) return fail(stored.error());
   if (!stored->records[0]) {
-    return fail(ErrorCode::not_found, fmt::format("the merchant \"{}\" has no version \"{}\" of a task \"{}\"",
-                                                  who.merchant, version, task));
+    return fail(ErrorCode::not_found,
+                fmt::format("the merchant \"{}\" has no version \"{}\" of a task \"{}\"", who.merchant,
+                            version, task));
   }
   auto record = task_detail::decode_sheet(*stored->records[0]);
   if (!record) return fail(std::move(record).error());
@@ -116,30 +118,31 @@ Result<void> TaskAdmin::State::begin(const Acting& who, TaskSheet sheet, std::st
   const auto stored = storage.read({&ref, 1});
   if (!stored) return fail(stored.error());
   const AuditLine line{stored->now, who.actor, std::string(act), sheet.task, sheet.version};
-  const auto written = commit_one(
-      storage, {partition,
-                {Operation::insert(key, task_detail::encode(SheetRecord{std::move(sheet)})),
-                 Operation::insert(audit_key(stored->now), task_detail::encode(line))}});
+  const auto written =
+      commit_one(storage, {partition,
+                           {Operation::insert(key, task_detail::encode(SheetRecord{std::move(sheet)})),
+                            Operation::insert(audit_key(stored->now), task_detail::encode(line))}});
   if (!written) return fail(written.error());
   if (written->applied()) return {};
-  return fail(ErrorCode::conflict, fmt::format("version \"{}\" of task \"{}\" is there; a version never changes, "
-                                               "begin another one",
-                                               line.version, line.task));
+  return fail(ErrorCode::conflict,
+              fmt::format("version \"{}\" of task \"{}\" is there; a version never changes, "
+                          "begin another one",
+                          line.version, line.task));
 }
 
 Result<void> TaskAdmin::State::write(const Acting& who, const Found& found, SheetRecord record,
                                      std::string_view act, const Change& change) {
   const auto& sheet = record.sheet;
-  const AuditLine line{found.now, who.actor, std::string(act), sheet.task, sheet.version,
-                       std::string(change.reason)};
+  const AuditLine line{found.now,  who.actor,     std::string(act),
+                       sheet.task, sheet.version, std::string(change.reason)};
   Timing timing;
   if (sheet.state == Publication::scheduled && sheet.online_at)
-    timing.due_in = std::clamp(Duration(*sheet.online_at - found.now), Duration::zero(),
-                               Duration(limits::duration_us));
+    timing.due_in =
+        std::clamp(Duration(*sheet.online_at - found.now), Duration::zero(), Duration(limits::duration_us));
   const auto written =
       commit_one(storage, {task_detail::drafts_partition(who.merchant),
-                           {Operation::replace(task_detail::sheet_key(sheet.task, sheet.version), found.revision,
-                                               task_detail::encode(record), timing),
+                           {Operation::replace(task_detail::sheet_key(sheet.task, sheet.version),
+                                               found.revision, task_detail::encode(record), timing),
                             Operation::insert(audit_key(found.now), task_detail::encode(line))}});
   if (!written) return fail(written.error());
   if (written->applied()) return {};
@@ -156,13 +159,13 @@ Result<void> TaskAdmin::State::change(const Acting& who, std::string_view task, 
   const auto to = task_detail::next(record.sheet.state, change.act);
   if (!to) {
     return fail(ErrorCode::wrong_state,
-                fmt::format("version \"{}\" of task \"{}\" is {}: {} is not defined from there", version, task,
-                            to_string(record.sheet.state), task_detail::to_string(change.act)));
+                fmt::format("version \"{}\" of task \"{}\" is {}: {} is not defined from there", version,
+                            task, to_string(record.sheet.state), task_detail::to_string(change.act)));
   }
   if (change.act == SheetAct::approve && record.sheet.author == who.actor) {
     return fail(ErrorCode::invalid_argument,
-                fmt::format("\"{}\" wrote version \"{}\" of task \"{}\"; somebody else approves it", who.actor,
-                            version, task));
+                fmt::format("\"{}\" wrote version \"{}\" of task \"{}\"; somebody else approves it",
+                            who.actor, version, task));
   }
   if (change.act == SheetAct::submit) {
     auto xml = compile(who, record.sheet);
@@ -215,14 +218,16 @@ Result<std::vector<SheetRecord>> TaskAdmin::State::all(std::string_view merchant
 }
 
 /// Of a task one version is online: the others go offline.
-Result<void> TaskAdmin::State::retire_others(const Acting& who, std::string_view task, std::string_view version) {
+Result<void> TaskAdmin::State::retire_others(const Acting& who, std::string_view task,
+                                             std::string_view version) {
   const auto records = all(who.merchant);
   if (!records) return fail(records.error());
   for (const auto& record : *records) {
     const auto& sheet = record.sheet;
     if (sheet.task != task || sheet.version == version) continue;
     if (sheet.state != Publication::online && sheet.state != Publication::paused) continue;
-    auto retired = change(who, sheet.task, sheet.version, {SheetAct::take_offline, "another version went online"});
+    auto retired =
+        change(who, sheet.task, sheet.version, {SheetAct::take_offline, "another version went online"});
     if (!retired) return retired;
   }
   return {};
@@ -305,7 +310,8 @@ Result<std::vector<AuditLine>> TaskAdmin::audit(std::string_view merchant) {
   std::vector<AuditLine> lines;
   const auto partition = task_detail::drafts_partition(merchant);
   for (std::string cursor;;) {
-    const auto page = state_->storage.scan(partition, task_detail::audit_prefix, cursor, limits::page_records);
+    const auto page =
+        state_->storage.scan(partition, task_detail::audit_prefix, cursor, limits::page_records);
     if (!page) return fail(page.error());
     for (const auto& record : page->records) {
       auto line = task_detail::decode_audit(record);

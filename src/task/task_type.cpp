@@ -42,7 +42,8 @@ Result<void> TaskTypes::add(std::unique_ptr<TaskType> type) {
   }
   const bool known = std::any_of(entries_.begin(), entries_.end(),
                                  [&](const Entry& entry) { return entry.spec.name == spec.name; });
-  if (known) return fail(ErrorCode::conflict, fmt::format("the task type \"{}\" is there already", spec.name));
+  if (known)
+    return fail(ErrorCode::conflict, fmt::format("the task type \"{}\" is there already", spec.name));
   entries_.push_back({std::move(spec), std::move(type)});
   return {};
 }

@@ -60,8 +60,9 @@ Result<Calendar> UserWork::calendar_of(const PendingEvent& event, const Candidat
   if (!task.own_cycles) return task.calendar;
   const auto* anchored = anchor_of(event, task);
   if (anchored == nullptr) {
-    return fail(ErrorCode::corrupt, fmt::format("the record \"{}\" of user \"{}\" is not what this version writes",
-                                                anchor_key(task.definition->id), event.event->user));
+    return fail(ErrorCode::corrupt,
+                fmt::format("the record \"{}\" of user \"{}\" is not what this version writes",
+                            anchor_key(task.definition->id), event.event->user));
   }
   return task_detail::calendar_of(*candidate.entry->campaign, task, anchored->anchor);
 }
@@ -214,7 +215,8 @@ std::size_t UserWork::Effects::operations() const noexcept {
 void UserWork::write() {
   auto& operations = batch_.operations;
   operations = std::move(fences_);
-  operations.reserve(operations.size() + event_slots_.size() + slots_.size() + started_.todos.size() + started_.runs.size());
+  operations.reserve(operations.size() + event_slots_.size() + slots_.size() + started_.todos.size() +
+                     started_.runs.size());
   const auto put = [&](std::string key, Revision revision, std::string value, Timing timing = {}) {
     operations.push_back(revision == absent
                              ? Operation::insert(std::move(key), std::move(value), timing)
@@ -309,10 +311,9 @@ Result<void> UserWork::check_size(const PendingEvent& event, const Effects& effe
   const bool todos_fit = std::all_of(effects.todos.begin(), effects.todos.end(), [](const WaitingTodo& todo) {
     return encode(todo.todo).size() <= limits::value_bytes;
   });
-  const bool instances_fit =
-      std::all_of(effects.moved.begin(), effects.moved.end(), [](const auto& moved) {
-        return moved.second.grants.empty() || encode(moved.second).size() <= limits::value_bytes;
-      });
+  const bool instances_fit = std::all_of(effects.moved.begin(), effects.moved.end(), [](const auto& moved) {
+    return moved.second.grants.empty() || encode(moved.second).size() <= limits::value_bytes;
+  });
   if (todos_fit && instances_fit && effects.encoded.size() <= limits::value_bytes) return {};
   return fail(ErrorCode::limit_exceeded,
               fmt::format("event \"{}\" of user \"{}\": what it contributes is larger than {} bytes",

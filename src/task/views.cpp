@@ -12,7 +12,7 @@ namespace onceward::task_detail {
 namespace {
 
 constexpr std::array<std::string_view, 6> grant_states = {"earned",       "waiting", "granted",
-                                                         "out_of_stock", "voided",  "revoked"};
+                                                          "out_of_stock", "voided",  "revoked"};
 
 /// A run a view needs: of the reward, or of what takes it back.
 struct RunWanted {
@@ -26,8 +26,12 @@ std::string run_key_of(const ViewWanted& wanted, const CompiledStage& stage, std
                        std::int64_t generation, bool revoked) {
   const auto& plan = revoked && stage.take_back ? *stage.take_back : stage.plan;
   // The merchant is the first part of every partition.
-  const GrantKey grant{wanted.partition.substr(0, wanted.partition.find('/')), wanted.user, wanted.task,
-                       wanted.cycle, number, generation};
+  const GrantKey grant{wanted.partition.substr(0, wanted.partition.find('/')),
+                       wanted.user,
+                       wanted.task,
+                       wanted.cycle,
+                       number,
+                       generation};
   return run_record_key(plan.definition().id, to_run_key(grant));
 }
 
@@ -75,9 +79,9 @@ void resolve(InstanceView& view, const CompiledTask& task) {
 
 Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task,
                              const Known& known) {
-  InstanceView view{wanted.task,   instance.version, wanted.cycle,         instance.progress, instance.reached,
-                    instance.status, instance.reason, current_run(instance, task), instance.deadline,
-                    instance.collect_until};
+  InstanceView view{wanted.task,       instance.version,      wanted.cycle,    instance.progress,
+                    instance.reached,  instance.status,       instance.reason, current_run(instance, task),
+                    instance.deadline, instance.collect_until};
   view.members = instance.members;
   if (!task.tracked) {
     for (std::int64_t number = 1; number <= instance.reached; ++number)
@@ -144,7 +148,8 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
     if (!record) continue;
     auto instance = decode_instance(*record);
     if (!instance) return fail(std::move(instance).error());
-    for (std::size_t k = 1; k < counts[i]; ++k) known[i].emplace(keys[next + k], std::move((*stored)[next + k]));
+    for (std::size_t k = 1; k < counts[i]; ++k)
+      known[i].emplace(keys[next + k], std::move((*stored)[next + k]));
     if (const auto* task = wanted[i].merchant->find(wanted[i].task, instance->version)) {
       for (auto& run : runs_of(wanted[i], *instance, *task)) {
         if (!known[i].contains(run.key)) missing.emplace_back(i, std::move(run.key));
@@ -163,8 +168,9 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
     if (!instances[i] || instances[i]->status == Status::not_taken) continue;
     const auto* task = wanted[i].merchant->find(wanted[i].task, instances[i]->version);
     if (task == nullptr) {
-      views[i] = InstanceView{wanted[i].task, instances[i]->version, wanted[i].cycle, instances[i]->progress,
-                              instances[i]->reached, instances[i]->status, instances[i]->reason};
+      views[i] = InstanceView{wanted[i].task,         instances[i]->version, wanted[i].cycle,
+                              instances[i]->progress, instances[i]->reached, instances[i]->status,
+                              instances[i]->reason};
       continue;
     }
     auto view = view_of(wanted[i], *instances[i], *task, known[i]);

@@ -13,7 +13,7 @@ namespace onceward::task_detail {
 
 /// A todo that was written, for the process that wrote it to do at once.
 struct WaitingTodo {
-  std::size_t place = 0;  ///< of the event in the call: units are taken in the order of the events
+  std::size_t place = 0;         ///< of the event in the call: units are taken in the order of the events
   std::size_t grant = no_grant;  ///< in the event's receipt
   std::string partition;
   std::string key;
@@ -52,7 +52,7 @@ struct PassedOn {
 /// What a candidate of own cycles or prerequisites, or a reversal, needs to know before its records can be
 /// named.
 struct Ahead {
-  std::optional<EventRecord> original{};                         ///< of a reversal
+  std::optional<EventRecord> original{};                                 ///< of a reversal
   std::vector<std::pair<std::string, std::optional<Record>>> anchors{};  ///< task -> its anchor
 };
 

@@ -21,8 +21,7 @@ class Parts {
   }
   bool name() {
     const bool quoted = skip('<');
-    const auto end = quoted ? rest_.find('>')
-                            : std::min(rest_.find_first_of("+-0123456789,"), rest_.size());
+    const auto end = quoted ? rest_.find('>') : std::min(rest_.find_first_of("+-0123456789,"), rest_.size());
     if (end == std::string_view::npos || end == 0) return false;
     rest_.remove_prefix(end + (quoted ? 1 : 0));
     return true;
@@ -60,8 +59,8 @@ class Parts {
       const auto week = number();
       const bool second = skip('.');
       const auto day = number();
-      if (!month || !first || !week || !second || !day || *month < 1 || *month > 12 || *week < 1 || *week > 5 ||
-          *day > 6) {
+      if (!month || !first || !week || !second || !day || *month < 1 || *month > 12 || *week < 1 ||
+          *week > 5 || *day > 6) {
         return std::nullopt;
       }
       date = {Kind::weekday, *month, *week, *day};

@@ -13,8 +13,8 @@ namespace onceward {
 
 /// Who takes a step: the library when it is due, or the user by a request.
 enum class Mode : std::uint8_t { automatic, manual };
-/// What becomes of a reward when what earned it is taken back. What is earned and not collected is void either
-/// way.
+/// What becomes of a reward when what earned it is taken back. What is earned and not collected is void
+/// either way.
 enum class OnRefund : std::uint8_t {
   keep,      ///< a stage once rewarded stays rewarded
   clawback,  ///< it is taken back by the stage's `take_back` pipeline; earned again it is the next generation
@@ -33,7 +33,8 @@ enum class CountFrom : std::uint8_t {
 /// What a new version does to instances that began with an older one.
 enum class OnUpdate : std::uint8_t {
   pin,      ///< they go on as they began
-  migrate,  ///< they go on with the new one from their next event or request on; what is reached stays reached
+  migrate,  ///< they go on with the new one from their next event or request on; what is reached stays
+            ///< reached
 };
 /// When a reward takes its unit of a quota.
 enum class QuotaAt : std::uint8_t {
@@ -52,7 +53,8 @@ struct EventRule {
   Period streak =
       Period::once;  ///< day, week or month: progress is the longest run of consecutive ones; once: off
   int freeze = 0;    ///< streak: so many missed ones in a run are forgiven, 0..31
-  Duration grace{};  ///< streak: an event this soon after its day, week or month began forgives the one before
+  Duration
+      grace{};  ///< streak: an event this soon after its day, week or month began forgives the one before
   std::string credit{};    ///< an expression: the user it counts for instead of the event's own (an inviter)
   std::int64_t needs = 1;  ///< match all and any: the sum this rule has to reach, >= 1
   SourcePlace place{};
@@ -96,27 +98,27 @@ struct TaskDefinition {
   std::vector<StageDefinition> stages{};
   std::optional<QuotaDefinition> quota{};
 
-  Mode claim = Mode::automatic;    ///< automatic: the first event that counts makes the instance
-  Mode collect = Mode::automatic;  ///< automatic: a reached stage is rewarded at once
+  Mode claim = Mode::automatic;     ///< automatic: the first event that counts makes the instance
+  Mode collect = Mode::automatic;   ///< automatic: a reached stage is rewarded at once
   Mode complete = Mode::automatic;  ///< manual: the host may complete() it without events; sums only
   OnRefund on_refund = OnRefund::keep;
   Match match = Match::sum;
   CountFrom count_from = CountFrom::claim;
   OnUpdate on_update = OnUpdate::pin;
 
-  Duration day_starts{};    ///< the wall clock's time at which days, weeks and months begin; 0 to 24 h
-  int month_day = 1;        ///< period month: the day it begins at, or its last where it is shorter; 1..31
-  Duration every{};         ///< period fixed (from `starts`) and rolling (from the user's own start)
-  bool user_zone = false;   ///< cycles follow the user's zone, as it was when the user began with the task
+  Duration day_starts{};   ///< the wall clock's time at which days, weeks and months begin; 0 to 24 h
+  int month_day = 1;       ///< period month: the day it begins at, or its last where it is shorter; 1..31
+  Duration every{};        ///< period fixed (from `starts`) and rolling (from the user's own start)
+  bool user_zone = false;  ///< cycles follow the user's zone, as it was when the user began with the task
   std::optional<Duration> late{};  ///< an event counts so long after its cycle ended; unset: for ever
-  Duration within{};         ///< how long an instance has from its claim to its last stage; zero: its cycle
+  Duration within{};          ///< how long an instance has from its claim to its last stage; zero: its cycle
   Duration collect_within{};  ///< how long a reward waits for collect(); zero: for ever
 
   std::vector<std::string> after{};  ///< tasks that must be rewarded to the user before this one is taken
-  std::string audience{};     ///< an expression over profile.* and user: who may take it
-  std::int64_t per_user = 0;  ///< how often a user may take it, over all cycles; 0: no limit
-  std::string group{};        ///< an expression over event.*: the group whose members share the progress
-  int members = 0;            ///< with group: most members; each of them is rewarded once
+  std::string audience{};            ///< an expression over profile.* and user: who may take it
+  std::int64_t per_user = 0;         ///< how often a user may take it, over all cycles; 0: no limit
+  std::string group{};  ///< an expression over event.*: the group whose members share the progress
+  int members = 0;      ///< with group: most members; each of them is rewarded once
   SourcePlace place{};
 
   friend bool operator==(const TaskDefinition&, const TaskDefinition&) = default;

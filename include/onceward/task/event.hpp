@@ -76,7 +76,8 @@ struct GrantReceipt {
   RunState state = RunState::running;
   std::int64_t generation = 1;
   bool collectable = false;  ///< reached; the reward waits for collect()
-  bool taken_back = false;   ///< void before it was issued, or revoked: `state` is of the run that takes it back
+  bool taken_back =
+      false;  ///< void before it was issued, or revoked: `state` is of the run that takes it back
 
   friend bool operator==(const GrantReceipt&, const GrantReceipt&) = default;
 };

@@ -58,7 +58,7 @@ struct Cause {
   /// Stable: "not_online", "not_started", "ended", "audience", "prerequisite", "limit", "out_of_stock",
   /// "wrong_state", "late".
   std::string code;
-  std::string message;                  ///< for a person; names what is missing
+  std::string message;                    ///< for a person; names what is missing
   std::optional<Timestamp> changes_at{};  ///< when it will no longer hold by itself
 
   friend bool operator==(const Cause&, const Cause&) = default;

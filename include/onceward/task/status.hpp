@@ -45,11 +45,11 @@ inline constexpr std::size_t triggers = 12;
 /// What has to hold for a move, where its trigger alone does not decide.
 enum class MoveGuard : std::uint8_t {
   always,
-  unfinished,     ///< stages are still to be reached
-  uncollected,    ///< the last stage is reached, a reward waits for collect()
-  finished,       ///< the last stage is reached, nothing waits
-  replayable,     ///< nothing waits, and the reason may be pushed on, or it is forced by an actor with a reason
-  forced,         ///< stages are still to be reached, and it is forced
+  unfinished,   ///< stages are still to be reached
+  uncollected,  ///< the last stage is reached, a reward waits for collect()
+  finished,     ///< the last stage is reached, nothing waits
+  replayable,   ///< nothing waits, and the reason may be pushed on, or it is forced by an actor with a reason
+  forced,       ///< stages are still to be reached, and it is forced
   forced_waiting  ///< a reward waits for collect(), and it is forced
 };
 [[nodiscard]] std::string_view to_string(MoveGuard guard) noexcept;

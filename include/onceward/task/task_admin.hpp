@@ -9,15 +9,24 @@
 namespace onceward {
 
 /// Where a merchant's version of a task stands, from the first draft to the archive.
-enum class Publication : std::uint8_t { draft, submitted, approved, scheduled, online, paused, offline, archived };
+enum class Publication : std::uint8_t {
+  draft,
+  submitted,
+  approved,
+  scheduled,
+  online,
+  paused,
+  offline,
+  archived
+};
 [[nodiscard]] std::string_view to_string(Publication state) noexcept;
 
 /// A version of a task in the hands of its merchant and the platform.
 struct TaskSheet {
   std::string task;
   std::string version;
-  std::string type;   ///< of TaskTypes
-  Map fields{};       ///< as given
+  std::string type;  ///< of TaskTypes
+  Map fields{};      ///< as given
   std::string title{};
   Publication state = Publication::draft;
   std::string author{};
@@ -70,22 +79,24 @@ class TaskAdmin {
   /// Changes the fields and title of a draft.
   Result<void> edit(const Acting& who, const TaskSheet& sheet);
   /// Begins a draft of another id or version with the fields of a version there is.
-  Result<void> clone(const Acting& who, std::string_view task, std::string_view version, std::string_view to_task,
-                     std::string_view to_version);
+  Result<void> clone(const Acting& who, std::string_view task, std::string_view version,
+                     std::string_view to_task, std::string_view to_version);
   /// Hands a draft over to be approved. It is compiled with the merchant's pipelines first.
   /// Errors: invalid_argument with every mistake, its path and reason; the draft stays one.
   Result<void> submit(const Acting& who, std::string_view task, std::string_view version);
   /// Errors: invalid_argument, where the actor is the author.
   Result<void> approve(const Acting& who, std::string_view task, std::string_view version);
   /// Back to draft.
-  Result<void> reject(const Acting& who, std::string_view task, std::string_view version, std::string_view reason);
+  Result<void> reject(const Acting& who, std::string_view task, std::string_view version,
+                      std::string_view reason);
   /// Goes online at a time; work() sees to it.
   Result<void> schedule(const Acting& who, std::string_view task, std::string_view version, Timestamp at);
   /// Users see it; another version of the task that was online goes offline. From approved, scheduled, paused
   /// and offline.
   Result<void> put_online(const Acting& who, std::string_view task, std::string_view version);
   /// No events, no claims, until it is put online again; what was earned can be collected.
-  Result<void> pause(const Acting& who, std::string_view task, std::string_view version, std::string_view reason);
+  Result<void> pause(const Acting& who, std::string_view task, std::string_view version,
+                     std::string_view reason);
   Result<void> take_offline(const Acting& who, std::string_view task, std::string_view version,
                             std::string_view reason);
   Result<void> archive(const Acting& who, std::string_view task, std::string_view version);

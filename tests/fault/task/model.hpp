@@ -18,22 +18,24 @@ namespace task_model {
 using namespace task_test;
 
 inline const std::string tasks =
-    "<task id='sum' period='month'><on event='paid' add='event.n'/>" + stage(20, 2) + stage(50, 5) + "</task>" +
+    "<task id='sum' period='month'><on event='paid' add='event.n'/>" + stage(20, 2) + stage(50, 5) +
+    "</task>" +
     "<task id='claw' on-refund='clawback'><on event='paid'/>"
     "<stage target='3' pipeline='grant' take-back='take'><arg name='points' value='10'/></stage></task>" +
     "<task id='kinds'><on event='paid' distinct='event.n'/>" + stage(4, 4) + "</task>" +
     "<task id='shop' claim='manual' collect='manual'><on event='paid'/>" + stage(2, 7) + "</task>" +
     "<task id='few'><on event='paid' when='event.n &gt;= 8'/>" + stage(1, 1) + "<quota limit='3'/></task>" +
-    "<task id='fetch' claim='manual'><on event='paid'/>" + stage(2, 9) + "<quota limit='2' at='claim'/></task>";
+    "<task id='fetch' claim='manual'><on event='paid'/>" + stage(2, 9) +
+    "<quota limit='2' at='claim'/></task>";
 
 struct Operation {
   enum class Kind { report, repeat, reverse, claim, collect, abandon, jump, publish } kind = Kind::report;
   int user = 0;
   int n = 0;
-  int which = 0;        ///< of the events so far
-  int crash_at = -1;    ///< the commit at which the process dies; -1: it lives
-  bool lost = false;    ///< the commit is carried out and its answer lost
-  bool busy = false;    ///< the next reward call fails
+  int which = 0;      ///< of the events so far
+  int crash_at = -1;  ///< the commit at which the process dies; -1: it lives
+  bool lost = false;  ///< the commit is carried out and its answer lost
+  bool busy = false;  ///< the next reward call fails
 };
 
 inline std::vector<Operation> operations_of(unsigned seed, std::size_t count) {
@@ -174,9 +176,11 @@ class Driver {
 
 inline void Driver::restart() {
   center_.reset();
-  const auto lease = clock_ != nullptr ? Duration(std::chrono::seconds(30)) : Duration(std::chrono::milliseconds(1));
+  const auto lease =
+      clock_ != nullptr ? Duration(std::chrono::seconds(30)) : Duration(std::chrono::milliseconds(1));
   runner_ = std::make_unique<Runner>(faulty_, office_.catalog, RunnerOptions{.lease = lease});
-  center_ = std::make_unique<TaskCenter>(faulty_, office_.catalog, *runner_, TaskCenterOptions{.lease = lease});
+  center_ =
+      std::make_unique<TaskCenter>(faulty_, office_.catalog, *runner_, TaskCenterOptions{.lease = lease});
   center_->publish(office_.campaign(tasks)).value();
 }
 
@@ -316,7 +320,8 @@ inline std::string Driver::compare() {
   std::multiset<std::string> wanted;
   for (const auto& [grant, amount] : model_.effects) wanted.insert(grant + "=" + std::to_string(amount));
   for (const auto& line : wanted) {
-    if (given.count(line) != 1) return "wanted once, there " + std::to_string(given.count(line)) + " times: " + line;
+    if (given.count(line) != 1)
+      return "wanted once, there " + std::to_string(given.count(line)) + " times: " + line;
   }
   if (given.size() != wanted.size()) return "more was given than is due";
   if (few.size() != std::min<std::size_t>(3, model_.few.size())) return "few has another number of rewards";
@@ -329,7 +334,8 @@ inline std::string Driver::compare() {
     const auto name = Model::name(user);
     const auto of = "; user " + name;
     if (claw[name] != model_.balance[user])
-      return "claw gave " + std::to_string(claw[name]) + ", due is " + std::to_string(model_.balance[user]) + of;
+      return "claw gave " + std::to_string(claw[name]) + ", due is " + std::to_string(model_.balance[user]) +
+             of;
     if (progress(user, "claw", "-") != model_.counts[user]) return "the progress of claw differs" + of;
     if (progress(user, "kinds", "-") != model_.distinct(user)) return "the progress of kinds differs" + of;
     const auto& mine = model_.shop[user];
@@ -337,7 +343,8 @@ inline std::string Driver::compare() {
     if (shop.has_value() != (mine.status != 0)) return "shop is taken, or not" + of;
     if (mine.status == 2 && shop->status != Status::terminated) return "shop was given up" + of;
     if (mine.status == 1 && shop->progress != mine.count) return "the progress of shop differs" + of;
-    if (!storage_->scan("shop/user/" + name, "todo/", "", 10).value().records.empty()) return "a todo is left" + of;
+    if (!storage_->scan("shop/user/" + name, "todo/", "", 10).value().records.empty())
+      return "a todo is left" + of;
   }
   for (const auto& [where, sum] : model_.sums) {
     const auto user = where[1] - '0';
@@ -367,7 +374,8 @@ inline std::vector<Operation> shrink(const MakeDriver& make, std::vector<Operati
     for (std::size_t first = 0; first < operations.size();) {
       auto fewer = operations;
       const auto last = std::min(first + size, fewer.size());
-      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(first), fewer.begin() + static_cast<std::ptrdiff_t>(last));
+      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(first),
+                  fewer.begin() + static_cast<std::ptrdiff_t>(last));
       if (failure_of(make, fewer).empty()) {
         first += size;
       } else {
@@ -381,9 +389,9 @@ inline std::vector<Operation> shrink(const MakeDriver& make, std::vector<Operati
 inline std::string describe(const std::vector<Operation>& operations) {
   std::string text;
   for (const auto& o : operations) {
-    text += "{kind " + std::to_string(static_cast<int>(o.kind)) + ", user " + std::to_string(o.user) + ", n " +
-            std::to_string(o.n) + ", which " + std::to_string(o.which) + ", crash_at " + std::to_string(o.crash_at) +
-            (o.lost ? ", lost" : "") + (o.busy ? ", busy" : "") + "}\n";
+    text += "{kind " + std::to_string(static_cast<int>(o.kind)) + ", user " + std::to_string(o.user) +
+            ", n " + std::to_string(o.n) + ", which " + std::to_string(o.which) + ", crash_at " +
+            std::to_string(o.crash_at) + (o.lost ? ", lost" : "") + (o.busy ? ", busy" : "") + "}\n";
   }
   return text;
 }
@@ -394,8 +402,8 @@ inline std::string check_seed(const MakeDriver& make, unsigned seed, std::size_t
   const auto wrong = failure_of(make, operations);
   if (wrong.empty()) return {};
   const auto fewest = shrink(make, operations);
-  return "seed " + std::to_string(seed) + ": " + wrong + "\nfewest operations: " + failure_of(make, fewest) + "\n" +
-         describe(fewest);
+  return "seed " + std::to_string(seed) + ": " + wrong + "\nfewest operations: " + failure_of(make, fewest) +
+         "\n" + describe(fewest);
 }
 
 inline MakeDriver on_memory() {

@@ -1,4 +1,5 @@
-// Random operations, crashes and repetitions against the reference model; fewer here than by hand (task_model).
+// Random operations, crashes and repetitions against the reference model; fewer here than by hand
+// (task_model).
 #include "fault/task/model.hpp"
 
 #include <onceward/storage/sqlite.hpp>
@@ -20,7 +21,8 @@ TEST_CASE("the same on SQLite") {
   const TemporaryFolder folder;
   int file = 0;
   const MakeDriver on_sqlite = [&] {
-    return std::make_unique<Driver>(open_storage("sqlite:" + folder.path() + "/" + std::to_string(++file) + ".db").value(), nullptr);
+    return std::make_unique<Driver>(
+        open_storage("sqlite:" + folder.path() + "/" + std::to_string(++file) + ".db").value(), nullptr);
   };
   for (unsigned seed = 1; seed <= 3; ++seed) {
     const auto wrong = check_seed(on_sqlite, seed, 60);
@@ -46,7 +48,9 @@ TEST_CASE("a model that is wrong is found out, and shrunk to what shows it") {
                           std::size_t limit) override {
       return inner_->scan(partition, prefix, cursor, limit);
     }
-    Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override { return inner_->due(shards, limit); }
+    Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
+      return inner_->due(shards, limit);
+    }
     [[nodiscard]] Shard shard_count() const noexcept override { return inner_->shard_count(); }
 
    private:

@@ -8,7 +8,12 @@ using namespace task_test;
 namespace {
 
 TaskDefinition full_task() {
-  TaskDefinition task{"t", "7", "A \"title\" & more", Period::month, at("2024-01-01T00:00:00.5Z"), at("2025-01-01T00:00:00Z")};
+  TaskDefinition task{"t",
+                      "7",
+                      "A \"title\" & more",
+                      Period::month,
+                      at("2024-01-01T00:00:00.5Z"),
+                      at("2025-01-01T00:00:00Z")};
   task.rules.push_back({"paid", "event.n > 1", "event.n"});
   task.stages.push_back({5, "grant", {{"points", "5"}}, "take"});
   task.stages.push_back({9, "grant", {{"points", "event.n"}}, "take"});

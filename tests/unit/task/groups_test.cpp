@@ -12,12 +12,15 @@ using Lines = std::vector<std::string>;
 namespace {
 
 const std::string invite =
-    "<task id='invite'><on event='first.order' credit='event.inviter' distinct='user'/>" + stage(2, 50) + "</task>";
-const std::string team = "<task id='team' group='event.team' members='3'><on event='joined' distinct='user'/>" +
-                         stage(3, 30) + "</task>";
+    "<task id='invite'><on event='first.order' credit='event.inviter' distinct='user'/>" + stage(2, 50) +
+    "</task>";
+const std::string team =
+    "<task id='team' group='event.team' members='3'><on event='joined' distinct='user'/>" + stage(3, 30) +
+    "</task>";
 
 Event invited(Shop& shop, std::string user, std::string inviter) {
-  return shop.event({{"inviter", std::move(inviter)}}, "2024-03-10T12:00:00Z", std::move(user), "first.order");
+  return shop.event({{"inviter", std::move(inviter)}}, "2024-03-10T12:00:00Z", std::move(user),
+                    "first.order");
 }
 Event joined(Shop& shop, std::string user, std::string name = "red") {
   return shop.event({{"team", std::move(name)}}, "2024-03-10T12:00:00Z", std::move(user), "joined");
@@ -40,7 +43,8 @@ TEST_CASE("an inviter is credited when those invited qualify, each once") {
 
 TEST_CASE("nobody invites himself [task-77]") {
   Shop shop(invite);
-  CHECK(shop.report(invited(shop, "ann", "ann")).skipped == std::vector<Skipped>{{"invite", "", "self_invite"}});
+  CHECK(shop.report(invited(shop, "ann", "ann")).skipped ==
+        std::vector<Skipped>{{"invite", "", "self_invite"}});
   CHECK(shop.progress("invite", "-") == 0);
 }
 
@@ -69,7 +73,8 @@ TEST_CASE("a crash at any write of an invite: the inviter is credited once") {
       shop.report(invited(shop, "bob", "ann"));
       const auto last = invited(shop, "cid", "ann");
       shop.storage.fail_calls(FaultyStorage::Call::commit, fault, ErrorCode::corrupt, 1, skip);
-      shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::corrupt, 1000, 0);
+      shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::corrupt,
+                              1000, 0);
       (void)shop.center->report(last);
       shop.storage.heal();
       shop.restart();
@@ -82,7 +87,8 @@ TEST_CASE("a crash at any write of an invite: the inviter is credited once") {
   }
 }
 
-TEST_CASE("a group of three: the third joins twice, is counted once, and each member is rewarded once [task-78]") {
+TEST_CASE(
+    "a group of three: the third joins twice, is counted once, and each member is rewarded once [task-78]") {
   Shop shop(team);
   for (const auto* user : {"ann", "bob", "cid", "cid", "ann"}) shop.report(joined(shop, user));
   CHECK(shop.granted->list() == Lines{"ann/team/-/1=30", "bob/team/-/1=30", "cid/team/-/1=30"});
@@ -95,8 +101,9 @@ TEST_CASE("a group of three: the third joins twice, is counted once, and each me
 }
 
 TEST_CASE("all-of is done once, in any order; any-of by whichever comes, once [task-10]") {
-  Shop shop("<task id='all' match='all'><on event='a'/><on event='b' add='event.n' needs='10'/>" + stage(2, 1) +
-            "</task><task id='any' match='any'><on event='a'/><on event='b'/>" + stage(1, 2) + "</task>");
+  Shop shop("<task id='all' match='all'><on event='a'/><on event='b' add='event.n' needs='10'/>" +
+            stage(2, 1) + "</task><task id='any' match='any'><on event='a'/><on event='b'/>" + stage(1, 2) +
+            "</task>");
   const auto at_noon = "2024-03-10T12:00:00Z";
   shop.report(shop.event({{"n", 6}}, at_noon, "ann", "b"));
   CHECK(shop.granted->list() == Lines{"ann/any/-/1=2"});
@@ -118,7 +125,9 @@ TEST_CASE("a stored event is durable when it is answered, and applied by work() 
   other.attributes.set("n", 3);
   CHECK(shop.center->report_async(other).error().code == ErrorCode::conflict);
   shop.restart();
-  shop.center->publish(shop.campaign("<task id='buy'><on event='paid' add='event.n'/>" + stage(2, 10) + "</task>")).value();
+  shop.center
+      ->publish(shop.campaign("<task id='buy'><on event='paid' add='event.n'/>" + stage(2, 10) + "</task>"))
+      .value();
   shop.center->work().value();
   const auto receipt = shop.center->receipt(ticket).value().value();
   CHECK(receipt.grants.at(0).state == RunState::succeeded);
@@ -157,10 +166,9 @@ TEST_CASE("a simulation with a later clock gives receipts and writes nothing [ta
             "<quota limit='1' per='month'/></task>");
   shop.clock.set(at("2024-03-10T12:00:00Z"));
   const auto before = shop.storage.calls(testing::FaultyStorage::Call::commit);
-  const std::vector<Event> events = {shop.event({{"n", 1}}, "2024-04-10T12:00:00Z"),
-                                     shop.event({{"n", 1}}, "2024-04-10T12:00:00Z"),
-                                     shop.event({{"n", 2}}, "2024-04-10T12:00:00Z", "bob"),
-                                     shop.event({{"n", 1}}, "2024-03-10T12:00:00Z")};
+  const std::vector<Event> events = {
+      shop.event({{"n", 1}}, "2024-04-10T12:00:00Z"), shop.event({{"n", 1}}, "2024-04-10T12:00:00Z"),
+      shop.event({{"n", 2}}, "2024-04-10T12:00:00Z", "bob"), shop.event({{"n", 1}}, "2024-03-10T12:00:00Z")};
   const auto receipts = shop.center->simulate(events, at("2024-04-10T12:00:00Z"));
   CHECK(receipts[1]->grants.at(0).cycle == "M:2024-04");
   CHECK(receipts[2]->grants.at(0).out_of_stock);
@@ -173,8 +181,8 @@ TEST_CASE("a simulation with a later clock gives receipts and writes nothing [ta
 TEST_CASE("a page of 50 tasks is one round trip, with what the user has of each") {
   std::string tasks;
   for (int i = 100; i < 160; ++i) {
-    tasks += "<task id='t" + std::to_string(i) + "' title='T' period='day'><on event='e" + std::to_string(i) + "'/>" +
-             stage(1, 1) + stage(2, 1) + "</task>";
+    tasks += "<task id='t" + std::to_string(i) + "' title='T' period='day'><on event='e" + std::to_string(i) +
+             "'/>" + stage(1, 1) + stage(2, 1) + "</task>";
   }
   Shop shop(tasks);
   shop.report(shop.event({}, "2024-03-10T12:00:00Z", "ann", "e103"));

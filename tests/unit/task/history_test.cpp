@@ -65,7 +65,8 @@ TEST_CASE("progress is the sum of what is contributed and not taken back: 100,00
     for (unsigned step = 0; step < 12; ++step) {
       if (history.empty() || random() % 3 != 0) {
         const auto value = static_cast<std::int64_t>(random() % 9) - (kind == 0 ? 4 : 0);
-        Contributed contributed{value, {}, {kind == 3 ? static_cast<std::int64_t>(random() % 2) + 1 : 0, true, false}};
+        Contributed contributed{
+            value, {}, {kind == 3 ? static_cast<std::int64_t>(random() % 2) + 1 : 0, true, false}};
         if (kind == 1 || kind == 2) contributed = {0, Value(value), {}};
         REQUIRE(add(instance, task, contributed).value());
         history.emplace_back(contributed, Kept{value});

@@ -78,7 +78,8 @@ TEST_CASE("a day may begin at four in the morning") {
 }
 
 TEST_CASE("fixed and rolling cycles are as long as they say") {
-  const Calendar fixed({Period::fixed, 1, std::chrono::hours(72), at("2024-03-01T06:00:00Z")}, Zone::find("UTC").value());
+  const Calendar fixed({Period::fixed, 1, std::chrono::hours(72), at("2024-03-01T06:00:00Z")},
+                       Zone::find("UTC").value());
   CHECK(fixed.cycle_of(at("2024-03-01T06:00:00Z")) == "F:2024-03-01T06:00:00Z");
   CHECK(fixed.cycle_of(at("2024-03-04T05:59:59.999999Z")) == "F:2024-03-01T06:00:00Z");
   CHECK(fixed.cycle_of(at("2024-03-04T06:00:00Z")) == "F:2024-03-04T06:00:00Z");
@@ -103,7 +104,8 @@ TEST_CASE("in every zone, 2000 to 2040, cycles follow each other without overlap
     ++zones;
     for (const auto hours : {0, 4}) {
       const auto shifted = zone.with_day_at(std::chrono::hours(hours));
-      for (const auto& [period, anchor] : {std::pair{Period::day, 1}, {Period::week, 1}, {Period::month, 31}}) {
+      for (const auto& [period, anchor] :
+           {std::pair{Period::day, 1}, {Period::week, 1}, {Period::month, 31}}) {
         if (hours != 0 && period != Period::month) continue;
         const Calendar calendar({period, anchor}, shifted);
         auto number = calendar.number_of(from);

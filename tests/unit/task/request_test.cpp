@@ -121,17 +121,19 @@ TEST_CASE("what comes first has to be rewarded; the refusal names it [task-11]")
   CHECK(refused.outcome == Outcome_::not_eligible);
   CHECK(refused.causes.at(0).code == "prerequisite");
   CHECK(refused.causes.at(0).message.find("\"first\"") != std::string::npos);
-  CHECK(shop.report(shop.event({}, "2024-03-10T12:00:00Z", "ann", "came")).skipped.at(0).reason == "not_eligible");
+  CHECK(shop.report(shop.event({}, "2024-03-10T12:00:00Z", "ann", "came")).skipped.at(0).reason ==
+        "not_eligible");
   shop.report(shop.event());
   CHECK(shop.center->claim(shop.request("second")).value().outcome == Outcome_::done);
   CHECK(shop.report(shop.event({}, "2024-03-10T12:00:00Z", "ann", "came")).grants.size() == 1);
 }
 
 TEST_CASE("every cause of a refusal is told, and when it changes [task-76]") {
-  Shop shop("<task id='a'><on event='paid'/>" + stage(1, 1) +
-            "</task><task id='b' claim='manual' after='a' per-user='1' period='day' starts='2024-04-01T00:00:00Z' "
-            "audience='profile.level &gt;= 3'><on event='x'/>" + stage(1, 1) +
-            "<quota limit='1' per='day' at='claim'/></task>");
+  Shop shop(
+      "<task id='a'><on event='paid'/>" + stage(1, 1) +
+      "</task><task id='b' claim='manual' after='a' per-user='1' period='day' starts='2024-04-01T00:00:00Z' "
+      "audience='profile.level &gt;= 3'><on event='x'/>" +
+      stage(1, 1) + "<quota limit='1' per='day' at='claim'/></task>");
   auto early = shop.request("b");
   early.at = at("2024-03-10T12:00:00Z");
   auto explained = shop.center->explain(early).value();
@@ -178,7 +180,8 @@ TEST_CASE("one unit at the claim and 200 users from 8 threads: one has it [task-
   CHECK(read_one(*shop.memory, "shop/quota/only", "count/-").value()->value == "1");
 }
 
-TEST_CASE("a process dies with a unit in its hand: the unit returns, a late commit fails [task-38] [task-42]") {
+TEST_CASE(
+    "a process dies with a unit in its hand: the unit returns, a late commit fails [task-38] [task-42]") {
   using testing::FaultyStorage;
   const auto task = "<task id='only' claim='manual'><on event='paid'/>" + stage(1, 10) +
                     "<quota limit='1' at='claim'/></task>";
@@ -223,7 +226,8 @@ TEST_CASE("a unit held for a user who does not complete returns after the hold")
 }
 
 TEST_CASE("who gives up has nothing more; replay is refused but for an actor with a reason [task-51]") {
-  Shop shop("<task id='buy' collect='manual'><on event='paid'/>" + stage(1, 10) + "<quota limit='1'/></task>");
+  Shop shop("<task id='buy' collect='manual'><on event='paid'/>" + stage(1, 10) +
+            "<quota limit='1'/></task>");
   shop.report(shop.event());
   const auto reply = shop.center->abandon(shop.request("buy")).value();
   CHECK(reply.view.value().status == Status::terminated);
@@ -245,7 +249,8 @@ TEST_CASE("who gives up has nothing more; replay is refused but for an actor wit
   CHECK(shop.center->collect(shop.request("buy")).value().grants.at(0).state == RunState::succeeded);
 }
 
-TEST_CASE("used-up attempts end as terminated, and replay rewards without repeating what was done [task-48] [task-50]") {
+TEST_CASE(
+    "used-up attempts end as terminated, and replay rewards without repeating what was done [task-48] [task-50]") {
   testing::RecordedJournal journal;
   Shop shop("<task id='buy'><on event='paid'/>" + stage(1, 10) + "</task>", "UTC", &journal);
   shop.granted->fail_calls = 20;
@@ -255,7 +260,8 @@ TEST_CASE("used-up attempts end as terminated, and replay rewards without repeat
   CHECK(view.status == Status::terminated);
   CHECK(view.reason == "retry_exhausted");
   CHECK(shop.moves(journal).back() == "rewarding-reward_exhausted-terminated");
-  CHECK(shop.center->replay({.merchant = "shop", .user = "ann", .dry_run = true}).value().pushed == Lines{"buy/-"});
+  CHECK(shop.center->replay({.merchant = "shop", .user = "ann", .dry_run = true}).value().pushed ==
+        Lines{"buy/-"});
   CHECK(shop.view("buy", "-").status == Status::terminated);
   CHECK(shop.center->replay({.merchant = "shop", .user = "ann"}).value().pushed == Lines{"buy/-"});
   shop.settle();
@@ -295,7 +301,10 @@ TEST_CASE("what may be completed by hand is, and can be taken back") {
 
 TEST_CASE("a merchant's key with another merchant's task: refused, and nothing of it told [task-71]") {
   Shop shop(manual);
-  shop.center->publish(shop.campaign("<task id='secret' claim='manual'><on event='paid'/>" + stage(2, 10) + "</task>", "UTC", "rival")).value();
+  shop.center
+      ->publish(shop.campaign(
+          "<task id='secret' claim='manual'><on event='paid'/>" + stage(2, 10) + "</task>", "UTC", "rival"))
+      .value();
   const auto refused = shop.center->claim({"shop", "ann", "secret", "k"});
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == ErrorCode::not_found);

@@ -19,8 +19,9 @@ Event reversal(Shop& shop, const Event& of, std::optional<std::int64_t> amount =
 
 /// A stage that can be taken back.
 std::string fragile(int target, int points) {
-  return "<stage target='" + std::to_string(target) + "' pipeline='grant' take-back='take'><arg name='points' value='" +
-         std::to_string(points) + "'/></stage>";
+  return "<stage target='" + std::to_string(target) +
+         "' pipeline='grant' take-back='take'><arg name='points' value='" + std::to_string(points) +
+         "'/></stage>";
 }
 
 const std::string spend = "<task id='spend'><on event='paid' add='event.n'/>" + stage(100, 1) + "</task>";
@@ -121,7 +122,8 @@ TEST_CASE("a streak loses the day its only event was on") {
 }
 
 TEST_CASE("a reward nobody collected is void, and its unit returns [task-59]") {
-  Shop shop("<task id='buy' collect='manual'><on event='paid'/>" + stage(1, 10) + "<quota limit='1'/></task>");
+  Shop shop("<task id='buy' collect='manual'><on event='paid'/>" + stage(1, 10) +
+            "<quota limit='1'/></task>");
   const auto order = shop.event();
   CHECK(shop.report(order).grants.at(0).collectable);
   CHECK(shop.view("buy", "-").status == Status::completed);
@@ -141,7 +143,8 @@ TEST_CASE("a reward nobody collected is void, and its unit returns [task-59]") {
 
 TEST_CASE("a reward is taken back once, and earned again as the next generation [task-60]") {
   testing::RecordedJournal journal;
-  Shop shop("<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "</task>", "UTC", &journal);
+  Shop shop("<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "</task>", "UTC",
+            &journal);
   const auto order = shop.event();
   CHECK(shop.report(order).grants.at(0).state == RunState::succeeded);
   CHECK(shop.view("buy", "-").status == Status::rewarded);
@@ -156,9 +159,10 @@ TEST_CASE("a reward is taken back once, and earned again as the next generation 
   CHECK(again.grants.at(0).generation == 2);
   CHECK(shop.view("buy", "-").status == Status::rewarded);
   CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10", "ann/buy/-/1=10"});
-  CHECK(shop.moves(journal) == Lines{"not_taken-claim-claimed", "claimed-event-rewarding", "rewarding-reward_done-rewarded",
-                                     "rewarding-take_back-revoked", "rewarding-reward_done-rewarded",
-                                     "revoked-event-rewarding", "rewarding-reward_done-rewarded"});
+  CHECK(shop.moves(journal) == Lines{"not_taken-claim-claimed", "claimed-event-rewarding",
+                                     "rewarding-reward_done-rewarded", "rewarding-take_back-revoked",
+                                     "rewarding-reward_done-rewarded", "revoked-event-rewarding",
+                                     "rewarding-reward_done-rewarded"});
 }
 
 TEST_CASE("on-refund keep leaves a reward alone, and says so [task-61]") {
@@ -213,7 +217,8 @@ TEST_CASE("a reversal has to name another event, and cannot be reversed itself")
 
 TEST_CASE("a crash at any write of a refund after the reward: taken back once, its unit returned once") {
   using testing::FaultyStorage;
-  const auto task = "<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "<quota limit='5'/></task>";
+  const auto task =
+      "<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "<quota limit='5'/></task>";
   for (const auto fault : {FaultyStorage::Fault::before, FaultyStorage::Fault::after}) {
     for (std::size_t skip = 0; skip < 6; ++skip) {
       INFO("fault " << static_cast<int>(fault) << ", commit " << skip);

@@ -13,7 +13,8 @@ namespace {
 
 std::vector<MoveFacts> every_fact() {
   std::vector<MoveFacts> all;
-  for (int bits = 0; bits < 16; ++bits) all.push_back({(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0});
+  for (int bits = 0; bits < 16; ++bits)
+    all.push_back({(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0});
   return all;
 }
 
@@ -52,7 +53,8 @@ TEST_CASE("of every pair of status and trigger at most one move fits, and it is 
   });
 }
 
-TEST_CASE("what is terminated or expired moves by nothing but a replay, and by force where it says so [task-51]") {
+TEST_CASE(
+    "what is terminated or expired moves by nothing but a replay, and by force where it says so [task-51]") {
   each_case([](Status from, Trigger trigger, const MoveFacts& facts) {
     if (from != Status::terminated && from != Status::expired) return;
     const auto* move = find_move(from, trigger, facts);

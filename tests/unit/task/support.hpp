@@ -90,12 +90,12 @@ struct Shop {
     center.reset();
     runner =
         std::make_unique<Runner>(storage, catalog, RunnerOptions{.lease = std::chrono::milliseconds(200)});
-    center = std::make_unique<TaskCenter>(storage, catalog, *runner,
-                                          TaskCenterOptions{.lease = std::chrono::milliseconds(200),
-                                                            .journal = journal,
-                                                            .profile = [this](auto, auto user) {
-                                                              return Result<UserProfile>(profiles[std::string(user)]);
-                                                            }});
+    center = std::make_unique<TaskCenter>(
+        storage, catalog, *runner,
+        TaskCenterOptions{
+            .lease = std::chrono::milliseconds(200), .journal = journal, .profile = [this](auto, auto user) {
+              return Result<UserProfile>(profiles[std::string(user)]);
+            }});
   }
 
   [[nodiscard]] Campaign campaign(std::string_view tasks, std::string_view zone = "UTC",

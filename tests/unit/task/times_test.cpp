@@ -8,7 +8,8 @@ using Lines = std::vector<std::string>;
 
 TEST_CASE("a late event counts inside the grace, and is told to be late after it [task-30] [task-31]") {
   testing::RecordedJournal journal;
-  Shop shop("<task id='day' period='day' late='2h'><on event='paid'/>" + stage(9, 1) + "</task>", "UTC", &journal);
+  Shop shop("<task id='day' period='day' late='2h'><on event='paid'/>" + stage(9, 1) + "</task>", "UTC",
+            &journal);
   shop.clock.set(at("2024-03-11T01:59:59Z"));
   CHECK(shop.report(shop.event({}, "2024-03-10T23:00:00Z")).contributions.at(0).cycle == "D:2024-03-10");
   shop.clock.set(at("2024-03-11T02:00:00Z"));
@@ -58,8 +59,10 @@ TEST_CASE("rolling cycles begin at the user's own start") {
   Shop shop("<task id='trial' period='rolling' every='7d'><on event='paid'/>" + stage(2, 1) + "</task>");
   shop.report(shop.event({}, "2024-03-10T11:20:00Z"));
   CHECK(shop.report(shop.event({}, "2024-03-17T11:19:59Z")).grants.at(0).cycle == "R:2024-03-10T11:20:00Z");
-  CHECK(shop.report(shop.event({}, "2024-03-17T11:20:00Z")).contributions.at(0).cycle == "R:2024-03-17T11:20:00Z");
-  CHECK(shop.report(shop.event({}, "2024-03-10T11:19:00Z")).contributions.at(0).cycle == "R:2024-03-03T11:20:00Z");
+  CHECK(shop.report(shop.event({}, "2024-03-17T11:20:00Z")).contributions.at(0).cycle ==
+        "R:2024-03-17T11:20:00Z");
+  CHECK(shop.report(shop.event({}, "2024-03-10T11:19:00Z")).contributions.at(0).cycle ==
+        "R:2024-03-03T11:20:00Z");
   const auto one_call = std::vector<Event>{shop.event({}, "2024-05-01T00:00:00Z", "bob"),
                                            shop.event({}, "2024-05-07T23:00:00Z", "bob")};
   CHECK(shop.center->report_many(one_call)[1]->grants.at(0).cycle == "R:2024-05-01T00:00:00Z");
@@ -71,7 +74,8 @@ TEST_CASE("cycles follow the user's zone as it was when the user began") {
   CHECK(shop.report(shop.event({}, "2024-03-10T16:30:00Z")).contributions.at(0).cycle == "D:2024-03-11");
   shop.profiles["ann"].timezone = "America/New_York";  // moved
   CHECK(shop.report(shop.event({}, "2024-03-11T16:30:00Z")).contributions.at(0).cycle == "D:2024-03-12");
-  CHECK(shop.report(shop.event({}, "2024-03-10T16:30:00Z", "bob")).contributions.at(0).cycle == "D:2024-03-10");
+  CHECK(shop.report(shop.event({}, "2024-03-10T16:30:00Z", "bob")).contributions.at(0).cycle ==
+        "D:2024-03-10");
   const auto page = shop.center->list({"shop", "ann", at("2024-03-11T16:30:00Z")}).value();
   CHECK(page.entries.at(0).cycle == "D:2024-03-12");
   CHECK(page.entries.at(0).view.value().progress == 1);
@@ -88,9 +92,12 @@ TEST_CASE("what is not completed in its time expires; what is not collected as w
   shop.report(shop.event({}, "2024-03-10T12:00:00Z", "ann", "came"));
   shop.clock.set(at("2024-03-10T13:00:00Z"));
   shop.restart();  // the process that knew of them is gone
-  shop.center->publish(shop.campaign("<task id='quick' claim='manual' within='1h'><on event='paid'/>" + stage(2, 1) +
-            "</task><task id='gift' collect='manual' collect-within='1d'><on event='came'/>" + stage(1, 1) +
-            "<quota limit='1'/></task>")).value();
+  shop.center
+      ->publish(
+          shop.campaign("<task id='quick' claim='manual' within='1h'><on event='paid'/>" + stage(2, 1) +
+                        "</task><task id='gift' collect='manual' collect-within='1d'><on event='came'/>" +
+                        stage(1, 1) + "<quota limit='1'/></task>"))
+      .value();
   CHECK(shop.center->work().value().taken > 0);
   CHECK(shop.view("quick", "-").status == Status::expired);
   CHECK(shop.view("gift", "-").status == Status::completed);
@@ -106,7 +113,10 @@ TEST_CASE("what is not completed in its time expires; what is not collected as w
 TEST_CASE("a new version that migrates takes its users along with what they have") {
   Shop shop("<task id='buy' version='1'><on event='paid'/>" + stage(5, 10) + "</task>");
   for (int i = 0; i < 3; ++i) shop.report(shop.event());
-  shop.center->publish(shop.campaign("<task id='buy' version='2' on-update='migrate'><on event='paid'/>" + stage(4, 20) + "</task>")).value();
+  shop.center
+      ->publish(shop.campaign("<task id='buy' version='2' on-update='migrate'><on event='paid'/>" +
+                              stage(4, 20) + "</task>"))
+      .value();
   CHECK(shop.report(shop.event()).grants.size() == 1);
   CHECK(shop.view("buy", "-").version == "2");
   CHECK(shop.granted->list() == Lines{"ann/buy/-/1=20"});

@@ -22,7 +22,8 @@ class Walk final : public TaskType {
     TaskDefinition task{.id = "walk"};
     task.period = Period::day;
     task.rules.push_back({.event = *fields.find("event")->string(), .add = "event.steps"});
-    task.stages.push_back({*fields.find("steps")->integer(), "stamp",
+    task.stages.push_back({*fields.find("steps")->integer(),
+                           "stamp",
                            {{"points", std::to_string(*fields.find("points")->integer())}}});
     return task;
   }
@@ -33,7 +34,8 @@ class Stamp final : public Step {
  public:
   explicit Stamp(std::vector<std::string>& stamps) : stamps_(stamps) {}
   [[nodiscard]] StepSpec spec() const override {
-    return {.name = "stamp@1", .arguments = {{"user", Value::Kind::string}, {"points", Value::Kind::integer}}};
+    return {.name = "stamp@1",
+            .arguments = {{"user", Value::Kind::string}, {"points", Value::Kind::integer}}};
   }
   StepOutcome run(StepContext& step) override {
     stamps_.push_back(step.arg<std::string>("user") + std::to_string(step.arg<int>("points")));
@@ -70,11 +72,10 @@ TEST_CASE("a kind of task and a reward are added from outside the library") {
 TEST_CASE("fields a merchant may not set, or not so, are told all at once") {
   TaskTypes types;
   types.add(std::make_unique<Walk>()).value();
-  const auto wrong =
-      types.make("walk@1", Map{{"points", 51}, {"event", "paid"}, {"color", "red"}});
+  const auto wrong = types.make("walk@1", Map{{"points", 51}, {"event", "paid"}, {"color", "red"}});
   REQUIRE_FALSE(wrong.has_value());
-  for (const auto* part : {"steps: the field is missing", "points: the field is 51", "event: the field is set by",
-                           "color: the field is none"}) {
+  for (const auto* part : {"steps: the field is missing", "points: the field is 51",
+                           "event: the field is set by", "color: the field is none"}) {
     CHECK(wrong.error().message.find(part) != std::string::npos);
   }
   CHECK(types.make("run@1", Map{}).error().code == ErrorCode::not_found);
@@ -135,7 +136,8 @@ TEST_CASE("an unapproved task is invisible, and its author does not approve it [
   CHECK(acts == std::vector<std::string>{"mia:draft", "mia:online", "mia:submit", "pat:approve"});
 }
 
-TEST_CASE("a submitted version never changes; its successor takes its place, and who began stays pinned [task-69]") {
+TEST_CASE(
+    "a submitted version never changes; its successor takes its place, and who began stays pinned [task-69]") {
   Office office;
   office.online("1", 5000);
   office.walk(4000);
@@ -174,7 +176,8 @@ TEST_CASE("a scheduled task goes online when its time has come, by any process")
   office.admin->draft({"shop", "mia"}, office.sheet("1", 5000)).value();
   office.admin->submit({"shop", "mia"}, "walk", "1").value();
   office.admin->approve({"shop", "pat"}, "walk", "1").value();
-  office.admin->schedule({"shop", "mia"}, "walk", "1", office.shop.clock.now() + std::chrono::hours(2)).value();
+  office.admin->schedule({"shop", "mia"}, "walk", "1", office.shop.clock.now() + std::chrono::hours(2))
+      .value();
   CHECK(office.admin->work().value() == 0);
   office.shop.clock.advance(std::chrono::hours(2));
   CHECK(office.admin->work().value() == 1);
