@@ -144,7 +144,7 @@ void check_chaos(const std::string& url, unsigned seed) {
   std::mt19937 random(seed);
   std::vector<std::vector<Event>> parts(processes);
   for (const auto& event : history.events) {
-    for (unsigned times = 1 + random() % 3; times > 0; --times) parts[random() % processes].push_back(event);
+    for (auto times = 1 + random() % 3; times > 0; --times) parts[random() % processes].push_back(event);
   }
   for (auto& part : parts) std::shuffle(part.begin(), part.end(), random);
   { const Process founder(url); }
