@@ -173,9 +173,8 @@ Line Caller::enlisted(const Ask& ask) {
     rows_.begin();
     end.word = "threw";
     const auto outcome = guarded(ask, rows_.storage());
-    const bool stands = (outcome.word == "executed" || outcome.word == "replayed") && outcome.result != "-";
-    if (!stands) {  // nothing ran, or the handler gave up: its row must not stay
-      rows_.rollback();
+    if (outcome.word != "executed" || outcome.result == "-") {
+      rows_.rollback();  // nothing ran, or the handler gave up: its row must not stay
       return outcome;
     }
     end.word = "uncommitted";
