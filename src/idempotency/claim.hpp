@@ -1,6 +1,7 @@
 #pragma once
 #include <onceward/idempotency/guard.hpp>
 #include <onceward/idempotency/guards.hpp>
+#include <onceward/idempotency/replay_cache.hpp>
 
 #include "idempotency/counters.hpp"
 
@@ -30,18 +31,26 @@ struct Claim : std::enable_shared_from_this<Claim> {
   int attempt = 0;
   Revision fence = absent;
   std::atomic<Revision> revision{absent};  ///< of the record this owner wrote last; a renewal moves it
+  std::atomic<Duration::rep> written{0};   ///< since_boot() before the last write that kept it; see expired()
   Duration retry_after{};
   std::optional<Duration> replay_left{};  ///< of a replay: what is left of its retention
 
   // The renewals' own, under the keeper's lock.
   Claim* next = nullptr;
   Claim* previous = nullptr;
-  bool watched = false;   ///< by the keeper, until its guard lets it go
-  bool renewing = false;  ///< a renewal is under way
+  bool watched = false;          ///< by the keeper, until its guard lets it go
+  bool renewing = false;         ///< a renewal is under way
   std::atomic<int> renewals{0};  ///< that still read this claim
   SteadyTime renew_at{};
   SteadyTime lease_ends{};
   std::optional<std::stop_source> lost{};
+
+  /// The record may have ended by its retention: a record that is gone then tells nothing, and others may
+  /// have come, ended and gone as well.
+  [[nodiscard]] bool expired() const noexcept {
+    return since_boot().count() - written.load(std::memory_order_relaxed) >= policy->retention.count();
+  }
+  void kept_at(Duration since) noexcept { written.store(since.count(), std::memory_order_relaxed); }
 
   void count(CallEnd end) const noexcept {
     if (counters != nullptr) counters->count(end);

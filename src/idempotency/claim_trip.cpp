@@ -32,6 +32,7 @@ void ClaimTrip::write() {
     return end();
   }
   at_ = At::claiming;
+  asked_at_ = since_boot();
   auto& operation = operation_of(claim_);
   operation.kind = found_ ? Operation::Kind::replace : Operation::Kind::insert;
   operation.expected = found_ ? found_->revision : absent;
@@ -134,6 +135,7 @@ void ClaimTrip::acquire(int attempt, Revision fence, Revision revision) {
   claim_.attempt = attempt;
   claim_.fence = fence;
   claim_.revision.store(revision, std::memory_order_relaxed);
+  claim_.kept_at(asked_at_);
   const auto& policy = *claim_.policy;
   if (policy.on_storage_down != OnStorageDown::fallback || on_fallback_) return end();
   // While this storage was away the key may have been claimed in the other one: by whom this caller must see.

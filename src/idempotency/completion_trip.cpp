@@ -46,8 +46,8 @@ void CompletionTrip::settle(const std::optional<Record>& found) {
                fmt::format("the key \"{}\" is no longer this guard's; it was left alone", claim_.key)}});
   };
   if (!found) {
-    if (only_own_) return not_ours();
-    // The record is gone (flushed, expired): the completion makes it again.
+    if (only_own_ || claim_.expired()) return not_ours();
+    // The record is gone (flushed) before its time: the completion makes it again.
     claim_.revision.store(absent, std::memory_order_release);
   } else {
     if (found->value == claim_.batch.operations.front().value) {

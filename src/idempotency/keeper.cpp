@@ -59,6 +59,7 @@ struct Keeper::Renewal final : Trip {
 
   void done(Revision revision) {
     claim->revision.store(revision, std::memory_order_release);
+    claim->kept_at(booted_at);
     renewed = true;
   }
   void lose() { lost = true; }
@@ -66,6 +67,7 @@ struct Keeper::Renewal final : Trip {
   std::shared_ptr<Claim> claim;
   Storage& place;  ///< the claim's, which its guard lets go of while the renewal is under way
   SteadyTime asked_at;
+  Duration booted_at = since_boot();
   Batch write;
   bool renewed = false;
   bool lost = false;

@@ -89,6 +89,7 @@ class ClaimTrip final : public Trip {
   At at_ = At::claiming;
   std::optional<Record> found_{};
   Timestamp now_{};
+  Duration asked_at_{};  ///< since_boot() before the claim was sent
   std::optional<Error> error_{};
   std::optional<Error> unanswered_{};  ///< the claim's answer was lost: the read will tell
   std::optional<SteadyTime> waits_until_{};

@@ -94,7 +94,8 @@ int main(int count, char** words) {
     std::vector<Event> events;
     for (std::size_t i = 0; i < size; ++i) events.push_back(event_of(users));
     std::uint64_t applied = 0;
-    for (const auto& answer : center.report_many(events)) ++(answer ? applied : refused);
+    for (const auto& answer : center.report_many(events)) applied += answer ? 1U : 0U;
+    refused += events.size() - applied;
     return applied;
   };
   const auto show = [&](const char* what, double figure) {

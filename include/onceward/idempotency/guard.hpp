@@ -77,9 +77,10 @@ class Guard {
   /// See Attempt::lost.
   [[nodiscard]] std::stop_token lost() const;
 
-  /// Stores the result and ends the claim. A record that vanished is made again; one that another owner took
-  /// over is left alone (lease_lost). A failure never gives the key back. Where Policy::acknowledge is post
-  /// it returns at once, and Completion::acknowledgement tells the rest.
+  /// Stores the result and ends the claim. A record that vanished before its retention ended is made again;
+  /// one that another owner took over, or that may have expired, is left alone (lease_lost). A failure never
+  /// gives the key back. Where Policy::acknowledge is post it returns at once, and
+  /// Completion::acknowledgement tells the rest.
   Completion complete(const Value& result);
   /// Stores a final error: every later call gets it.
   Completion complete_with_error(const Error& error);

@@ -79,6 +79,24 @@ TEST_CASE("nothing is kept past its retention, nor longer than the policy says [
   CHECK(bench.trips() == before + 1);
 }
 
+TEST_CASE("an owner that sleeps beyond the retention changes nothing that came and went meanwhile") {
+  Bench bench;
+  const Policy policy{.operation = "sleeper", .lease = 20ms, .retention = 100ms};
+  const auto wait = [](Duration length) {
+    const auto until = std::chrono::steady_clock::now() + length;
+    while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  };
+  auto sleeper = Guard::claim(bench.storage, "a", policy).value();
+  wait(30ms);
+  auto other = Guard::claim(bench.storage, "a", policy).value();
+  REQUIRE(other.acquired());
+  CHECK(other.complete(Value("right")).recorded);
+  wait(120ms);
+  REQUIRE_FALSE(read_one(*bench.memory, guard_partition("sleeper", "a"), "a")->has_value());
+  CHECK(sleeper.complete(Value("late")).verdict == Verdict::lease_lost);
+  CHECK_FALSE(read_one(*bench.memory, guard_partition("sleeper", "a"), "a")->has_value());
+}
+
 TEST_CASE("claims and errors are not kept, nor what could not be recorded") {
   Bench bench;
   bench.policy.record_limit = 20ms;
