@@ -153,7 +153,7 @@ Result<bool> UserWork::collect_one(const PendingEvent& event, const IndexEntry& 
   if (!run) return fail(std::move(run).error());
   grant.state = Grant::State::granted;
   if (definition.on_refund == OnRefund::keep) grant.input = {};
-  effects.runs.push_back({event.place, place, *std::move(run), absent, slot.key});
+  effects.runs.push_back({event.place, place, *std::move(run), absent});
   return true;
 }
 

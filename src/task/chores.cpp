@@ -119,8 +119,7 @@ Result<bool> Chores::decide_one(const Decision& decision, Instance& instance, Ba
     grant->state = Grant::State::granted;
     if (entry.task->definition->on_refund == OnRefund::keep) grant->input = {};
     batch.operations.push_back(run->insert);
-    runs.push_back({decision.todo->place, decision.todo->grant, *std::move(run), absent,
-                    instance_key(todo.grant.task, todo.grant.cycle)});
+    runs.push_back({decision.todo->place, decision.todo->grant, *std::move(run), absent});
   }
   move(instance, Trigger::event, facts_of(instance, *entry.task));
   return true;
@@ -258,8 +257,7 @@ Result<void> Chores::take_back(std::span<WaitingTodo> todos, std::vector<Waiting
     auto run = runner_.prepare(*stage.take_back, todo.partition, key, todo.todo.input);
     if (!run) return fail(std::move(run).error());
     batches.push_back({todo.partition, {Operation::remove(todo.key, todo.revision), run->insert}});
-    prepared.push_back({todo.place, todo.grant, *std::move(run), absent,
-                        instance_key(todo.todo.grant.task, todo.todo.grant.cycle)});
+    prepared.push_back({todo.place, todo.grant, *std::move(run), absent});
   }
   const auto answers = commit_all(storage_, batches);
   if (!answers) return fail(answers.error());
@@ -285,8 +283,7 @@ Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRu
         runner_.prepare(entry.task->stage(grant.stage).plan, partition, to_run_key(grant), todo.todo.input);
     if (!run) return fail(std::move(run).error());
     batches.push_back({partition, {run->insert}});
-    prepared.push_back(
-        {todo.place, todo.grant, *std::move(run), absent, instance_key(grant.task, grant.cycle)});
+    prepared.push_back({todo.place, todo.grant, *std::move(run), absent});
     known.push_back(todo);
   }
   const auto answers = commit_all(storage_, batches);

@@ -266,7 +266,7 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
   effects.record.grants.push_back(
       {definition.id, slot.cycle, number, stage.plan.definition().id, key.generation, task.tracked, false});
   if (!task.tracked) {
-    effects.runs.push_back({event.place, place, *std::move(run), absent, slot.key});
+    effects.runs.push_back({event.place, place, *std::move(run), absent});
     return {};
   }
   Grant grant{number, key.generation};
@@ -286,7 +286,7 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
   } else if (grant.collected) {
     grant.state = Grant::State::granted;
     if (definition.on_refund == OnRefund::keep) grant.input = {};
-    effects.runs.push_back({event.place, place, *std::move(run), absent, slot.key});
+    effects.runs.push_back({event.place, place, *std::move(run), absent});
   }
   if (before != nullptr) {
     *before = std::move(grant);

@@ -152,6 +152,13 @@ std::optional<Timestamp> time_of(const Value& value, std::string_view name) {
   return Timestamp(Duration(*member->integer()));
 }
 
+constexpr std::string_view rest_member = ",\"rest\":";
+
+bool is_rare(const Instance& instance) noexcept {
+  return !instance.reason.empty() || instance.claimed_at || instance.deadline || instance.collect_until ||
+         !instance.unit.empty() || !instance.grants.empty() || !instance.members.empty();
+}
+
 /// What most instances lack.
 Map rest_of(const Instance& instance) {
   Map rest;
@@ -206,13 +213,13 @@ std::string encode(const Instance& instance) {
   text.append(",\"reached\":");
   append_number(text, instance.reached);
   text.append(",\"status\":\"").append(to_string(instance.status)).append("\"");
+  if (is_rare(instance)) {
+    text += ",\"rest\":";
+    rest_of(instance).append_json(text);
+  }
   if (!instance.counted.empty()) {
     text += ",\"counted\":";
     instance.counted.append_json(text);
-  }
-  if (const auto rest = rest_of(instance); !rest.empty()) {
-    text += ",\"rest\":";
-    rest.append_json(text);
   }
   text += '}';
   return text;
@@ -230,18 +237,23 @@ Result<Instance> decode_instance(const Record& record) {
   if (!head || !known) return corrupt(record);
   instance.status = *known;
   if (cursor.rest() == "}") return instance;
-  if (!cursor.rest().starts_with(',')) return corrupt(record);
-  std::string more(cursor.rest());
-  more[0] = '{';
-  auto value = Value::from_json(more);
-  if (!value) return corrupt(record);
-  if (auto* counted = value->map() == nullptr ? nullptr : value->find("counted")) {
+  if (cursor.rest().starts_with(rest_member)) {
+    // Rare, and not on the hot path: the whole of what is left is read as one object.
+    std::string more(cursor.rest());
+    more[0] = '{';
+    auto value = Value::from_json(more);
+    const auto* rest = value ? value->find("rest") : nullptr;
+    const auto* counted = value ? value->find("counted") : nullptr;
+    if (rest == nullptr || !read_rest(*rest, instance)) return corrupt(record);
+    if (counted == nullptr) return instance;
     if (counted->map() == nullptr) return corrupt(record);
     instance.counted = *counted->map();
+    return instance;
   }
-  if (const auto* rest = value->find("rest")) {
-    if (!read_rest(*rest, instance)) return corrupt(record);
-  }
+  if (!cursor.skip(",\"counted\":") || !cursor.rest().ends_with('}')) return corrupt(record);
+  auto counted = Value::from_json(cursor.rest().substr(0, cursor.rest().size() - 1));
+  if (!counted || counted->map() == nullptr) return corrupt(record);
+  instance.counted = std::move(*counted->map());
   return instance;
 }
 

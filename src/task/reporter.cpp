@@ -393,8 +393,11 @@ Result<void> Reporter::drive(std::vector<WaitingRun>& runs, std::span<Result<Rec
   for (std::size_t i = 0; i < runs.size(); ++i) {
     if (auto* receipt = grant_at(answers, runs[i].place, runs[i].grant)) receipt->state = prepared[i].state();
     if (options_.journal == nullptr || prepared[i].state() == RunState::running) continue;
+    const auto view = prepared[i].view();
+    const auto grant = parse_run_key(view.key);
+    if (!grant) continue;
     const auto line =
-        line_of(prepared[i].partition(), runs[i].subject, prepared[i].state(), prepared[i].view().reason);
+        line_of(view.partition, instance_key(grant->task, grant->cycle), view.state, view.reason);
     tell(options_.journal, {&line, 1});
   }
   return {};

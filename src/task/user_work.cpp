@@ -79,6 +79,7 @@ bool UserWork::take(PendingEvent* event) {
   events_.push_back(event);
   if (!event->key.empty()) event_slot_of(event->key);
   if (!event->reverses_key.empty()) event_slot_of(event->reverses_key);
+  reverses_ = reverses_ || !event->reverses_key.empty();
   if (slots_.empty()) slots_.reserve(event->candidates.size());
   for (auto& candidate : event->candidates) {
     const auto& task = *candidate.entry->task;
@@ -245,9 +246,17 @@ void UserWork::write() {
 }
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {
-  Receipt receipt{event.event->id, false, effects.record.contributions, {}, effects.record.skipped};
+  Receipt receipt{event.event->id};
   receipt.grants.reserve(effects.record.grants.size());
   for (const auto& grant : effects.record.grants) receipt.grants.push_back(receipt_of(grant, event));
+  if (reverses_) {
+    receipt.contributions = effects.record.contributions;
+    receipt.skipped = effects.record.skipped;
+  } else {
+    // Nobody of this batch looks at the record again but for its fingerprint.
+    receipt.contributions = std::move(effects.record.contributions);
+    receipt.skipped = std::move(effects.record.skipped);
+  }
   answers[event.place] = std::move(receipt);
   if (!event.key.empty()) {
     auto& slot = event_slots_[event_slot_of(event.key)];

@@ -97,7 +97,6 @@ struct WaitingRun {
   std::size_t grant = 0;
   PreparedRun run;
   Revision revision = absent;
-  std::string subject{};  ///< of the instance, for the journal
 };
 
 /// A duplicate whose receipt's grants have to be looked up.
@@ -280,6 +279,7 @@ class UserWork {
   std::size_t operations_ = 0;  ///< about how many the batch will have
   std::size_t written_ = 0;     ///< how many it has
   std::vector<Operation> fences_;
+  bool reverses_ = false;  ///< one of the events takes another back
   bool misnamed_ = false;
 };
 

@@ -49,11 +49,26 @@ long peak_kib() {
   return usage.ru_maxrss;
 }
 
+double cpu_seconds() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto of = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  return of(usage.ru_utime) + of(usage.ru_stime);
+}
+
+struct Figure {
+  double per_second = 0;
+  double per_cpu_second = 0;  ///< what a core would do that is all ours
+};
+
 template <class Work>
-double per_second(int threads, double seconds, const Work& work) {
+Figure measure(int threads, double seconds, const Work& work) {
   std::atomic<bool> stop = false;
   std::atomic<std::uint64_t> done = 0;
   const auto begin = SteadyClock::now();
+  const auto cpu = cpu_seconds();
   std::vector<std::jthread> workers;
   for (int t = 0; t < threads; ++t) {
     workers.emplace_back([&, t] {
@@ -63,7 +78,8 @@ double per_second(int threads, double seconds, const Work& work) {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
   stop = true;
   workers.clear();
-  return static_cast<double>(done) / std::chrono::duration<double>(SteadyClock::now() - begin).count();
+  const std::chrono::duration<double> passed = SteadyClock::now() - begin;
+  return {static_cast<double>(done) / passed.count(), static_cast<double>(done) / (cpu_seconds() - cpu)};
 }
 
 }  // namespace
@@ -94,23 +110,29 @@ int main(int count, char** words) {
     std::vector<Event> events;
     for (std::size_t i = 0; i < size; ++i) events.push_back(event_of(users));
     std::uint64_t applied = 0;
-    for (const auto& answer : center.report_many(events)) applied += answer ? 1U : 0U;
-    refused += events.size() - applied;
+    for (const auto& answer : center.report_many(events)) {
+      if (answer) {
+        ++applied;
+      } else {
+        ++refused;
+      }
+    }
     return applied;
   };
-  const auto show = [&](const char* what, double figure) {
-    std::printf("%-48s %10.0f /s   peak %ld KiB\n", what, figure, peak_kib());
+  const auto show = [&](const char* what, const Figure& figure) {
+    std::printf("%-48s %10.0f /s %10.0f /CPU s   peak %ld KiB\n", what, figure.per_second,
+                figure.per_cpu_second, peak_kib());
   };
   for (const std::uint64_t users : {1'000U, 10'000U, 100'000U, 1'000'000U}) {
     const auto what = "batches of 256, 1 thread, " + std::to_string(users) + " users";
-    show(what.c_str(), per_second(1, seconds, [&](int, std::uint64_t) { return batch(256, users); }));
+    show(what.c_str(), measure(1, seconds, [&](int, std::uint64_t) { return batch(256, users); }));
   }
   for (const int threads : {1, 32, 64}) {
     const auto what = "single events, " + std::to_string(threads) + " threads";
-    show(what.c_str(), per_second(threads, seconds, [&](int, std::uint64_t) { return batch(1, 100'000); }));
+    show(what.c_str(), measure(threads, seconds, [&](int, std::uint64_t) { return batch(1, 100'000); }));
   }
   std::atomic<std::uint64_t> won = 0;
-  show("claims of a hot quota of 1,000 units, 64 threads", per_second(64, seconds, [&](int, std::uint64_t) {
+  show("claims of a hot quota of 1,000 units, 64 threads", measure(64, seconds, [&](int, std::uint64_t) {
          const auto id = ++next;
          const auto reply = center.claim({"shop", stamp + "c" + std::to_string(id), "hot", "k"});
          if (reply && reply->outcome == Reply::Outcome::done) ++won;
