@@ -8,7 +8,12 @@
 namespace onceward::guard_detail {
 namespace {
 
-thread_local std::string spare_text;
+constinit thread_local bool thread_ends = false;
+struct Spare {
+  std::string text;
+  ~Spare() { thread_ends = true; }  // what ends after it may still make calls
+};
+thread_local Spare spare;
 constexpr std::size_t most_kept = 16384;
 
 void remove_path(Value& value, std::string_view path) {
@@ -32,9 +37,13 @@ void remove_path(Value& value, std::string_view path) {
 
 }  // namespace
 
-Scratch::Scratch() noexcept : text(std::move(spare_text)) { text.clear(); }
+Scratch::Scratch() noexcept {
+  if (!thread_ends) text = std::move(spare.text);
+  text.clear();
+}
 Scratch::~Scratch() {
-  if (text.capacity() > spare_text.capacity() && text.capacity() <= most_kept) spare_text = std::move(text);
+  if (thread_ends || text.capacity() <= spare.text.capacity() || text.capacity() > most_kept) return;
+  spare.text = std::move(text);
 }
 
 Duration since_boot() noexcept {
