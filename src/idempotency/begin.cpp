@@ -3,7 +3,10 @@
 #include <onceward/core/digest.hpp>
 #include <onceward/core/ids.hpp>
 
+#include "core/utf8.hpp"
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <condition_variable>
 
@@ -65,7 +68,16 @@ Result<std::shared_ptr<Claim>> prepare(GuardedBy where, std::string_view key,
   claim->key = key;
   new_owner_id(claim->owner);
   claim->fingerprint = fingerprint;
+  // It is stored as text: a digest may come as its bytes.
+  if (core_detail::first_not_utf8(fingerprint) != std::string_view::npos)
+    claim->fingerprint = fmt::format(
+        "{:02x}", fmt::join(std::vector<std::uint8_t>(fingerprint.begin(), fingerprint.end()), ""));
   return claim;
+}
+
+void renew_held(Claim& claim, SteadyTime claimed_at) {
+  const bool held = claim.acquired && claim.storage != nullptr;
+  if (held && claim.policy->auto_renew && !claim.lost) claim.keeper->watch(claim, claimed_at);
 }
 
 Result<Guard> arrived(std::shared_ptr<Claim> claim, ClaimTrip& trip, SteadyTime began) {
@@ -75,8 +87,7 @@ Result<Guard> arrived(std::shared_ptr<Claim> claim, ClaimTrip& trip, SteadyTime 
     return fail(*std::move(trip.error()));
   }
   if (!claim->acquired) claim->count(end_of(claim->verdict));
-  if (claim->acquired && claim->storage != nullptr && claim->policy->auto_renew)
-    claim->keeper->watch(*claim, began);
+  renew_held(*claim, std::max(began, trip.written_at()));
   return GuardAccess::make(std::move(claim));
 }
 
@@ -95,7 +106,7 @@ namespace {
 
 /// A claim's first round takes along what was posted.
 void travel_together(Keeper& keeper, Trip& trip) {
-  const auto posted = keeper.take_posted();
+  const auto posted = keeper.take_posted(trip.storage());
   if (posted.empty()) return;
   std::vector<Trip*> trips;
   trips.reserve(posted.size() + 1);

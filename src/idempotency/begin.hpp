@@ -13,6 +13,8 @@ namespace onceward::guard_detail {
                                                      std::string_view fingerprint);
 /// Where the claims of this policy begin.
 [[nodiscard]] Storage& storage_of(GuardedBy where, const Policy& policy) noexcept;
+/// Begins the renewal of what is held, once; where its policy says so.
+void renew_held(Claim& claim, SteadyTime claimed_at);
 /// After the trip: counts what ran nothing, begins the renewal of what is held. `began` is when the claim was
 /// sent.
 [[nodiscard]] Result<Guard> arrived(std::shared_ptr<Claim> claim, ClaimTrip& trip, SteadyTime began);

@@ -33,6 +33,7 @@ void ClaimTrip::write() {
   }
   at_ = At::claiming;
   asked_at_ = since_boot();
+  if (claim_.policy->auto_renew) written_at_ = std::chrono::steady_clock::now();
   auto& operation = operation_of(claim_);
   operation.kind = found_ ? Operation::Kind::replace : Operation::Kind::insert;
   operation.expected = found_ ? found_->revision : absent;
@@ -113,10 +114,10 @@ void ClaimTrip::take_result(KeyRecord& known) {
 
 void ClaimTrip::waits(Duration lease_left) {
   const auto now = std::chrono::steady_clock::now();
+  claim_.retry_after = lease_left;
   if (!waits_until_) waits_until_ = now + claim_.policy->wait_limit;
   if (stopped_ || now >= *waits_until_) {
     if (at_ == At::asking_fallback) return give_back(Verdict::in_progress, lease_left);
-    claim_.retry_after = lease_left;
     return settle(Verdict::in_progress);
   }
   pause_for(pause_length_);
@@ -125,6 +126,7 @@ void ClaimTrip::waits(Duration lease_left) {
 
 void ClaimTrip::paused(bool stopped) {
   stopped_ = stopped_ || stopped;
+  waited_for_fallback_ = at_ == At::asking_fallback;
   need_ = Need::read;
 }
 
@@ -136,6 +138,7 @@ void ClaimTrip::acquire(int attempt, Revision fence, Revision revision) {
   claim_.fence = fence;
   claim_.revision.store(revision, std::memory_order_relaxed);
   claim_.kept_at(asked_at_);
+  claim_.retry_after = {};
   const auto& policy = *claim_.policy;
   if (policy.on_storage_down != OnStorageDown::fallback || on_fallback_) return end();
   // While this storage was away the key may have been claimed in the other one: by whom this caller must see.
@@ -144,8 +147,20 @@ void ClaimTrip::acquire(int attempt, Revision fence, Revision revision) {
   need_ = Need::read;
 }
 
+/// The fallback holds nothing against this claim. Its lease ran while this caller waited there, and another
+/// one may have it: it is written again, and the fallback looked at again.
+void ClaimTrip::hold() {
+  if (!std::exchange(waited_for_fallback_, false)) return end();
+  attempt_ = claim_.attempt;
+  reconcile_ = claim_.reconcile;
+  found_ = Record{claim_.key, {}, claim_.revision.load(std::memory_order_relaxed)};
+  asked_ = std::exchange(claim_.storage, nullptr);
+  claim_.acquired = false;
+  write();
+}
+
 void ClaimTrip::judge_fallback(const std::optional<Record>& found, Timestamp now) {
-  if (!found) return end();
+  if (!found) return hold();
   auto known = decode_key_record(*found);
   if (!known) {
     claim_.error = std::move(known).error();
@@ -157,7 +172,7 @@ void ClaimTrip::judge_fallback(const std::optional<Record>& found, Timestamp now
   if (decision.kind != Decision::Kind::answer) {
     claim_.attempt = std::max(claim_.attempt, known->attempt + 1);
     claim_.reconcile = claim_.reconcile || decision.reconcile;
-    return end();
+    return hold();
   }
   found_ = found;
   now_ = now;
@@ -204,6 +219,9 @@ void ClaimTrip::settle(Verdict verdict) {
 void ClaimTrip::down(Error error) {
   const auto& policy = *claim_.policy;
   const bool away = is_down(error.code) || error.code == ErrorCode::in_doubt;
+  // Who saw the owner at work knows more than that the storage is away: it does not run beside him.
+  if (away && waits_until_ && policy.on_storage_down != OnStorageDown::fail_closed)
+    return settle(Verdict::in_progress);
   if (away && policy.on_storage_down == OnStorageDown::fallback && !on_fallback_) {
     on_fallback_ = true;
     asked_ = policy.fallback;

@@ -23,12 +23,21 @@ void CompletionTrip::committed(Result<BatchAnswer> answer, Timestamp) {
     written_ = answer->revision;
     return end({});
   }
-  if (answer) return settle(answer->found);
+  if (answer) {
+    const auto now = std::chrono::steady_clock::now();
+    if (until_ == SteadyTime{}) until_ = now + patience_;
+    if (++refusals_ > most_refusals && now >= until_) {
+      may_go_on_ = true;
+      return end({Verdict::executed, false, Error{ErrorCode::conflict, "the record changed all the time"}});
+    }
+    return settle(answer->found);
+  }
   auto error = std::move(answer).error();
-  if (retry_advice(error.code) == RetryAdvice::give_up)
+  // A full storage has room again one day, and the work took effect.
+  if (retry_advice(error.code) == RetryAdvice::give_up && error.code != ErrorCode::exhausted)
     return end({Verdict::executed, false, std::move(error)});
   // A timeout says that repeating is harmless, an answer in doubt that somebody must look first.
-  const bool look = !is_down(error.code);
+  const bool look = error.code == ErrorCode::in_doubt;
   again(std::move(error), look);
 }
 
@@ -50,18 +59,15 @@ void CompletionTrip::settle(const std::optional<Record>& found) {
     // The record is gone (flushed) before its time: the completion makes it again.
     claim_.revision.store(absent, std::memory_order_release);
   } else {
-    if (found->value == claim_.batch.operations.front().value) {
+    // An own claim is written over, also by a renewal: that an earlier one is there lengthens no lease.
+    const auto known = decode_key_record(*found);
+    if (!known || known->state != KeyState::claimed || known->owner != claim_.owner) {
+      if (found->value != claim_.batch.operations.front().value) return not_ours();
       written_ = found->revision;
       return end({});  // written before, its answer lost
     }
-    const auto known = decode_key_record(*found);
-    if (!known || known->state != KeyState::claimed || known->owner != claim_.owner) return not_ours();
     claim_.revision.store(found->revision, std::memory_order_release);
   }
-  const auto now = std::chrono::steady_clock::now();
-  if (until_ == SteadyTime{}) until_ = now + patience_;
-  if (++refusals_ > most_refusals && now >= until_)
-    return end({Verdict::executed, false, Error{ErrorCode::conflict, "the record changed all the time"}});
   write();
 }
 

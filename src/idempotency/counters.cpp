@@ -31,6 +31,12 @@ Counters& CounterBook::of(std::string_view operation) {
                                   : counters_.try_emplace(std::string(operation)).first->second;
 }
 
+CallFigures CounterBook::figures(std::string_view operation) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = counters_.find(operation);
+  return found == counters_.end() ? CallFigures() : found->second.figures();
+}
+
 std::map<std::string, CallFigures> CounterBook::figures() const {
   const std::lock_guard lock(mutex_);
   std::map<std::string, CallFigures> all;

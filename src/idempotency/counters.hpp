@@ -22,6 +22,7 @@ class Counters {
 class CounterBook {
  public:
   [[nodiscard]] Counters& of(std::string_view operation);
+  [[nodiscard]] CallFigures figures(std::string_view operation) const;
   [[nodiscard]] std::map<std::string, CallFigures> figures() const;
 
  private:

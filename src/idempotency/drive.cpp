@@ -1,6 +1,7 @@
 #include "idempotency/trip.hpp"
 
 #include <algorithm>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -18,11 +19,27 @@ std::vector<Trip*> together(std::span<Trip* const> trips, Trip::Need need) {
   return chosen;
 }
 
+/// A storage without memory for its answer may have written; the text must need none itself.
+Result<CommitAnswer> commit_to(Storage& storage, std::span<const Batch> batches) {
+  try {
+    return storage.commit(batches);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::in_doubt, "out of memory");
+  }
+}
+Result<ReadAnswer> read_from(Storage& storage, std::span<const RecordRef> refs) {
+  try {
+    return storage.read(refs);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::unavailable, "out of memory");
+  }
+}
+
 void commit(std::span<Trip* const> trips) {
   std::vector<Batch> batches;
   batches.reserve(trips.size());
   for (auto* const trip : trips) batches.push_back(std::move(trip->batch()));
-  auto answer = trips.front()->storage().commit(batches);
+  auto answer = commit_to(trips.front()->storage(), batches);
   for (std::size_t i = 0; i < trips.size(); ++i) {
     trips[i]->batch() = std::move(batches[i]);
     if (answer) {
@@ -37,7 +54,7 @@ void read(std::span<Trip* const> trips) {
   std::vector<RecordRef> refs;
   refs.reserve(trips.size());
   for (const auto* const trip : trips) refs.push_back(trip->ref());
-  auto answer = trips.front()->storage().read(refs);
+  auto answer = read_from(trips.front()->storage(), refs);
   for (std::size_t i = 0; i < trips.size(); ++i) {
     if (answer) {
       trips[i]->looked(std::move(answer->records[i]), answer->now);
@@ -66,7 +83,7 @@ void drive(Trip& trip, Pauser& pauser) {
     switch (trip.need()) {
       case Trip::Need::ended: return;
       case Trip::Need::commit: {
-        auto answer = trip.storage().commit({&trip.batch(), 1});
+        auto answer = commit_to(trip.storage(), {&trip.batch(), 1});
         if (answer) {
           trip.committed(std::move(answer->batches.front()), answer->now);
         } else {
@@ -76,7 +93,7 @@ void drive(Trip& trip, Pauser& pauser) {
       }
       case Trip::Need::read: {
         const auto ref = trip.ref();
-        auto answer = trip.storage().read({&ref, 1});
+        auto answer = read_from(trip.storage(), {&ref, 1});
         if (answer) {
           trip.looked(std::move(answer->records.front()), answer->now);
         } else {

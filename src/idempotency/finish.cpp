@@ -53,6 +53,7 @@ Completion amended(Completion completion, const Stored& stored) {
 
 std::shared_ptr<Posted> posted_of(const SharedClaim& claim, Storage& storage, const Stored& stored) {
   auto posted = std::make_shared<Posted>(claim, storage, stored.timing, stored.patience);
+  claim->posted = true;
   if (stored.only_over_own_claim) posted->trip.only_over_own_claim();
   posted->verdict = stored.verdict;
   posted->error = stored.error;
@@ -274,7 +275,9 @@ Completion Acknowledgement::wait() const {
 std::optional<Completion> Acknowledgement::wait_for(Duration limit) const {
   if (posted_ == nullptr) return std::nullopt;
   std::unique_lock lock(posted_->mutex);
-  posted_->changed.wait_for(lock, limit, [&] { return posted_->answer.has_value(); });
+  // Longer than any clock can tell is as long as it takes.
+  posted_->changed.wait_for(lock, std::min(limit, Duration(limits::duration_us)),
+                            [&] { return posted_->answer.has_value(); });
   return posted_->answer;
 }
 

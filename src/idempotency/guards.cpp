@@ -4,6 +4,7 @@
 #include "idempotency/finish.hpp"
 
 #include <deque>
+#include <unordered_set>
 
 namespace onceward {
 
@@ -23,9 +24,30 @@ Result<void> Guards::override_policy(std::string_view operation, const Value& fi
 }
 
 CallFigures Guards::figures(std::string_view operation) const {
-  return keeper_->counters().of(operation).figures();
+  return keeper_->counters().figures(operation);
 }
 std::map<std::string, CallFigures> Guards::figures() const { return keeper_->counters().figures(); }
+
+namespace {
+
+/// Waits for some keys of many, and renews meanwhile what is held of the others.
+class SpanPauser final : public guard_detail::Pauser {
+ public:
+  SpanPauser(std::deque<ClaimTrip>& trips, std::stop_token stop)
+      : trips_(trips), waits_(trips.front().claim(), std::move(stop)) {}
+  bool pause(Duration length) override {
+    for (auto& trip : trips_) {
+      if (trip.need() == ClaimTrip::Need::ended) guard_detail::renew_held(trip.claim(), trip.written_at());
+    }
+    return waits_.pause(length);
+  }
+
+ private:
+  std::deque<ClaimTrip>& trips_;
+  guard_detail::CallerPauser waits_;
+};
+
+}  // namespace
 
 std::vector<Result<Guard>> Guards::claim_many(std::span<const Request> requests, const Policy& policy,
                                               std::stop_token stop) {
@@ -45,19 +67,29 @@ std::vector<Result<Guard>> Guards::claim_many(std::span<const Request> requests,
   claims.reserve(requests.size());
   std::deque<ClaimTrip> trips;  // they stay where they are
   std::vector<guard_detail::Trip*> under_way;
+  // A key that is named twice must not wait for itself.
+  const bool waits = shared->on_busy == OnBusy::wait;
+  auto impatient = shared;
+  if (waits) {
+    Policy rejects = *shared;
+    rejects.on_busy = OnBusy::reject;
+    impatient = std::make_shared<const Policy>(std::move(rejects));
+  }
+  std::unordered_set<std::string_view> named;
   for (const auto& request : requests) {
-    claims.push_back(guard_detail::prepare(*this, request.key, shared, &counters, request.fingerprint));
+    const auto& held = !waits || named.insert(request.key).second ? shared : impatient;
+    claims.push_back(guard_detail::prepare(*this, request.key, held, &counters, request.fingerprint));
     if (claims.back())
       under_way.push_back(&trips.emplace_back(**claims.back(), guard_detail::storage_of(*this, *shared)));
   }
   if (!under_way.empty()) {
-    const auto posted = keeper_->take_posted();
+    const auto posted = keeper_->take_posted(trips.front().storage());
     std::vector<guard_detail::Trip*> together;
     for (const auto& one : posted) together.push_back(&one->trip);
     together.insert(together.end(), under_way.begin(), under_way.end());
     guard_detail::drive_round(together);
     keeper_->travelled(posted);
-    guard_detail::CallerPauser pauser(trips.front().claim(), std::move(stop));
+    SpanPauser pauser(trips, std::move(stop));
     guard_detail::drive(under_way, pauser);
   }
   auto trip = trips.begin();

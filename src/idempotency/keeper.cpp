@@ -12,6 +12,7 @@ using Steady = std::chrono::steady_clock;
 constexpr auto never = SteadyTime::max();
 constexpr std::size_t posted_with_a_write = 128;
 constexpr std::size_t most_of_a_round = 1024;
+constexpr std::size_t most_lines = 64;  ///< beyond, those without a claim are given up
 /// Renewals that are due so soon go along with those that are due now.
 constexpr auto together_with = std::chrono::milliseconds(5);
 
@@ -48,27 +49,30 @@ struct Keeper::Renewal final : Trip {
       // An answer in doubt may have written: the next renewal is refused then, and reads whose it is.
       return;
     }
-    if (given->applied()) return done(given->revision);
+    renewed = given->applied();
+    if (renewed) {
+      claim->revision.store(given->revision, std::memory_order_release);
+      return claim->kept_at(booted_at);
+    }
     const auto known = given->found ? decode_key_record(*given->found)
                                     : Result<KeyRecord>(fail(ErrorCode::not_found, "gone"));
-    const bool own = known && known->state == KeyState::claimed && known->owner == claim->owner;
-    own ? done(given->found->revision) : lose();
+    lost = !known || known->state != KeyState::claimed || known->owner != claim->owner;
+    if (lost) return;
+    claim->revision.store(given->found->revision, std::memory_order_release);
+    if (std::exchange(refused, true)) return;
+    // What stands there is an earlier renewal: its lease ends before the one asked for now.
+    write.operations.front().expected = given->found->revision;
+    need_ = Need::commit;
   }
   void looked(Result<std::optional<Record>>, Timestamp) override {}
   void paused(bool) override {}
-
-  void done(Revision revision) {
-    claim->revision.store(revision, std::memory_order_release);
-    claim->kept_at(booted_at);
-    renewed = true;
-  }
-  void lose() { lost = true; }
 
   std::shared_ptr<Claim> claim;
   Storage& place;  ///< the claim's, which its guard lets go of while the renewal is under way
   SteadyTime asked_at;
   Duration booted_at = since_boot();
   Batch write;
+  bool refused = false;
   bool renewed = false;
   bool lost = false;
 };
@@ -95,15 +99,18 @@ Keeper::Keeper(Storage& storage, GuardsOptions options) : storage_(storage), opt
 Keeper::~Keeper() { stop(); }
 
 void Keeper::start() {
+  const std::lock_guard turn(turn_);
   const std::lock_guard lock(mutex_);
   if (running()) return;
   stopping_ = false;
+  working_ = true;
   if (!options_.executor && !runs_) runs_.emplace();
   running_.store(true, std::memory_order_release);
   thread_ = std::thread([this] { work(); });
 }
 
 void Keeper::stop() {
+  const std::lock_guard turn(turn_);
   {
     const std::lock_guard lock(mutex_);
     if (!running()) return;
@@ -120,7 +127,11 @@ void Keeper::wake_by(SteadyTime when) {
   wake_.notify_one();
 }
 
-void Keeper::append(Line& line, Claim& claim) noexcept {
+/// The next renewal, so long after `now`. Claims of one length stand in the order of their times.
+void Keeper::line_up(Claim& claim, Duration length, SteadyTime now) {
+  claim.renew_every = length;
+  claim.renew_at = after(now, length);
+  auto& line = lines_[length];
   claim.previous = line.last;
   claim.next = nullptr;
   (line.last == nullptr ? line.first : line.last->next) = &claim;
@@ -128,7 +139,7 @@ void Keeper::append(Line& line, Claim& claim) noexcept {
 }
 
 void Keeper::remove(Claim& claim) noexcept {
-  auto& line = lines_.find(claim.policy->lease)->second;
+  auto& line = lines_.find(claim.renew_every)->second;
   (claim.previous == nullptr ? line.first : claim.previous->next) = claim.next;
   (claim.next == nullptr ? line.last : claim.next->previous) = claim.previous;
   claim.next = claim.previous = nullptr;
@@ -139,9 +150,8 @@ void Keeper::watch(Claim& claim, SteadyTime claimed_at) {
   claim.lost.emplace();
   claim.watched = true;
   claim.renewing = false;
-  claim.renew_at = after(claimed_at, between_renewals(claim.policy->lease));
   claim.lease_ends = after(claimed_at, claim.policy->lease);
-  append(lines_[claim.policy->lease], claim);
+  line_up(claim, between_renewals(claim.policy->lease), claimed_at);
   wake_by(claim.renew_at);
 }
 
@@ -223,24 +233,41 @@ std::vector<std::shared_ptr<Posted>> Keeper::take(std::size_t most) {
   return taken;
 }
 
-std::vector<std::shared_ptr<Posted>> Keeper::take_posted() {
+std::vector<std::shared_ptr<Posted>> Keeper::take_posted(const Storage& storage) {
   if (posted_count_.load(std::memory_order_relaxed) == 0) return {};
   const std::lock_guard lock(mutex_);
-  return take(posted_with_a_write);
+  // A storage that is away must not hold up who asks another one.
+  const auto end =
+      posted_.begin() + static_cast<std::ptrdiff_t>(std::min(posted_.size(), posted_with_a_write));
+  const auto others = std::stable_partition(
+      posted_.begin(), end, [&](const auto& posted) { return &posted->trip.storage() == &storage; });
+  return take(static_cast<std::size_t>(others - posted_.begin()));
 }
 
 void Keeper::travelled(std::span<const std::shared_ptr<Posted>> posted) {
   for (const auto& one : posted) answer(one);
 }
 
+/// Leaves it to the thread; false where that has ended.
+bool Keeper::wait_again(const std::shared_ptr<Posted>& posted) {
+  const std::lock_guard lock(mutex_);
+  if (!working_) return false;
+  posted->due = after(Steady::now(), posted->trip.pause());
+  again_.emplace(posted->due, posted);
+  wake_by(posted->due);
+  return true;
+}
+
 /// After a round: it is over, or is tried again later.
 void Keeper::answer(const std::shared_ptr<Posted>& posted) {
   auto& trip = posted->trip;
   if (trip.need() == Trip::Need::pause) {
-    const std::lock_guard lock(mutex_);
-    posted->due = after(Steady::now(), trip.pause());
-    again_.emplace(posted->due, posted);
-    return wake_by(posted->due);
+    if (wait_again(posted)) return;
+    // The thread has ended, and who carried this is the last one to know of it.
+    trip.try_once_more();
+    trip.paused(false);
+    Trip* const last = &trip;
+    drive_round({&last, 1});
   }
   // Who was told that it is not recorded hears of it again when it is, or when it is given up.
   if (trip.may_go_on() && posted->told && repeat(posted)) return;
@@ -279,7 +306,7 @@ void Keeper::run(std::function<void()> work) {
 
 SteadyTime Keeper::next_time() const {
   auto next = never;
-  for (const auto& [lease, line] : lines_) {
+  for (const auto& [length, line] : lines_) {
     if (line.first != nullptr) next = std::min(next, line.first->renew_at);
   }
   next = std::min(next, posted_due_);
@@ -290,7 +317,7 @@ SteadyTime Keeper::next_time() const {
 
 /// Takes what must be done now; true where there is anything. Under the lock.
 bool Keeper::gather(Round& round, SteadyTime now) {
-  for (auto& [lease, line] : lines_) {
+  for (auto& [length, line] : lines_) {
     while (line.first != nullptr && line.first->renew_at <= now + together_with &&
            round.renewals.size() < most_of_a_round) {
       auto& claim = *line.first;
@@ -299,6 +326,7 @@ bool Keeper::gather(Round& round, SteadyTime now) {
       round.renewals.push_back(std::make_unique<Renewal>(claim.shared_from_this(), now));
     }
   }
+  if (lines_.size() > most_lines) std::erase_if(lines_, [](const auto& line) { return !line.second.first; });
   end_pauses(now);
   const auto jobs = std::min(jobs_.size(), most_of_a_round);
   round.jobs.assign(jobs_.begin(), jobs_.begin() + static_cast<std::ptrdiff_t>(jobs));
@@ -319,31 +347,25 @@ bool Keeper::gather(Round& round, SteadyTime now) {
   return !round.renewals.empty() || !round.jobs.empty() || !round.posted.empty();
 }
 
-void Keeper::renewed(Renewal& renewal, SteadyTime now) {
+/// Who must be told that the lease is lost.
+std::optional<std::stop_source> Keeper::renewed(Renewal& renewal, SteadyTime now) {
   auto& claim = *renewal.claim;
   const std::lock_guard lock(mutex_);
   claim.renewing = false;
-  if (!claim.watched) return;
+  if (!claim.watched) return std::nullopt;
   if (renewal.renewed) claim.lease_ends = after(renewal.asked_at, claim.policy->lease);
-  if (renewal.lost || (!renewal.renewed && now >= claim.lease_ends)) claim.lost->request_stop();
-  if (renewal.lost) {
-    claim.watched = false;
-    return;
-  }
-  // Those of one line stay nearly in order: one that failed is asked again a little early, with the others.
-  claim.renew_at = after(now, renewal.renewed ? between_renewals(claim.policy->lease)
-                                              : between_renewals(claim.policy->lease) / 4);
-  auto& line = lines_[claim.policy->lease];
-  if (renewal.renewed || line.first == nullptr) return append(line, claim);
-  claim.previous = nullptr;
-  claim.next = line.first;
-  line.first->previous = &claim;
-  line.first = &claim;
+  claim.watched = !renewal.lost;
+  const auto length = between_renewals(claim.policy->lease);
+  if (claim.watched) line_up(claim, renewal.renewed ? length : length / 4, now);
+  return renewal.lost || (!renewal.renewed && now >= claim.lease_ends) ? claim.lost : std::nullopt;
 }
 
 void Keeper::settle(Round& round) {
   const auto now = Steady::now();
-  for (auto& renewal : round.renewals) renewed(*renewal, now);
+  std::vector<std::stop_source> losers;
+  for (auto& renewal : round.renewals) {
+    if (auto lost = renewed(*renewal, now)) losers.push_back(*std::move(lost));
+  }
   for (const auto& posted : round.posted) answer(posted);
   for (auto* const job : round.jobs) {
     if (job->trip().need() == Trip::Need::pause) {
@@ -353,6 +375,8 @@ void Keeper::settle(Round& round) {
       job->arrived();
     }
   }
+  // Without the lock, and last: what is called then may ask the Guards, and take its time.
+  for (auto& loser : losers) loser.request_stop();
 }
 
 void Keeper::work() {
@@ -366,6 +390,7 @@ void Keeper::work() {
       for (auto* const job : round.jobs) round.trips.push_back(&job->trip());
       drive_round(round.trips);
       settle(round);
+      round = {};  // what it holds ends without the lock
       lock.lock();
       continue;
     }
@@ -378,6 +403,7 @@ void Keeper::work() {
     }
     wakes_at_ = SteadyTime::min();
   }
+  working_ = false;
 }
 
 }  // namespace onceward::guard_detail

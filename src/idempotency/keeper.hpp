@@ -82,8 +82,9 @@ class Keeper {
   bool post(const std::shared_ptr<Posted>& posted, Duration deadline);
   /// Takes a completion over that found the storage away; false as post.
   bool repeat(const std::shared_ptr<Posted>& posted);
-  /// Posted completions that may travel with a write of the caller's now; give them back with travelled().
-  [[nodiscard]] std::vector<std::shared_ptr<Posted>> take_posted();
+  /// Posted completions that may travel with a write of the caller's to this storage now; give them back with
+  /// travelled().
+  [[nodiscard]] std::vector<std::shared_ptr<Posted>> take_posted(const Storage& storage);
   void travelled(std::span<const std::shared_ptr<Posted>> posted);
   [[nodiscard]] const GuardsOptions& options() const noexcept { return options_; }
 
@@ -96,7 +97,7 @@ class Keeper {
  private:
   struct Renewal;
   struct Round;
-  struct Line {  ///< claims of one lease, by the time of their renewal
+  struct Line {  ///< claims that are renewed after one length of time, the earliest first
     Claim* first = nullptr;
     Claim* last = nullptr;
   };
@@ -108,8 +109,9 @@ class Keeper {
   void settle(Round& round);
   void tell(Posted& posted);
   void answer(const std::shared_ptr<Posted>& posted);
-  void renewed(Renewal& renewal, SteadyTime now);
-  void append(Line& line, Claim& claim) noexcept;
+  bool wait_again(const std::shared_ptr<Posted>& posted);
+  [[nodiscard]] std::optional<std::stop_source> renewed(Renewal& renewal, SteadyTime now);
+  void line_up(Claim& claim, Duration length, SteadyTime now);
   void remove(Claim& claim) noexcept;
   std::vector<std::shared_ptr<Posted>> take(std::size_t most);
   void wake_by(SteadyTime when);
@@ -119,10 +121,12 @@ class Keeper {
   std::atomic<bool> running_{false};
   std::atomic<std::size_t> posted_count_{0};
 
+  std::mutex turn_;  ///< of start and stop, from their beginning to their end
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   SteadyTime wakes_at_ = SteadyTime::min();  ///< when the thread looks next by itself
   bool stopping_ = false;
+  bool working_ = false;  ///< the thread looks once more before it ends
   std::map<Duration, Line> lines_;
   std::vector<std::shared_ptr<Posted>> posted_;               ///< not sent yet
   SteadyTime posted_due_ = SteadyTime::max();                 ///< the earliest of their deadlines

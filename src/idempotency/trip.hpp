@@ -67,6 +67,8 @@ class ClaimTrip final : public Trip {
   /// Why it ended without a verdict.
   [[nodiscard]] std::optional<Error>& error() noexcept { return error_; }
   [[nodiscard]] Claim& claim() const noexcept { return claim_; }
+  /// When its claim was sent, where that is renewed: the lease ends so long after it at the earliest.
+  [[nodiscard]] SteadyTime written_at() const noexcept { return written_at_; }
 
  private:
   /// What the storage call under way is for.
@@ -80,6 +82,7 @@ class ClaimTrip final : public Trip {
   void take_result(KeyRecord& known);
   void down(Error error);
   void judge_fallback(const std::optional<Record>& found, Timestamp now);
+  void hold();
   void give_back(Verdict verdict, Duration retry_after);
   void replace_own(const KeyRecordView& record, Timing timing, At what);
   void end() noexcept { need_ = Need::ended; }
@@ -97,7 +100,9 @@ class ClaimTrip final : public Trip {
   int attempt_ = 1;
   int rounds_ = 0;
   int lost_ = 0;
+  SteadyTime written_at_{};
   bool on_fallback_ = false;
+  bool waited_for_fallback_ = false;
   bool reconcile_ = false;
   bool stopped_ = false;
   Verdict verdict_after_ = Verdict::in_progress;  ///< what is answered once the claim is given back

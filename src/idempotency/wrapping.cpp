@@ -10,10 +10,12 @@ namespace {
 
 constexpr std::size_t most_kept_bytes = 16384;
 
+constinit thread_local bool thread_ends = false;
 /// Texts of a thread that nobody uses now. A guarded call uses two at once, a nested one two more.
 struct Spare {
   std::array<std::string, 4> texts;
   std::size_t count = 0;
+  ~Spare() { thread_ends = true; }  // what ends after it may still make calls
 };
 thread_local Spare spare;
 
@@ -39,12 +41,12 @@ void remove_path(Value& value, std::string_view path) {
 }  // namespace
 
 Scratch::Scratch() noexcept {
-  if (spare.count == 0) return;
+  if (thread_ends || spare.count == 0) return;
   text = std::move(spare.texts[--spare.count]);
   text.clear();
 }
 Scratch::~Scratch() {
-  if (spare.count < spare.texts.size() && text.capacity() <= most_kept_bytes)
+  if (!thread_ends && spare.count < spare.texts.size() && text.capacity() <= most_kept_bytes)
     spare.texts[spare.count++] = std::move(text);
 }
 

@@ -6,6 +6,7 @@
 #include <onceward/idempotency/payload.hpp>
 #include <onceward/idempotency/replay_cache.hpp>
 
+#include <exception>
 #include <functional>
 #include <stdexcept>
 
@@ -54,6 +55,21 @@ void compute_fingerprint(std::string_view payload, Fingerprint& out) noexcept;
 void remove_paths(Value& value, const std::vector<std::string>& paths);
 /// Errors: throws std::invalid_argument where a path's first part names none of these.
 void check_paths(const std::vector<std::string>& paths, std::span<const std::string_view> names);
+
+/// Counts a call as refused that an exception of its payload's codec ends before its claim.
+class CountedThrow {
+ public:
+  explicit CountedThrow(Counters* counters) noexcept : counters_(counters) {}
+  ~CountedThrow() {
+    if (std::uncaught_exceptions() > before_) GuardAccess::count_refused(counters_);
+  }
+  CountedThrow(const CountedThrow&) = delete;
+  CountedThrow& operator=(const CountedThrow&) = delete;
+
+ private:
+  Counters* counters_;
+  int before_ = std::uncaught_exceptions();
+};
 
 /// The handler may take an Attempt& behind its arguments.
 template <class Handler, class... Request>
@@ -226,6 +242,7 @@ class Wrapping {
   }
 
   void append_payload(std::string& out, const Policy& policy, const Request&... request) const {
+    const CountedThrow counted(counters_);
     if (!policy.fingerprint_without.empty()) {
       auto value = payload_value(request...);
       remove_paths(value, policy.fingerprint_without);
