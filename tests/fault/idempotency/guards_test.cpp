@@ -1,5 +1,6 @@
 // Processes with Guards that are killed or stopped: posted completions, spans, renewal.
 #include <onceward/idempotency/guards.hpp>
+#include <onceward/idempotency/idempotent.hpp>
 #include <onceward/storage/sqlite.hpp>
 #include <onceward/testing/fake_clock.hpp>
 #include <onceward/testing/faulty_storage.hpp>
@@ -208,4 +209,31 @@ TEST_CASE(
   CHECK(fault::lines_of(folder.file("verdict"), "lease_lost") == 1);
   CHECK(taker->complete(Value("right")).recorded);
   CHECK(other.claim("k").result() == Value("right"));
+}
+
+TEST_CASE(
+    "a key is replayed to the same payload and refused to another one by a process begun later [guard-42]") {
+  struct Order {
+    std::string id;
+    std::vector<std::string> items;
+    double weight = 0;
+  };
+  const Folder folder;
+  const Order order{"o-1", {"a", "\xc3\xa4"}, 0.1 + 0.2};
+  const auto place = [&](const Order& sent) {
+    Process process(folder, before_the_crash);
+    auto call = idempotent<Order>(process.guards, "#{id}", process.policy,
+                                  [](const Order& got) { return got.items.size(); });
+    return call(sent);
+  };
+  // By a process that is gone: nothing but what is stored tells the payloads apart.
+  REQUIRE_FALSE(fault::was_killed(fault::start([&] {
+    if (place(order).verdict() != Verdict::executed) throw std::runtime_error("not executed");
+  })));
+  const auto again = place(order);
+  CHECK(again.verdict() == Verdict::replayed);
+  CHECK(again.value() == 2);
+  auto other = order;
+  other.weight = 0.3;
+  CHECK(place(other).verdict() == Verdict::key_reused);
 }

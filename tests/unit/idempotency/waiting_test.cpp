@@ -147,3 +147,21 @@ TEST_CASE("a waiter takes over when the owner's lease ends, and finds out first 
     if (stale != OnStale::in_doubt) CHECK(waiter.attempt() == 2);
   }
 }
+
+TEST_CASE("a key whose storage call hangs holds up no other key [guard-24]") {
+  Bench bench;
+  std::atomic<bool> hangs = false;
+  std::atomic<bool> go_on = false;
+  bench.storage.on_call([&](std::string_view point) {
+    if (point != "commit.before" || hangs.exchange(true)) return;
+    CHECK(until([&] { return go_on.load(); }));
+  });
+  std::optional<Guard> slow;
+  std::jthread thread([&] { slow = bench.claim("slow"); });
+  REQUIRE(until([&] { return hangs.load(); }));
+  CHECK(bench.claim("quick").complete(Value(1)).recorded);
+  CHECK(bench.claim("quick").result() == Value(1));
+  go_on = true;
+  thread.join();
+  CHECK(slow->acquired());
+}
