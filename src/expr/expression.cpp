@@ -30,8 +30,10 @@ Result<std::string> render_text(const TemplateParts& parts, const Value& names, 
 
 Result<void> check_text(std::string_view text) {
   if (text.size() > limits::expression_bytes) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the text has {} bytes, at most {} are allowed",
-                                                       text.size(), limits::expression_bytes));
+    return fail(
+        ErrorCode::limit_exceeded,
+        fmt::format("the text has {} bytes, at most {} are allowed", text.size(), limits::expression_bytes),
+        0, limits::expression_bytes);
   }
   const auto bad = core_detail::first_not_utf8(text);
   if (bad == std::string_view::npos) return {};
