@@ -4,17 +4,21 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 
 namespace onceward::guard_detail {
 namespace {
 
+constexpr std::size_t most_kept_bytes = 16384;
+
 constinit thread_local bool thread_ends = false;
+/// Texts of a thread that nobody uses now. A guarded call uses two at once, a nested one two more.
 struct Spare {
-  std::string text;
+  std::array<std::string, 4> texts;
+  std::size_t count = 0;
   ~Spare() { thread_ends = true; }  // what ends after it may still make calls
 };
 thread_local Spare spare;
-constexpr std::size_t most_kept = 16384;
 
 void remove_path(Value& value, std::string_view path) {
   auto* const map = value.map();
@@ -38,12 +42,13 @@ void remove_path(Value& value, std::string_view path) {
 }  // namespace
 
 Scratch::Scratch() noexcept {
-  if (!thread_ends) text = std::move(spare.text);
+  if (thread_ends || spare.count == 0) return;
+  text = std::move(spare.texts[--spare.count]);
   text.clear();
 }
 Scratch::~Scratch() {
-  if (thread_ends || text.capacity() <= spare.text.capacity() || text.capacity() > most_kept) return;
-  spare.text = std::move(text);
+  if (!thread_ends && spare.count < spare.texts.size() && text.capacity() <= most_kept_bytes)
+    spare.texts[spare.count++] = std::move(text);
 }
 
 Duration since_boot() noexcept {
