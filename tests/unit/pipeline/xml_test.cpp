@@ -115,7 +115,7 @@ TEST_CASE("a right file compiles to the plan of the same definition built in cod
                          .input("n", Value::Kind::integer)
                          .input("vip", Value::Kind::boolean, false)
                          .step("points", "credit@1", {{"amount", "n * 2"}})
-                         .when("n > 1 && vip ?: false")
+                         .when("n > 1 && (vip ?: false)")
                          .retry({.attempts = 7, .first = 5s, .factor = 1.5, .cap = 2h, .jitter = false});
   const auto plan = built.compile(bench.registry).value();
   const auto read = compile_pipeline_xml(to_xml(built.definition()), "", bench.registry);
