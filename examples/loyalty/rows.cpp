@@ -70,6 +70,11 @@ Result<RowMapper> RowMapper::make(std::vector<std::string> header, std::string m
     return fail(ErrorCode::invalid_argument,
                 fmt::format("{}:1:1: missing columns: {}; the first line names the columns", file, missing));
   }
+  const auto place = [&](std::string_view name) {
+    return static_cast<std::size_t>(std::find(header.begin(), header.end(), name) - header.begin());
+  };
+  mapper.reverses_ = place("reverses");
+  mapper.reversed_amount_ = place("reversed_amount");
   mapper.header_ = std::move(header);
   mapper.merchant_ = std::move(merchant);
   return mapper;
@@ -83,6 +88,18 @@ Result<void> RowMapper::check(const CsvRow& row, const CsvReader& reader) const 
     return fail(reader.error_at(columns_[i], size == 0 ? fmt::format("{} is empty", name)
                                                        : fmt::format("{} has {} bytes; {} are allowed", name,
                                                                      size, needed[i].most_bytes)));
+  }
+  constexpr std::size_t most_id_bytes = needed[id].most_bytes;
+  const auto reverses =
+      reverses_ < header_.size() ? std::string_view(row.fields[reverses_]) : std::string_view();
+  if (reverses.size() > most_id_bytes || (!reverses.empty() && reverses == row.fields[columns_[id]]))
+    return fail(reader.error_at(reverses_, fmt::format("\"{}\" is no other row's id", reverses)));
+  if (reversed_amount_ < header_.size() && !row.fields[reversed_amount_].empty()) {
+    const auto amount = integer(row.fields[reversed_amount_]);
+    if (reverses.empty() || !amount || *amount < 1) {
+      return fail(
+          reader.error_at(reversed_amount_, "it must be a number above 0, of a row that reverses another"));
+    }
   }
   const auto time = onceward::parse_timestamp(row.fields[columns_[at]]);
   if (time && *time >= earliest && *time < latest) return {};
@@ -100,6 +117,8 @@ void RowMapper::fill(const CsvRow& row, onceward::Event& event) const {
   event.user = row.fields[columns_[user]];
   event.type = row.fields[columns_[type]];
   event.at = onceward::parse_timestamp(row.fields[columns_[at]]).value_or(onceward::Timestamp{});
+  if (reverses_ < header_.size()) event.reverses = row.fields[reverses_];
+  if (reversed_amount_ < header_.size()) event.amount = integer(row.fields[reversed_amount_]);
   for (std::size_t i = 0; i < header_.size(); ++i) event.attributes.set(header_[i], attribute(row.fields[i]));
 }
 

@@ -11,8 +11,9 @@ namespace loyalty {
 
 /// Turns rows of one file into events: the id comes from the column "invoice" (else "id"), the user from
 /// "customer" (else "user"), the type from "type", the time from "at". Every column becomes an attribute of
-/// its name: an integer where it is all digits and fits 64 bits, else text. Immutable, so that one serves
-/// several threads.
+/// its name: an integer where it is all digits and fits 64 bits, else text. A row whose column "reverses"
+/// names another row's id takes that one back, or so much of it as the column "reversed_amount" says.
+/// Immutable, so that one serves several threads.
 class RowMapper {
  public:
   /// Errors: invalid_argument, naming every column that is missing.
@@ -38,6 +39,8 @@ class RowMapper {
   std::vector<std::string> header_;
   std::string merchant_;
   std::array<std::size_t, 4> columns_{};  ///< of the needed fields
+  std::size_t reverses_ = 0;              ///< its column; past the last where there is none
+  std::size_t reversed_amount_ = 0;
 };
 
 }  // namespace loyalty

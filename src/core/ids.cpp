@@ -1,4 +1,3 @@
-#include <onceward/core/digest.hpp>
 #include <onceward/core/ids.hpp>
 
 #include <pthread.h>
@@ -7,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <stdexcept>
+#include <string_view>
 
 namespace onceward {
 namespace {
@@ -32,7 +32,8 @@ unsigned count_forks() {
 
 }  // namespace
 
-std::string new_owner_id() {
+void new_owner_id(std::string& out) {
+  static constexpr std::string_view digits = "0123456789abcdef";
   thread_local Entropy entropy;
   const unsigned forked = count_forks();
   if (entropy.used == most_at_once || entropy.forked != forked) {
@@ -41,10 +42,19 @@ std::string new_owner_id() {
     entropy.used = 0;
     entropy.forked = forked;
   }
-  Sha256::Bytes id{};
-  for (std::size_t i = 0; i < id_bytes; ++i) id[i] = entropy.bytes[entropy.used + i];
+  out.resize(2 * id_bytes);
+  for (std::size_t i = 0; i < id_bytes; ++i) {
+    const unsigned byte = entropy.bytes[entropy.used + i];
+    out[2 * i] = digits[byte >> 4];
+    out[2 * i + 1] = digits[byte & 15];
+  }
   entropy.used += id_bytes;
-  return to_hex(id, 2 * id_bytes);
+}
+
+std::string new_owner_id() {
+  std::string id;
+  new_owner_id(id);
+  return id;
 }
 
 }  // namespace onceward

@@ -1,5 +1,8 @@
 #include "core/utf8.hpp"
 
+#include <cstdint>
+#include <cstring>
+
 namespace onceward::core_detail {
 
 std::size_t utf8_character_bytes(std::string_view text, std::size_t at) noexcept {
@@ -22,7 +25,15 @@ std::size_t utf8_character_bytes(std::string_view text, std::size_t at) noexcept
 }
 
 std::size_t first_not_utf8(std::string_view text) noexcept {
+  constexpr std::uint64_t beyond_ascii = 0x8080808080808080;
   for (std::size_t at = 0; at < text.size();) {
+    // Most text is ASCII: eight bytes at a time.
+    std::uint64_t word = beyond_ascii;
+    if (text.size() - at >= sizeof word) std::memcpy(&word, text.data() + at, sizeof word);
+    if ((word & beyond_ascii) == 0) {
+      at += sizeof word;
+      continue;
+    }
     const auto length = utf8_character_bytes(text, at);
     if (length == 0) return at;
     at += length;

@@ -1,10 +1,11 @@
 #pragma once
 #include <onceward/expr/value.hpp>
 
+#include <boost/container/small_vector.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace onceward::expr_detail {
 
@@ -53,7 +54,8 @@ struct Node {
   bool safe = false;         ///< member, index, method: null in, null out
   std::string text{};
   Value value{};
-  std::vector<NodePtr> children{};
+  /// Most have one or two: those lie here.
+  boost::container::small_vector<NodePtr, 2> children{};
 };
 
 inline void FreeTree::operator()(Node* root) const noexcept {

@@ -109,8 +109,9 @@ class Compiler {
 
   Result<void> emit_node(const Node& node) {
     const auto chain = chain_of(node);
-    for (const auto* part : chain) {
-      if (auto known = check(*part); !known) return known;
+    // The leaf first: the error is of what is wrong first in the text.
+    for (auto part = chain.rbegin(); part != chain.rend(); ++part) {
+      if (auto known = check(**part); !known) return known;
     }
     // All of a chain begins where its leaf does.
     const auto start = program_.instructions.size();
@@ -162,7 +163,7 @@ class Compiler {
 
   Result<void> unknown(const Node& node, bool method) const {
     std::string hint;
-    if (node.text == "T" || node.text == "new") {
+    if (node.text == "T" || node.text == "Type" || node.text == "new") {
       hint = "; types are not in the language";
     } else if (node.text == "toString") {
       hint = "; write string(x)";

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 namespace onceward {
 namespace expr_detail {
@@ -29,36 +30,85 @@ Result<std::string> render_text(const TemplateParts& parts, const Value& names, 
 
 Result<void> check_text(std::string_view text) {
   if (text.size() > limits::expression_bytes) {
-    return fail(ErrorCode::limit_exceeded, fmt::format("the text has {} bytes, at most {} are allowed",
-                                                       text.size(), limits::expression_bytes));
+    return fail(
+        ErrorCode::limit_exceeded,
+        fmt::format("the text has {} bytes, at most {} are allowed", text.size(), limits::expression_bytes),
+        0, limits::expression_bytes);
   }
   const auto bad = core_detail::first_not_utf8(text);
   if (bad == std::string_view::npos) return {};
   return fail(ErrorCode::syntax, "this byte is no UTF-8 text", 0, bad);
 }
 
+constexpr std::string_view spaces = " \t\r\n\v\f";
+
+bool is_word_char(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/// Whether the text ends in this word, whole.
+bool ends_in_word(std::string_view text, std::string_view word) noexcept {
+  if (!text.ends_with(word)) return false;
+  text.remove_suffix(word.size());
+  return text.empty() || !is_word_char(text.back());
+}
+
 /// What to write instead, for what people bring along from elsewhere.
-std::string_view hint_at(std::string_view rest) noexcept {
-  if (rest.starts_with("@")) return "; beans are not in the language";
-  if (rest.starts_with("=") && !rest.starts_with("==")) return "; there is no assignment: == compares";
-  if (rest.starts_with("->") || rest.starts_with("::")) return "; members are read with '.'";
-  if (rest.starts_with("&") || rest.starts_with("|")) return "; write && and ||";
-  if (rest.starts_with(":")) return "; map literals are not in the language";
-  if (rest.starts_with("<>")) return "; write !=";
-  if (rest.starts_with("?.")) return "; a member's name belongs after ?.";
+std::string_view hint_at(std::string_view text, std::size_t at) noexcept {
+  struct Hint {
+    std::string_view begin, hint;
+  };
+  static constexpr std::array<Hint, 16> hints = {{
+      {"@", "; beans are not in the language: give the value a name"},
+      {"==", ""},
+      {"=", "; there is no assignment: == compares"},
+      {"->", "; members are read with '.'"},
+      {"::", "; members are read with '.'"},
+      {"&", "; write && and ||"},
+      {"|", "; write && and ||"},
+      {":", "; map literals are not in the language"},
+      {"<>", "; write !="},
+      {"?.", "; a member's name belongs after ?."},
+      {"![", "; projections are not in the language"},
+      {"?[", "; selections are not in the language"},
+      {"$[", "; selections are not in the language: the last is list[list.size() - 1]"},
+      {"^", "; neither powers nor selections are in the language"},
+      {"matches", "; patterns are not in the language: startsWith, endsWith and contains are"},
+      {"instanceof", "; types are not in the language"},
+  }};
+  const auto rest = text.substr(at);
+  const auto before = text.substr(0, text.find_last_not_of(spaces, at - 1) + 1);
+  if (at > 0 && before.size() < at && ends_in_word(before, "new"))
+    return "; objects are not made here: there is no new in the language";
+  if (at > 0 && before.ends_with('+') && rest.starts_with("+"))
+    return "; there is no assignment: write x + 1";
+  if (at > 0 && before.ends_with("--")) return "; there is no assignment: write x - 1";
+  for (const auto& [begin, hint] : hints) {
+    const bool whole = !is_word_char(begin.front()) || rest.size() == begin.size() ||
+                       (rest.size() > begin.size() && !is_word_char(rest[begin.size()]));
+    if (whole && rest.starts_with(begin)) return hint;
+  }
   return "";
 }
 
-Unexpected not_ended(std::string_view text, std::size_t at) {
-  const auto rest = text.substr(at);
-  if (rest.empty()) return fail(ErrorCode::syntax, "the text ends too early", 0, at);
-  return fail(ErrorCode::syntax,
-              fmt::format("\"{}\" was not expected here{}", rest.substr(0, 1), hint_at(rest)), 0, at);
+std::size_t skip_space(std::string_view text, std::size_t at) {
+  while (at < text.size() && spaces.find(text[at]) != std::string_view::npos) ++at;
+  return at;
 }
 
-std::size_t skip_space(std::string_view text, std::size_t at) {
-  while (at < text.size() && std::string_view(" \t\r\n\v\f").find(text[at]) != std::string_view::npos) ++at;
-  return at;
+/// An error of the grammar: at what stands there and not at the space before it, with what to write instead.
+Unexpected refused(Error error, std::string_view text) {
+  if (error.code == ErrorCode::syntax && error.offset <= text.size()) {
+    error.offset = skip_space(text, error.offset);
+    error.message += hint_at(text, error.offset);
+  }
+  return fail(std::move(error));
+}
+
+Unexpected not_ended(std::string_view text, std::size_t at) {
+  if (at == text.size()) return fail(ErrorCode::syntax, "the text ends too early", 0, at);
+  return fail(ErrorCode::syntax,
+              fmt::format("\"{}\" was not expected here{}", text.substr(at, 1), hint_at(text, at)), 0, at);
 }
 
 }  // namespace
@@ -73,7 +123,7 @@ Result<Expression> Expression::parse(std::string_view text) { return parse(text,
 Result<Expression> Expression::parse(std::string_view text, const Functions& functions) {
   if (auto checked = expr_detail::check_text(text); !checked) return fail(std::move(checked).error());
   auto parsed = expr_detail::parse_expression(text, 0);
-  if (!parsed) return fail(std::move(parsed).error());
+  if (!parsed) return expr_detail::refused(std::move(parsed).error(), text);
   const auto end = expr_detail::skip_space(text, parsed->end);
   if (end != text.size()) return expr_detail::not_ended(text, end);
   auto program = expr_detail::compile(*parsed->root, functions);
@@ -112,7 +162,7 @@ Result<Template> Template::parse(std::string_view text, const Functions& functio
   std::size_t at = 0;
   for (auto open = text.find("#{"); open != std::string_view::npos; open = text.find("#{", at)) {
     auto parsed = expr_detail::parse_expression(text, open + 2);
-    if (!parsed) return fail(std::move(parsed).error());
+    if (!parsed) return expr_detail::refused(std::move(parsed).error(), text);
     const auto close = expr_detail::skip_space(text, parsed->end);
     if (close == text.size() || text[close] != '}') {
       if (close == text.size())

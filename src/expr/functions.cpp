@@ -164,6 +164,7 @@ Result<Operand> join(Arguments a, LateArena& arena) {
     if (i > 0) joined += *separator;
     if (auto appended = append_text(Operand::of((*a[0].list)[i]), joined); !appended)
       return fail(std::move(appended).error());
+    if (joined.size() > limits::value_bytes) break;  // a long list of long texts would fill the memory first
   }
   return bounded(std::move(joined), arena);
 }

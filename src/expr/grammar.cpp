@@ -16,10 +16,7 @@ using Iterator = const char*;
 /// Builds the tree while the grammar runs.
 class Builder {
  public:
-  explicit Builder(std::string_view text) : text_(text) {
-    nodes_.reserve(8);
-    mark_.reserve(8);
-  }
+  explicit Builder(std::string_view text) : text_(text) {}
 
   std::size_t depth = 0;
   Iterator deepest = nullptr;  ///< where the nesting grew too deep
@@ -58,8 +55,8 @@ class Builder {
     std::string text;
   };
   std::string_view text_;
-  std::vector<NodePtr> nodes_;
-  std::vector<Mark> mark_;
+  boost::container::small_vector<NodePtr, 8> nodes_;
+  boost::container::small_vector<Mark, 8> mark_;
 };
 
 struct BuilderTag;
@@ -242,13 +239,16 @@ const auto quoted = x3::raw[x3::lexeme[('\'' >> *((x3::char_ - '\'') | "''") >> 
                                        ('"' >> *((x3::char_ - '"') | "\"\"") >> '"')]];
 const auto constant = x3::raw[x3::lexeme[(x3::lit("true") | "false" | "null") >> !(word_char | '(')]];
 
+// Most operands are names: what begins like one is not tried as anything else.
 const auto primary_def =
-    hex[push_integer] | real[push_real] | integer[push_integer] | quoted[push_text] | constant[push_word] |
+    (&x3::char_("A-Za-z_#") >>
+     (constant[push_word] |
+      // A name and its '(' may have space between; the text of the call is the name alone.
+      (&(identifier >> '(') >> x3::raw[x3::eps][mark_as<Form::call>] > member_name > arguments[join<0>]) |
+      x3::raw[x3::lexeme[-x3::char_('#') >> letter >> *word_char]][push_name])) |
+    hex[push_integer] | real[push_real] | integer[push_integer] | quoted[push_text] |
     (x3::lit('(') > deeper[expression] > x3::lit(')')) |
-    (op("{")[mark_as<Form::list>] > -(deeper[expression] % ',') > x3::lit('}')[join<0>]) |
-    // A name and its '(' may have space between; the text of the call is the name alone.
-    (&(identifier >> '(') >> x3::raw[x3::eps][mark_as<Form::call>] > member_name > arguments[join<0>]) |
-    x3::raw[x3::lexeme[-x3::char_('#') >> letter >> *word_char]][push_name];
+    (op("{")[mark_as<Form::list>] > -(deeper[expression] % ',') > x3::lit('}')[join<0>]);
 
 const auto method_or_member = [](auto form_method, auto form_member) {
   return (&(identifier >> '(') >> x3::raw[x3::eps][form_method] > member_name > arguments[join<1>]) |

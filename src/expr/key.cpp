@@ -5,8 +5,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
+#include <concepts>
 #include <cstring>
 
 namespace onceward {
@@ -74,78 +77,131 @@ bool any_escaped(std::uint64_t bytes) noexcept {
           zero_byte(bytes ^ (ones * ':'))) != 0;
 }
 
-/// Writes a key. Once something did not fit, all it says is that.
-class Writer {
- public:
-  Writer(char* begin, std::size_t size) noexcept : at_(begin), end_(begin + size) {}
+/// One to eight bytes of text in a word, the first one lowest; the bytes behind them are 0xff, which is never
+/// escaped. Nothing behind the text is read: where loads overlap they hold the same bytes.
+std::uint64_t load_short(const char* at, std::size_t size) noexcept {
+  if (size == word) return load<std::uint64_t>(at);
+  const auto shifted = [](std::uint64_t bytes, std::size_t count) { return bytes << (8 * count); };
+  const auto rest = shifted(~std::uint64_t{0}, size);
+  if (size >= 4)
+    return rest | load<std::uint32_t>(at) | shifted(load<std::uint32_t>(at + size - 4), size - 4);
+  const auto byte = [at](std::size_t i) { return std::uint64_t{static_cast<unsigned char>(at[i])}; };
+  return rest | byte(0) | shifted(byte(size / 2), size / 2) | shifted(byte(size - 1), size - 1);
+}
 
-  [[nodiscard]] char* at() const noexcept { return at_; }
-  [[nodiscard]] std::size_t room() const noexcept { return static_cast<std::size_t>(end_ - at_); }
+constexpr std::uint64_t hundred_million = 100'000'000;
 
-  bool text(std::string_view text) noexcept {
-    if (text.size() > room()) return false;
-    std::memcpy(at_, text.data(), text.size());
-    at_ += text.size();
-    return true;
-  }
-  /// Text behind which `block` bytes can be read, as here they can be written.
-  template <std::size_t block>
-  bool short_text(const char* text, std::size_t size) noexcept {
-    if (size > block) return this->text({text, size});
-    if (size > room()) return false;
-    std::memcpy(at_, text, block);
-    at_ += size;
-    return true;
-  }
-  template <class Integer>
-  bool integer(Integer value) noexcept {
-    if (value >= 0 && value < 10 && at_ != end_) {
-      *at_++ = static_cast<char>('0' + value);
-      return true;
-    }
-    const auto written = std::to_chars(at_, end_, value);
-    if (written.ec != std::errc()) return false;
-    at_ = written.ptr;
-    return true;
-  }
-  bool part(std::string_view value) noexcept {
-    if (value.size() > room()) return false;
-    if (value.size() < word || value.size() > 2 * word) return careful(value);
-    const auto first = load<std::uint64_t>(value.data());
-    const auto last = load<std::uint64_t>(value.data() + value.size() - word);
-    if (any_escaped(first) || any_escaped(last)) return careful(value);
-    std::memcpy(at_, &first, word);
-    at_ += value.size();
-    std::memcpy(at_ - word, &last, word);
-    return true;
-  }
+/// The eight digits of a number below a hundred million, one a byte, the first one lowest: divided into
+/// halves, quarters and digits, all of a step together. The factors are 2^20 / 100 and 2^10 / 10, rounded up.
+std::uint64_t eight_digits(std::uint64_t number) noexcept {
+  const auto halves = number / 10'000 | (number % 10'000) << 32;
+  const auto upper = (halves * 10'486 >> 20) & 0x0000'007f'0000'007f;
+  const auto quarters = upper | (halves - 100 * upper) << 16;
+  const auto tens = (quarters * 103 >> 10) & 0x000f'000f'000f'000f;
+  return tens | (quarters - 10 * tens) << 8;
+}
+constexpr std::uint64_t zeros = 0x3030'3030'3030'3030;
 
- private:
-  bool careful(std::string_view value) noexcept {
-    return each_part(value, [this](std::string_view part) { return text(part); });
-  }
-  char* at_;
-  char* end_;
+constexpr bool lowest_first = std::endian::native == std::endian::little;
+
+/// Where a key is written next, and where it must end; a block can be written behind that. The functions
+/// below give the place behind what they wrote, or null where it did not fit. By value: a place in memory
+/// would be read again after each byte, as any byte written through it may be a part of it.
+struct Room {
+  char* at;
+  char* end;
+  [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(end - at); }
 };
 
+char* write_text(Room room, std::string_view text) noexcept {
+  if (text.size() > room.size()) return nullptr;
+  std::memcpy(room.at, text.data(), text.size());
+  return room.at + text.size();
+}
+/// Text behind which `block` bytes can be read, as here they can be written.
+template <std::size_t block>
+char* write_literal(Room room, const char* text, std::size_t size) noexcept {
+  if (size > block) return write_text(room, {text, size});
+  if (size > room.size()) return nullptr;
+  std::memcpy(room.at, text, block);
+  return room.at + size;
+}
+
+/// The first bytes of a word, which is written whole.
+char* write_word(char* at, std::uint64_t bytes, std::size_t size) noexcept {
+  std::memcpy(at, &bytes, word);
+  return at + size;
+}
+char* write_digits(char* at, std::uint64_t number) noexcept {
+  const auto digits = eight_digits(number);
+  // Bits before the first digit that is not 0; the last digit is always written.
+  const auto leading = static_cast<std::size_t>(std::countr_zero(digits | std::uint64_t{1} << 56)) / 8;
+  return write_word(at, (digits | zeros) >> (8 * leading), word - leading);
+}
+template <std::integral Integer>
+char* write_any_integer(Room room, Integer value) noexcept {
+  const auto written = std::to_chars(room.at, room.end, value);
+  return written.ec == std::errc() ? written.ptr : nullptr;
+}
+template <std::integral Integer>
+char* write_integer(Room room, Integer value) noexcept {
+  if (value >= 0 && value < 10 && room.at != room.end) {
+    *room.at = static_cast<char>('0' + value);
+    return room.at + 1;
+  }
+  constexpr std::size_t longest = 20;
+  const bool negative = value < 0;
+  const auto size = negative ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
+  if (!lowest_first || room.size() < longest) return write_any_integer(room, value);
+  *room.at = '-';
+  char* const at = room.at + (negative ? 1 : 0);
+  if (size < hundred_million) return write_digits(at, size);
+  const auto upper = size / hundred_million;
+  if (upper >= hundred_million) return write_any_integer(room, value);
+  return write_word(write_digits(at, upper), eight_digits(size % hundred_million) | zeros, word);
+}
+
+[[gnu::noinline]] char* write_escaped(Room room, std::string_view value) noexcept {
+  const bool fits = each_part(value, [&](std::string_view part) {
+    char* const next = write_text(room, part);
+    if (next != nullptr) room.at = next;
+    return next != nullptr;
+  });
+  return fits ? room.at : nullptr;
+}
+char* write_part(Room room, std::string_view value) noexcept {
+  if (value.size() > room.size()) return nullptr;
+  if (value.size() - 1 < word && lowest_first) {
+    const auto bytes = load_short(value.data(), value.size());
+    return any_escaped(bytes) ? write_escaped(room, value) : write_word(room.at, bytes, value.size());
+  }
+  if (value.size() < word) return write_escaped(room, value);
+  // Word by word; the last one overlaps the one before it.
+  const auto last = value.size() - word;
+  for (std::size_t at = 0;; at = std::min(at + word, last)) {
+    const auto bytes = load<std::uint64_t>(value.data() + at);
+    if (any_escaped(bytes)) return write_escaped(room, value);
+    std::memcpy(room.at + at, &bytes, word);
+    if (at == last) return room.at + value.size();
+  }
+}
+
 /// A value that lies in the argument as it is.
-bool write_field(Layout layout, const void* at, Writer& out) noexcept {
+char* write_field(Layout layout, const void* at, Room room) noexcept {
   switch (layout) {
-    case Layout::text: return out.part(*static_cast<const std::string*>(at));
-    case Layout::view: return out.part(*static_cast<const std::string_view*>(at));
-    case Layout::boolean: return out.text(copy_of<bool>(at) ? "true" : "false");
-    case Layout::u64: return out.integer(copy_of<std::uint64_t>(at));
-    case Layout::i64: return out.integer(copy_of<std::int64_t>(at));
-    case Layout::i32: return out.integer(copy_of<std::int32_t>(at));
+    case Layout::text: return write_part(room, *static_cast<const std::string*>(at));
+    case Layout::view: return write_part(room, *static_cast<const std::string_view*>(at));
+    case Layout::boolean: return write_text(room, copy_of<bool>(at) ? "true" : "false");
+    case Layout::u64: return write_integer(room, copy_of<std::uint64_t>(at));
     default: break;
   }
   std::int64_t integer = 0;
   (void)load_integer(layout, at, integer);
-  return out.integer(integer);
+  return write_integer(room, integer);
 }
 
 /// A placeholder that is no plain field: an optional is followed to its content, anything else is computed.
-Result<bool> write_value(const Program& program, Places arguments, Writer& out) {
+[[gnu::noinline]] Result<char*> write_value(const Program& program, Places arguments, Room room) {
   const Names names(arguments);
   if (program.instructions.size() == 1 && program.instructions[0].code == Code::field) {
     const auto& place = program.fields[program.instructions[0].a];
@@ -156,12 +212,12 @@ Result<bool> write_value(const Program& program, Places arguments, Writer& out) 
       shape = shape->content();
     }
     if (at != nullptr && shape->layout != Layout::other && shape->layout != Layout::real)
-      return write_field(shape->layout, at, out);
+      return write_field(shape->layout, at, room);
   }
   std::string text;
   if (auto appended = evaluate_text(program, names, text); !appended)
     return fail(std::move(appended).error());
-  return out.part(text);
+  return write_part(room, text);
 }
 
 }  // namespace
@@ -176,26 +232,33 @@ Result<void> check_key(std::size_t size, std::string_view text) {
                   text, limits::key_bytes));
 }
 
+/// Apart, so that keys that are made do not pay for the room of errors.
+[[gnu::noinline, gnu::cold]] static Result<std::string_view> refused(std::size_t size,
+                                                                     const BoundTemplate& parts) {
+  return fail(check_key(size, parts.text).error());
+}
+
 Result<std::string_view> render(const BoundTemplate& parts, Places arguments, KeyBuffer& out) {
   out.size_ = 0;
-  Writer writer(out.bytes_.data(), limits::key_bytes);
+  Room room{out.bytes_.data(), out.bytes_.data() + limits::key_bytes};
   const Names names(arguments);
-  const auto too_long = [&] { return fail(check_key(limits::key_bytes + 1, parts.text).error()); };
   for (std::size_t i = 0;; ++i) {
     const auto& piece = parts.pieces[i];
-    if (!writer.short_text<KeyBuffer::block>(parts.literals.data() + piece.literal, piece.literal_size))
-      return too_long();
+    room.at =
+        write_literal<KeyBuffer::block>(room, parts.literals.data() + piece.literal, piece.literal_size);
+    if (room.at == nullptr) return refused(limits::key_bytes + 1, parts);
     if (i == parts.programs.size()) break;
     if (piece.field.layout != Layout::other) {
-      if (!write_field(piece.field.layout, names.at(piece.field), writer)) return too_long();
-      continue;
+      room.at = write_field(piece.field.layout, names.at(piece.field), room);
+    } else {
+      auto next = write_value(parts.programs[i], arguments, room);
+      if (!next) return fail(std::move(next).error());
+      room.at = *next;
     }
-    const auto written = write_value(parts.programs[i], arguments, writer);
-    if (!written) return fail(written.error());
-    if (!*written) return too_long();
+    if (room.at == nullptr) return refused(limits::key_bytes + 1, parts);
   }
-  const auto size = static_cast<std::size_t>(writer.at() - out.bytes_.data());
-  if (size == 0) return fail(check_key(size, parts.text).error());
+  const auto size = static_cast<std::size_t>(room.at - out.bytes_.data());
+  if (size == 0) return refused(size, parts);
   out.size_ = size;
   return out.view();
 }

@@ -10,6 +10,7 @@ namespace onceward {
 namespace {
 
 constexpr std::size_t most_operation_bytes = 64;
+constexpr std::size_t most_cached = 1'000'000;
 constexpr int most_attempts = 1'000'000;
 constexpr std::size_t record_overhead_bytes = 4096;
 
@@ -40,6 +41,11 @@ Result<void> Policy::check() const {
   if (auto fine = check_duration("record_limit", record_limit); !fine) return fine;
   if (retention < lease)
     return refuse("retention", "is shorter than the lease: a claim would vanish while it is held");
+  if (on_storage_down == OnStorageDown::fallback && fallback == nullptr)
+    return refuse("fallback", "is null: on_storage_down = fallback needs a second storage");
+  if (replay_cache > most_cached)
+    return refuse("replay_cache", fmt::format("is {}; it is at most {}", replay_cache, most_cached));
+  if (auto fine = check_duration("replay_cache_for", replay_cache_for); !fine) return fine;
   if (attempts_max < 1 || attempts_max > most_attempts) {
     return refuse("attempts_max",
                   fmt::format("is {}; it must lie between 1 and {}", attempts_max, most_attempts));
@@ -49,6 +55,15 @@ Result<void> Policy::check() const {
                                                   limits::value_bytes - record_overhead_bytes));
   }
   return {};
+}
+
+ErrorClass classify_error(const Error& error) noexcept {
+  switch (retry_advice(error.code)) {
+    case RetryAdvice::retry: return ErrorClass::retryable;
+    case RetryAdvice::read_back: return ErrorClass::in_doubt;
+    case RetryAdvice::give_up: break;
+  }
+  return ErrorClass::final;
 }
 
 std::string_view to_string(Verdict verdict) noexcept {

@@ -1,10 +1,13 @@
 #include <onceward/task/definition.hpp>
 
+#include "task/check_task.hpp"
 #include "task/progress.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <set>
 
 namespace onceward {
@@ -53,12 +56,14 @@ class Compiler {
       }
       compile_task(*campaign, task);
     }
+    check_order(campaign->definition);
     return diagnostics.empty() ? campaign : nullptr;
   }
 
   std::vector<Diagnostic> diagnostics;
 
  private:
+  enum class Reads : std::uint8_t { event, profile };
   static constexpr std::string_view id_hint = "use 1 to 64 of a-z, 0-9, '-' and '_'";
 
   void report(const SourcePlace& place, std::string code, std::string message, std::string_view hint) {
@@ -81,7 +86,7 @@ class Compiler {
   }
 
   std::optional<Expression> expression(const SourcePlace& place, std::string_view what,
-                                       const std::string& text, bool knows_user) {
+                                       const std::string& text, Reads reads = Reads::event) {
     auto parsed = Expression::parse(text, registry_.functions());
     if (!parsed) {
       report(place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())), "");
@@ -89,13 +94,14 @@ class Compiler {
     }
     for (const auto& path : parsed->paths()) {
       const std::string_view root = std::string_view(path).substr(0, path.find_first_of(".?["));
-      if (knows_user && root == "user") continue;
-      if (root != "event") {
+      if (path == "user") continue;
+      const std::string_view wanted = reads == Reads::profile ? "profile" : "event";
+      if (root != wanted) {
         report(place, "unknown-name", fmt::format("{} \"{}\" reads \"{}\"", what, text, path),
-               knows_user ? "it may read event.<attribute> and user" : "it may read event.<attribute>");
+               fmt::format("it may read {}.<attribute> and user", wanted));
         continue;
       }
-      check_attribute(place, what, text, path);
+      if (reads == Reads::event) check_attribute(place, what, text, path);
     }
     return *std::move(parsed);
   }
@@ -121,20 +127,25 @@ class Compiler {
       report(task.place, "bad-id",
              fmt::format("the version \"{}\" of task \"{}\" is no id", task.version, task.id), id_hint);
     }
-    if (task.starts && task.ends && *task.starts >= *task.ends) {
-      report(task.place, "bad-window", fmt::format("task \"{}\" ends before it starts", task.id), "");
-    }
-    if (task.quota && task.quota->limit < 1) {
-      report(task.place, "bad-quota",
-             fmt::format("the quota of task \"{}\" is {}", task.id, task.quota->limit),
-             "a quota is at least 1");
-    }
     if (task.rules.empty() || task.rules.size() > most_rules) {
       report(task.place, "bad-rules",
              fmt::format("task \"{}\" has {} <on> rules", task.id, task.rules.size()),
              fmt::format("give it 1 to {}", most_rules));
     }
-    CompiledTask compiled{&task, Measure::sum, {}, {}};
+    check_task(task, [&](const SourcePlace& place, const char* code, std::string message, const char* hint) {
+      report(place, code, std::move(message), hint);
+    });
+    CompiledTask compiled{&task, calendar_of(campaign, task)};
+    const bool quota_later = task.quota && task.quota->at != QuotaAt::claim;
+    compiled.tracked = task.group.empty() &&
+                       (quota_later || task.collect == Mode::manual || task.on_refund == OnRefund::clawback);
+    compiled.timed = task.late || task.within != Duration::zero();
+    compiled.own_cycles = task.user_zone || task.period == Period::rolling;
+    compiled.plain_cycles = !compiled.own_cycles && task.period != Period::fixed && task.month_day == 1 &&
+                            task.day_starts == Duration::zero();
+    if (!task.audience.empty())
+      compiled.audience = expression(task.place, "audience", task.audience, Reads::profile);
+    if (!task.group.empty()) compiled.group = expression(task.place, "group", task.group);
     compile_rules(task, compiled);
     compile_stages(campaign, task, compiled);
     for (std::size_t i = 0; i < task.rules.size(); ++i) {
@@ -143,11 +154,49 @@ class Compiler {
     campaign.tasks.push_back(std::move(compiled));
   }
 
+  static Calendar calendar_of(const CompiledCampaign& campaign, const TaskDefinition& task) {
+    const Calendar::Rule rule{task.period, task.month_day, std::max(task.every, Duration(1)),
+                              task.starts.value_or(Timestamp{})};
+    return {rule, campaign.zone.with_day_at(task.day_starts)};
+  }
+
+  /// What comes before a task must not come after it. Reports each circle once, at the task it is found from.
+  void check_order(const CampaignDefinition& definition) {
+    std::map<std::string_view, const TaskDefinition*> tasks;
+    for (const auto& task : definition.tasks) tasks.emplace(task.id, &task);
+    std::map<std::string_view, int> seen;  // 1: on the way, 2: done
+    const std::function<void(const TaskDefinition&)> visit = [&](const TaskDefinition& task) {
+      seen[task.id] = 1;
+      for (const auto& before : task.after) {
+        const auto found = tasks.find(before);
+        if (found == tasks.end()) {
+          report(task.place, "unknown-task", fmt::format("task \"{}\" comes after \"{}\"", task.id, before),
+                 "the campaign has no task of that id");
+        } else if (found->second->user_zone || found->second->period == Period::rolling) {
+          report(
+              task.place, "bad-order",
+              fmt::format("task \"{}\" comes after \"{}\", whose cycles are the user's own", task.id, before),
+              "name a task whose cycles are the same for every user");
+        } else if (seen[before] == 1) {
+          report(task.place, "bad-order",
+                 fmt::format("task \"{}\" comes after \"{}\", which comes after it", task.id, before),
+                 "take one of them out of `after`");
+        } else if (seen[before] == 0) {
+          visit(*found->second);
+        }
+      }
+      seen[task.id] = 2;
+    };
+    for (const auto& task : definition.tasks) {
+      if (seen[task.id] == 0) visit(task);
+    }
+  }
+
   /// Of a constant expression its kind is known before any event comes.
   std::optional<Expression> rule_expression(const EventRule& rule, std::string_view what,
                                             const std::string& text,
                                             std::initializer_list<Value::Kind> wanted) {
-    auto parsed = expression(rule.place, what, text, false);
+    auto parsed = expression(rule.place, what, text);
     if (!parsed || !parsed->is_constant()) return parsed;
     const auto value = parsed->evaluate(Map());
     if (!value) {
@@ -183,7 +232,8 @@ class Compiler {
       }
       if (i == 0) {
         compiled.measure = measure_of(rule);
-      } else if (measure_of(rule) != compiled.measure || rule.streak != task.rules[0].streak) {
+      } else if (measure_of(rule) != measure_of(task.rules[0]) || rule.streak != task.rules[0].streak ||
+                 rule.freeze != task.rules[0].freeze || rule.grace != task.rules[0].grace) {
         report(rule.place, "mixed-measure",
                fmt::format("the <on> rules of task \"{}\" count in different ways", task.id),
                "let all of them add, or count distinct values, or the same streak");
@@ -191,14 +241,23 @@ class Compiler {
       CompiledRule target;
       target.streak = rule.streak;
       using Kind = Value::Kind;
+      if (!rule.credit.empty()) target.credit = rule_expression(rule, "credit", rule.credit, {Kind::string});
       if (!rule.when.empty()) target.when = rule_expression(rule, "when", rule.when, {Kind::boolean});
       if (!rule.add.empty()) target.value = rule_expression(rule, "add", rule.add, {Kind::integer});
       if (!rule.distinct.empty()) {
         target.value =
             rule_expression(rule, "distinct", rule.distinct, {Kind::string, Kind::integer, Kind::boolean});
       }
+      target.divisible = rule.distinct.empty() && target.value && !target.value->is_constant();
       compiled.rules.push_back(std::move(target));
     }
+    if (task.match == Match::sum) return;
+    if (compiled.measure != Measure::sum) {
+      report(task.place, "mixed-measure",
+             fmt::format("task \"{}\" matches all or any of what is no sum", task.id),
+             "distinct and streak need match=\"sum\"");
+    }
+    compiled.measure = Measure::match;
   }
 
   void compile_stages(const CompiledCampaign& campaign, const TaskDefinition& task, CompiledTask& compiled) {
@@ -214,26 +273,57 @@ class Compiler {
                "targets are at least 1 and grow from stage to stage");
       }
       before = stage.target;
-      if (compiled.measure != Measure::sum && stage.target > most_counted) {
+      const auto rules = task.match == Match::any ? 1 : static_cast<std::int64_t>(task.rules.size());
+      if (compiled.measure == Measure::match && stage.target > rules) {
+        report(stage.place, "bad-target",
+               fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
+               fmt::format("the progress of match all or any is at most {}", rules));
+      }
+      if ((compiled.measure == Measure::distinct || compiled.measure == Measure::streak) &&
+          stage.target > most_counted) {
         report(stage.place, "bad-target",
                fmt::format("a stage of task \"{}\" has the target {}", task.id, stage.target),
                fmt::format("distinct and streak count up to {}", most_counted));
       }
-      const auto plan =
-          std::find_if(campaign.plans.begin(), campaign.plans.end(),
-                       [&](const Plan& candidate) { return candidate.definition().id == stage.pipeline; });
-      if (plan == campaign.plans.end()) {
-        const bool written =
-            std::any_of(campaign.definition.pipelines.begin(), campaign.definition.pipelines.end(),
-                        [&](const PipelineDefinition& p) { return p.id == stage.pipeline; });
-        if (!written) {
-          report(stage.place, "unknown-pipeline",
-                 fmt::format("a stage of task \"{}\" uses the pipeline \"{}\"", task.id, stage.pipeline),
-                 "the campaign has no <pipeline> of that id");
+      const auto* plan = plan_of(campaign, task, stage, stage.pipeline);
+      if (plan == nullptr) continue;
+      CompiledStage made{stage.target, *plan, arguments_of(task, stage, plan->definition()), std::nullopt};
+      if (!stage.take_back.empty()) {
+        if (const auto* back = plan_of(campaign, task, stage, stage.take_back)) {
+          check_take_back(task, stage, *back);
+          made.take_back = *back;
         }
-        continue;
       }
-      compiled.stages.push_back({stage.target, *plan, arguments_of(task, stage, plan->definition())});
+      compiled.stages.push_back(std::move(made));
+    }
+  }
+
+  /// Null where there is none that compiles; reported where none is written.
+  const Plan* plan_of(const CompiledCampaign& campaign, const TaskDefinition& task,
+                      const StageDefinition& stage, const std::string& id) {
+    const auto plan = std::find_if(campaign.plans.begin(), campaign.plans.end(),
+                                   [&](const Plan& candidate) { return candidate.definition().id == id; });
+    if (plan != campaign.plans.end()) return &*plan;
+    const bool written =
+        std::any_of(campaign.definition.pipelines.begin(), campaign.definition.pipelines.end(),
+                    [&](const PipelineDefinition& p) { return p.id == id; });
+    if (!written) {
+      report(stage.place, "unknown-pipeline",
+             fmt::format("a stage of task \"{}\" uses the pipeline \"{}\"", task.id, id),
+             "the campaign has no <pipeline> of that id");
+    }
+    return nullptr;
+  }
+
+  void check_take_back(const TaskDefinition& task, const StageDefinition& stage, const Plan& plan) {
+    for (const auto& input : plan.definition().inputs) {
+      const bool given = std::any_of(stage.arguments.begin(), stage.arguments.end(),
+                                     [&](const auto& argument) { return argument.first == input.name; });
+      if (!input.required || input.name == "user" || given) continue;
+      report(stage.place, "missing-argument",
+             fmt::format("a stage of task \"{}\" does not give \"{}\", which the pipeline \"{}\" requires",
+                         task.id, input.name, plan.definition().id),
+             "what takes a reward back gets those of the stage's arguments it has");
     }
   }
 
@@ -257,7 +347,7 @@ class Compiler {
                "the pipeline has no such <param>");
         continue;
       }
-      auto parsed = expression(stage.place, "argument", text, true);
+      auto parsed = expression(stage.place, "argument", text);
       if (!parsed) continue;
       check_constant(stage, *parsed, *input);
       arguments.emplace_back(name, *std::move(parsed));
@@ -292,27 +382,6 @@ class Compiler {
 };
 
 }  // namespace
-
-std::string canonical(const TaskDefinition& task, std::string_view timezone) {
-  List rules;
-  for (const auto& rule : task.rules) {
-    rules.push_back(List{rule.event, rule.when, rule.add, rule.distinct, to_string(rule.streak)});
-  }
-  List stages;
-  for (const auto& stage : task.stages) {
-    Map arguments;
-    for (const auto& [name, text] : stage.arguments) arguments.set(name, text);
-    stages.push_back(List{stage.target, stage.pipeline, std::move(arguments)});
-  }
-  Map content{{"period", to_string(task.period)},
-              {"rules", std::move(rules)},
-              {"stages", std::move(stages)},
-              {"timezone", timezone}};
-  if (task.starts) content.set("starts", std::int64_t{task.starts->time_since_epoch().count()});
-  if (task.ends) content.set("ends", std::int64_t{task.ends->time_since_epoch().count()});
-  if (task.quota) content.set("quota", List{task.quota->limit, to_string(task.quota->per)});
-  return Value(std::move(content)).to_json();
-}
 
 }  // namespace task_detail
 

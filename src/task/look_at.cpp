@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace onceward::task_detail {
 namespace {
 
@@ -27,6 +29,12 @@ Result<void> check_text(const Event& event, std::string_view what, const std::st
                           event.user, what, text.size(), most));
 }
 
+bool in_window(const TaskDefinition& task, Timestamp at) noexcept {
+  return (!task.starts || at >= *task.starts) && (!task.ends || at < *task.ends);
+}
+
+}  // namespace
+
 Result<void> check(const Event& event) {
   if (auto id = check_text(event, "id", event.id, most_event_id); !id) return id;
   if (auto user = check_text(event, "user", event.user, most_user); !user) return user;
@@ -36,12 +44,19 @@ Result<void> check(const Event& event) {
         ErrorCode::invalid_argument,
         fmt::format("event \"{}\" of user \"{}\": its time lies outside 1900 to 2099", event.id, event.user));
   }
+  if (event.reverses.empty() && !event.amount) return {};
+  if (auto reverses = check_text(event, "reverses", event.reverses, most_event_id); !reverses)
+    return reverses;
+  if (event.reverses == event.id || (event.amount && *event.amount < 1)) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("event \"{}\" of user \"{}\": {}", event.id, event.user,
+                            event.reverses == event.id ? "it reverses itself"
+                                                       : "the amount it takes back is below 1"));
+  }
   return {};
 }
 
-bool in_window(const TaskDefinition& task, Timestamp at) noexcept {
-  return (!task.starts || at >= *task.starts) && (!task.ends || at < *task.ends);
-}
+namespace {
 
 /// The cycle of the event for each period, computed once an event however many tasks ask.
 class Cycles {
@@ -56,48 +71,180 @@ class Cycles {
  private:
   const Zone& zone_;
   Timestamp at_;
-  std::array<std::string, 4> names_;
+  std::array<std::string, 4> names_;  ///< of once, day, week and month
 };
 
-}  // namespace
+/// What the host knows of the event's user, asked for at most once an event.
+class Known {
+ public:
+  Known(const Profiles& profiles, const Event& event) : profiles_(profiles), event_(event) {}
+  Result<const UserProfile*> profile() {
+    if (!profile_ && profiles_) {
+      auto found = profiles_(event_.merchant, event_.user);
+      if (!found) return fail(std::move(found).error());
+      profile_ = *std::move(found);
+    }
+    if (!profile_) profile_.emplace();
+    return &*profile_;
+  }
 
-Result<PendingEvent> look_at(const Event& event, std::size_t place,
-                             std::shared_ptr<const MerchantIndex> merchant) {
+ private:
+  const Profiles& profiles_;
+  const Event& event_;
+  std::optional<UserProfile> profile_;
+};
+
+Unexpected at_event(const Event& event, Error error) {
+  error.message = fmt::format("event \"{}\" of user \"{}\": {}", event.id, event.user, error.message);
+  return fail(std::move(error));
+}
+
+/// Looks at one event for the tasks of its type.
+class Look {
+ public:
+  Look(PendingEvent& pending, const Profiles& profiles)
+      : pending_(pending), event_(*pending.event), known_(profiles, event_) {}
+
+  Result<void> at(const IndexEntry& entry, bool passed_on) {
+    const auto& task = *entry.task;
+    if (!in_window(*task.definition, event_.at)) return {};
+    if (campaign_ != entry.campaign) {
+      campaign_ = entry.campaign;
+      cycles_.emplace(campaign_->zone, event_.at);
+    }
+    const Binding names[] = {{"event", &event_.attributes}, {"user", nullptr, event_.user}};
+    auto contributed = contribution_of(task, entry.rule, task.calendar.zone(), names, event_.at);
+    if (!contributed) return at_event(event_, std::move(contributed).error());
+    if (!*contributed) return {};
+    if (task.group || task.rules[entry.rule].credit) {
+      auto owner = owner_of(task, entry.rule, names);
+      if (!owner) return at_event(event_, std::move(owner).error());
+      if (!passed_on) return hand_over(task, *std::move(owner));
+      if (*owner != pending_.owner) return {};
+    } else if (passed_on) {
+      return {};
+    }
+    Candidate candidate{&entry, cycle_of(task), **std::move(contributed)};
+    if (entry.in_force) {
+      if (auto asked = ask(task, candidate); !asked) return at_event(event_, std::move(asked).error());
+    }
+    pending_.candidates.push_back(std::move(candidate));
+    return {};
+  }
+
+ private:
+  std::string cycle_of(const CompiledTask& task) {
+    if (task.own_cycles) return {};
+    if (task.plain_cycles) return cycles_->of(task.definition->period);
+    return task.calendar.cycle_of(event_.at);
+  }
+
+  Result<std::string> owner_of(const CompiledTask& task, std::size_t rule, std::span<const Binding> names) {
+    const auto& expression = task.group ? *task.group : *task.rules[rule].credit;
+    auto named = expression.evaluate(names);
+    if (!named) return fail(std::move(named).error());
+    const auto* name = named->string();
+    if (name == nullptr || name->empty() || name->size() > most_user ||
+        core_detail::first_not_utf8(*name) != std::string_view::npos) {
+      return fail(ErrorCode::wrong_kind, fmt::format("task \"{}\": \"{}\" must give 1 to {} bytes of text",
+                                                     task.definition->id, expression.text(), most_user));
+    }
+    return (task.group ? "group/" : "user/") + *name;
+  }
+
+  Result<void> hand_over(const CompiledTask& task, std::string owner) {
+    if (owner == pending_.owner) {
+      pending_.skipped.push_back({task.definition->id, {}, "self_invite"});
+      return {};
+    }
+    const bool there = std::any_of(
+        pending_.passed_on.begin(), pending_.passed_on.end(),
+        [&](const PassedOn& other) { return other.owner == owner && other.task == task.definition->id; });
+    if (!there) pending_.passed_on.push_back({std::move(owner), task.definition->id});
+    return {};
+  }
+
+  Result<void> ask(const CompiledTask& task, Candidate& candidate) {
+    if (!task.audience && !task.definition->user_zone) return {};
+    auto profile = known_.profile();
+    if (!profile) return fail(std::move(profile).error());
+    pending_.zone = (*profile)->timezone;
+    if (!task.audience) return {};
+    const Binding names[] = {{"profile", &(*profile)->attributes}, {"user", nullptr, event_.user}};
+    auto belongs = task.audience->test(names);
+    // Who lacks what the audience asks for does not belong to it.
+    if (!belongs && belongs.error().code != ErrorCode::unknown_name) return fail(std::move(belongs).error());
+    if (!belongs || !*belongs) candidate.refused = "not_eligible";
+    return {};
+  }
+
+  PendingEvent& pending_;
+  const Event& event_;
+  Known known_;
+  const CompiledCampaign* campaign_ = nullptr;
+  std::optional<Cycles> cycles_;
+};
+
+Result<PendingEvent> begin_look(const Event& event, std::size_t place,
+                                std::shared_ptr<const MerchantIndex> merchant, std::string owner) {
   if (auto checked = check(event); !checked) return fail(std::move(checked).error());
   if (merchant == nullptr) {
     return fail(
         ErrorCode::not_found,
         fmt::format("event \"{}\": the merchant \"{}\" has published no campaign", event.id, event.merchant));
   }
-  PendingEvent pending{place,
-                       &event,
-                       std::move(merchant),
-                       user_partition(event.merchant, event.user),
-                       event_key(event.id),
-                       fingerprint_of(event),
-                       {}};
-  const auto concerned = pending.merchant->by_event.find(event.type);
-  if (concerned == pending.merchant->by_event.end()) return pending;
-  const Binding names[] = {{"event", &event.attributes}};
-  pending.candidates.reserve(concerned->second.size());
-  const CompiledCampaign* campaign = nullptr;
-  std::optional<Cycles> cycles;
+  auto partition = owner_partition(event.merchant, owner);
+  return PendingEvent{
+      place, &event, std::move(merchant), std::move(owner), std::move(partition), {}, fingerprint_of(event),
+      {}};
+}
+
+}  // namespace
+
+bool PendingEvent::looks_ahead() const noexcept {
+  return !reverses_key.empty() ||
+         std::any_of(candidates.begin(), candidates.end(), [](const auto& candidate) {
+           return candidate.entry->task->own_cycles || !candidate.entry->task->definition->after.empty();
+         });
+}
+
+Result<PendingEvent> look_at(const Event& event, std::size_t place,
+                             std::shared_ptr<const MerchantIndex> merchant, const Profiles& profiles) {
+  auto pending = begin_look(event, place, std::move(merchant), user_owner(event.user));
+  if (!pending) return pending;
+  pending->key = event_key(event.id);
+  if (!event.reverses.empty()) {
+    pending->reverses_key = event_key(event.reverses);
+    return pending;
+  }
+  const auto concerned = pending->merchant->by_event.find(event.type);
+  if (concerned == pending->merchant->by_event.end()) return pending;
+  pending->candidates.reserve(concerned->second.size());
+  Look look(*pending, profiles);
   for (const auto& entry : concerned->second) {
-    if (!in_window(*entry.task->definition, event.at)) continue;
-    if (campaign != entry.campaign) {
-      campaign = entry.campaign;
-      cycles.emplace(campaign->zone, event.at);
-    }
-    auto contributed = contribution_of(*entry.task, entry.rule, campaign->zone, names, event.at);
-    if (!contributed) {
-      auto error = std::move(contributed).error();
-      error.message = fmt::format("event \"{}\" of user \"{}\": {}", event.id, event.user, error.message);
-      return fail(std::move(error));
-    }
-    if (*contributed) {
-      pending.candidates.push_back(
-          {&entry, cycles->of(entry.task->definition->period), **std::move(contributed)});
-    }
+    if (auto looked = look.at(entry, false); !looked) return fail(std::move(looked).error());
+  }
+  return pending;
+}
+
+Result<PendingEvent> look_at_passed_on(const Event& event, std::size_t place,
+                                       std::shared_ptr<const MerchantIndex> merchant,
+                                       const Profiles& profiles, std::string_view owner,
+                                       std::string_view task, std::int64_t reduced) {
+  auto pending = begin_look(event, place, std::move(merchant), std::string(owner));
+  if (!pending) return pending;
+  pending->key = passed_on_key(event.user, task, event.id);
+  pending->reduced = reduced;
+  if (!event.reverses.empty()) {
+    pending->reverses_key = passed_on_key(event.user, task, event.reverses);
+    return pending;
+  }
+  const auto concerned = pending->merchant->by_event.find(event.type);
+  if (concerned == pending->merchant->by_event.end()) return pending;
+  Look look(*pending, profiles);
+  for (const auto& entry : concerned->second) {
+    if (entry.task->definition->id != task) continue;
+    if (auto looked = look.at(entry, true); !looked) return fail(std::move(looked).error());
   }
   return pending;
 }

@@ -36,19 +36,22 @@ std::shared_ptr<const MerchantIndex> build(std::vector<std::shared_ptr<const Com
   index->campaigns = std::move(campaigns);
   const auto& current = *index->campaigns.back();
   for (const auto& task : current.tasks) {
-    index->versions[task.definition->id].insert_or_assign(task.definition->version, &task);
+    index->versions[task.definition->id].insert_or_assign(task.definition->version,
+                                                          MerchantIndex::Version{&current, &task});
+    index->current.insert_or_assign(task.definition->id, &task);
   }
   std::vector<std::shared_ptr<const CompiledCampaign>> used;
   for (std::size_t i = index->campaigns.size(); i-- > 0;) {
     const auto& campaign = *index->campaigns[i];
     bool stands_for_one = &campaign == &current;
     for (const auto& task : campaign.tasks) {
-      const auto known = index->versions.find(task.definition->id);
-      if (known == index->versions.end()) continue;
-      // The newest campaign that holds a version stands for it.
-      known->second.try_emplace(task.definition->version, &task);
-      if (known->second.at(task.definition->version) != &task) continue;
+      // The newest campaign that holds a version stands for it, also of a task that is in force no more: its
+      // rewards can still be collected.
+      const auto [known, fresh] = index->versions[task.definition->id].try_emplace(
+          task.definition->version, MerchantIndex::Version{&campaign, &task});
+      if (known->second.task != &task) continue;
       stands_for_one = true;
+      if (index->in_force(task.definition->id) == nullptr) continue;
       for (std::size_t rule = 0; rule < task.rules.size(); ++rule) {
         index->by_event[task.definition->rules[rule].event].push_back(
             {&campaign, &task, rule, &campaign == &current});
@@ -63,10 +66,20 @@ std::shared_ptr<const MerchantIndex> build(std::vector<std::shared_ptr<const Com
 }  // namespace
 
 const CompiledTask* MerchantIndex::find(std::string_view task, std::string_view version) const {
+  return entry_of(task, version).task;
+}
+
+IndexEntry MerchantIndex::entry_of(std::string_view task, std::string_view version) const {
   const auto known = versions.find(task);
-  if (known == versions.end()) return nullptr;
+  if (known == versions.end()) return {nullptr, nullptr, 0, false};
   const auto found = known->second.find(version);
-  return found == known->second.end() ? nullptr : found->second;
+  if (found == known->second.end()) return {nullptr, nullptr, 0, false};
+  return {found->second.campaign, found->second.task, 0, found->second.task == in_force(task)};
+}
+
+const CompiledTask* MerchantIndex::in_force(std::string_view task) const {
+  const auto found = current.find(task);
+  return found == current.end() ? nullptr : found->second;
 }
 
 std::shared_ptr<const MerchantIndex> Merchants::find(std::string_view merchant) const {

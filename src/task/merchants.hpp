@@ -22,9 +22,20 @@ struct IndexEntry {
 struct MerchantIndex {
   std::vector<std::shared_ptr<const CompiledCampaign>> campaigns;  ///< the last one is in force
   ByName<std::vector<IndexEntry>> by_event;
-  ByName<std::map<std::string, const CompiledTask*, std::less<>>> versions;  ///< task id -> version -> task
+  ByName<const CompiledTask*> current;  ///< of the campaign in force
+  struct Version {
+    const CompiledCampaign* campaign;
+    const CompiledTask* task;
+  };
+  ByName<std::map<std::string, Version, std::less<>>> versions;  ///< task id -> version -> task
 
+  /// Null where no campaign put in force here had that version.
   [[nodiscard]] const CompiledTask* find(std::string_view task, std::string_view version) const;
+  /// The same with its campaign, for what is done to an instance of it.
+  [[nodiscard]] IndexEntry entry_of(std::string_view task, std::string_view version) const;
+  /// Of the campaign in force; null where it has no such task.
+  [[nodiscard]] const CompiledTask* in_force(std::string_view task) const;
+  [[nodiscard]] const CompiledCampaign& campaign() const noexcept { return *campaigns.back(); }
 };
 
 /// The merchants of a task centre. Safe from any thread.

@@ -1,9 +1,12 @@
 #include <onceward/task/period.hpp>
 
+#include "task/zone_rule.hpp"
+
 #include <date/tz.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 
 namespace onceward {
 namespace {
@@ -21,6 +24,31 @@ date::year_month_day civil(std::int64_t day) {
   return date::year_month_day(date::sys_days(date::days(static_cast<int>(day))));
 }
 
+std::int64_t month_number(const date::year_month_day& date) noexcept {
+  return std::int64_t{static_cast<int>(date.year())} * 12 + static_cast<unsigned>(date.month()) - 1;
+}
+
+/// RFC 3339 in UTC, with a fraction only where there is one.
+std::string written(Timestamp time) {
+  const auto at = micros(time);
+  const auto day = floor_div(at, day_us);
+  const auto rest = at - day * day_us;
+  const auto date = civil(day);
+  auto text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
+                          static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                          rest / (3600 * second_us), rest / (60 * second_us) % 60, rest / second_us % 60);
+  if (rest % second_us != 0) text += fmt::format(".{:06}", rest % second_us);
+  return text + "Z";
+}
+
+/// The day a month begins at, where months begin at `month_day`.
+std::int64_t first_day_of_month(std::int64_t number, int month_day) {
+  const auto years = floor_div(number, 12);
+  const auto month = date::year(static_cast<int>(years)) / static_cast<int>(number - years * 12 + 1);
+  const auto last = static_cast<int>(static_cast<unsigned>((month / date::last).day()));
+  return date::sys_days(month / std::min(month_day, last)).time_since_epoch().count();
+}
+
 }  // namespace
 
 std::string_view to_string(Period period) noexcept {
@@ -29,6 +57,8 @@ std::string_view to_string(Period period) noexcept {
     case Period::day: return "day";
     case Period::week: return "week";
     case Period::month: return "month";
+    case Period::fixed: return "fixed";
+    case Period::rolling: return "rolling";
   }
   return "unknown";
 }
@@ -43,6 +73,17 @@ struct Zone::Offsets {
   };
   std::string name;
   std::vector<Change> changes;
+
+  /// Computes every day_before.
+  void settle() noexcept {
+    changes.front().begins = std::numeric_limits<std::int64_t>::min();
+    changes.front().day_before = std::numeric_limits<std::int64_t>::min();
+    for (std::size_t i = 1; i < changes.size(); ++i) {
+      const auto& last = changes[i - 1];
+      changes[i].day_before =
+          std::max(last.day_before, floor_div(changes[i].begins - 1 + last.offset, day_us));
+    }
+  }
 };
 
 Result<Zone> Zone::find(std::string_view name) {
@@ -67,20 +108,52 @@ Result<Zone> Zone::find(std::string_view name) {
   date::sys_seconds at = date::sys_days(1900_y / 1 / 1);
   while (at < last) {
     const auto info = zone->get_info(at);
-    const std::int64_t begins = at.time_since_epoch().count() * second_us;
-    const std::int64_t offset = std::chrono::seconds(info.offset).count() * second_us;
-    std::int64_t day_before = floor_div(begins + offset, day_us);
-    if (!offsets->changes.empty()) {
-      day_before = std::max(offsets->changes.back().day_before,
-                            floor_div(begins - 1 + offsets->changes.back().offset, day_us));
-    }
-    offsets->changes.push_back({begins, offset, day_before});
+    offsets->changes.push_back({at.time_since_epoch().count() * second_us,
+                                std::chrono::seconds(info.offset).count() * second_us, 0});
     if (info.end <= at) break;
     at = info.end;
   }
-  offsets->changes.front().begins = std::numeric_limits<std::int64_t>::min();
-  offsets->changes.front().day_before = std::numeric_limits<std::int64_t>::min();
+  add_unlisted(name, *offsets);
+  offsets->settle();
   return Zone(std::move(offsets));
+}
+
+/// The database lists most zones up to 2037; the last line of a zone's file says what it does afterwards.
+void Zone::add_unlisted(std::string_view name, Offsets& offsets) {
+  std::ifstream file("/usr/share/zoneinfo/" + std::string(name), std::ios::binary);
+  std::string last;
+  for (std::string line; std::getline(file, line);) last = std::move(line);
+  const auto rule = task_detail::parse_zone_rule(last);
+  if (!rule) return;
+  const auto listed = offsets.changes.back().begins;
+  constexpr int last_year = 2100;
+  const auto known = date::floor<date::days>(date::sys_time<Duration>(Duration(listed)));
+  for (int year = static_cast<int>(date::year_month_day(known).year()); year <= last_year; ++year) {
+    for (const auto& change : rule->of_year(year)) {
+      const auto begins = change.begins_s * second_us;
+      if (begins > listed) offsets.changes.push_back({begins, change.offset_s * second_us, 0});
+    }
+  }
+}
+
+Zone Zone::with_day_at(Duration time_of_day) const {
+  if (time_of_day == Duration::zero()) return *this;
+  auto offsets = std::make_shared<Offsets>(*offsets_);
+  // A day that begins at four is a day of a clock that runs four hours behind.
+  for (auto& change : offsets->changes) change.offset -= time_of_day.count();
+  offsets->settle();
+  return Zone(std::move(offsets));
+}
+
+Timestamp Zone::begin_of_day(std::int64_t day) const noexcept {
+  // Offsets lie within two days of UTC; in between days never go back.
+  std::int64_t before = (day - 3) * day_us;
+  std::int64_t at_or_after = (day + 3) * day_us;
+  while (at_or_after - before > 1) {
+    const std::int64_t middle = before + (at_or_after - before) / 2;
+    (day_of(Timestamp(Duration(middle))) >= day ? at_or_after : before) = middle;
+  }
+  return Timestamp(Duration(at_or_after));
 }
 
 std::int64_t Zone::day_of(Timestamp time) const noexcept {
@@ -101,8 +174,7 @@ std::int64_t period_number(Period period, const Zone& zone, Timestamp time) noex
   if (period == Period::day) return day;
   if (period == Period::week)
     return floor_div(day + 3, 7);  // 1970-01-01 was a Thursday; weeks begin on Monday
-  const auto date = civil(day);
-  return std::int64_t{static_cast<int>(date.year())} * 12 + static_cast<unsigned>(date.month()) - 1;
+  return month_number(civil(day));
 }
 
 std::string period_name(Period period, std::int64_t number) {
@@ -122,12 +194,49 @@ std::string period_name(Period period, std::int64_t number) {
     }
     case Period::month:
       return fmt::format("M:{:04}-{:02}", floor_div(number, 12), number - floor_div(number, 12) * 12 + 1);
+    case Period::fixed:
+    case Period::rolling: break;
   }
   return "-";
 }
 
 std::string cycle_of(Period period, const Zone& zone, Timestamp time) {
   return period_name(period, period_number(period, zone, time));
+}
+
+std::int64_t Calendar::number_of(Timestamp time) const noexcept {
+  switch (rule_.period) {
+    case Period::fixed:
+    case Period::rolling: return floor_div((time - rule_.from).count(), rule_.every.count());
+    case Period::month: {
+      const auto day = zone_.day_of(time);
+      const auto number = month_number(civil(day));
+      return day < first_day_of_month(number, rule_.month_day) ? number - 1 : number;
+    }
+    default: return period_number(rule_.period, zone_, time);
+  }
+}
+
+std::string Calendar::name_of(std::int64_t number) const {
+  if (rule_.period != Period::fixed && rule_.period != Period::rolling)
+    return period_name(rule_.period, number);
+  return (rule_.period == Period::fixed ? "F:" : "R:") + written(begin_of(number));
+}
+
+Timestamp Calendar::begin_of(std::int64_t number) const noexcept {
+  switch (rule_.period) {
+    case Period::once: return Timestamp::min();
+    case Period::day: return zone_.begin_of_day(number);
+    case Period::week: return zone_.begin_of_day(number * 7 - 3);
+    case Period::month: return zone_.begin_of_day(first_day_of_month(number, rule_.month_day));
+    case Period::fixed:
+    case Period::rolling: break;
+  }
+  return rule_.from + rule_.every * number;
+}
+
+Timestamp Calendar::end_of(std::int64_t number) const noexcept {
+  return rule_.period == Period::once ? Timestamp::max() : begin_of(number + 1);
 }
 
 }  // namespace onceward

@@ -25,6 +25,38 @@ std::string counted_name(const Value& value) {
   return name.size() <= longest_counted ? name : "sha256:" + sha256_hex(name).substr(0, 32);
 }
 
+constexpr char early_mark = '~';
+
+/// The runs of a streak, told in order: a missed period ends one, unless a freeze or an early event of the
+/// period after it forgives that.
+struct Runs {
+  std::int64_t longest = 0;
+  std::int64_t last = 0;
+};
+Runs runs_of(const Map& counted, int freezes) {
+  std::vector<std::int64_t> numbers;
+  numbers.reserve(counted.size());
+  for (const auto& [name, count] : counted) {
+    if (name.back() != early_mark) numbers.push_back(std::stoll(name));
+  }
+  std::sort(numbers.begin(), numbers.end());
+  Runs runs;
+  std::int64_t frozen = 0;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const auto missed = i == 0 ? 0 : numbers[i] - numbers[i - 1] - 1;
+    const bool forgiven = missed == 1 && counted.find(std::to_string(numbers[i]) + early_mark) != nullptr;
+    if (i == 0 || (!forgiven && missed > freezes - frozen)) {
+      runs.last = 0;
+      frozen = 0;
+    } else if (!forgiven) {
+      frozen += missed;
+    }
+    runs.longest = std::max(runs.longest, ++runs.last);
+  }
+  return runs;
+}
+
+/// The usual streak needs no list of its periods: the run through a new one is looked up.
 std::int64_t longest_run_through(const Map& counted, std::int64_t number) {
   std::int64_t length = 1;
   for (auto n = number - 1; counted.find(std::to_string(n)) != nullptr; --n) ++length;
@@ -32,18 +64,69 @@ std::int64_t longest_run_through(const Map& counted, std::int64_t number) {
   return length;
 }
 
-void count(Instance& instance, const CompiledTask& task, const Value& value) {
-  const bool streak = task.measure == Measure::streak;
-  const auto name = streak ? value.to_json() : counted_name(value);
-  if (const auto* known = instance.counted.find(name)) {
-    instance.counted.set(name, *known->integer() + 1);
-    return;
+bool forgives(const CompiledTask& task) noexcept {
+  const auto& rules = task.definition->rules;
+  return std::any_of(rules.begin(), rules.end(), [](const EventRule& rule) {
+    return rule.freeze != 0 || rule.grace != Duration::zero();
+  });
+}
+
+int freezes_of(const CompiledTask& task) noexcept { return task.definition->rules.front().freeze; }
+
+/// How often a name is counted, changed by one; a name counted no more is gone. Gives the new count.
+std::int64_t change_count(Map& counted, const std::string& name, std::int64_t by) {
+  const auto* known = counted.find(name);
+  const auto count = (known == nullptr ? 0 : *known->integer()) + by;
+  if (count > 0) {
+    counted.set(name, count);
+    return count;
   }
-  if (instance.counted.size() >= static_cast<std::size_t>(most_counted)) return;
-  instance.counted.set(name, 1);
-  instance.progress =
-      streak ? std::max(instance.progress, longest_run_through(instance.counted, *value.integer()))
-             : static_cast<std::int64_t>(instance.counted.size());
+  std::vector<Map::Entry> left;
+  for (const auto& entry : counted) {
+    if (entry.first != name) left.push_back(entry);
+  }
+  counted = Map::from_entries(std::move(left));
+  return count;
+}
+
+Error overflow(const CompiledTask& task, std::int64_t progress, std::int64_t by) {
+  return {ErrorCode::out_of_range, fmt::format("the progress of task \"{}\" would leave 64 bits: {} and {}",
+                                               task.definition->id, progress, by)};
+}
+
+/// The progress of match all and any: how many rules have what they need.
+std::int64_t matched(const Instance& instance, const CompiledTask& task) {
+  std::int64_t satisfied = 0;
+  const auto& rules = task.definition->rules;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const auto* sum = instance.counted.find(std::to_string(i + 1));
+    if (sum != nullptr && *sum->integer() >= rules[i].needs) ++satisfied;
+  }
+  return task.definition->match == Match::any ? std::min<std::int64_t>(satisfied, 1) : satisfied;
+}
+
+Result<void> change_sum(Instance& instance, const CompiledTask& task, const Contributed& contributed,
+                        bool back) {
+  const bool match = task.measure == Measure::match;
+  const auto rule = std::to_string(contributed.taking.rule);
+  const auto* known = match ? instance.counted.find(rule) : nullptr;
+  const std::int64_t before = match ? (known == nullptr ? 0 : *known->integer()) : instance.progress;
+  std::int64_t sum = 0;
+  const bool beyond = back ? __builtin_sub_overflow(before, contributed.add, &sum)
+                           : __builtin_add_overflow(before, contributed.add, &sum);
+  if (beyond) return fail(overflow(task, before, contributed.add));
+  if (match) {
+    instance.counted.set(rule, sum);
+    instance.progress = matched(instance, task);
+  } else {
+    instance.progress = sum;
+  }
+  return {};
+}
+
+void recount(Instance& instance, const CompiledTask& task) {
+  instance.progress = task.measure == Measure::streak ? runs_of(instance.counted, freezes_of(task)).longest
+                                                      : static_cast<std::int64_t>(instance.counted.size());
 }
 
 }  // namespace
@@ -58,13 +141,20 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
     if (!*counts) return std::optional<Contributed>();
   }
   if (task.measure == Measure::streak) {
-    return std::optional(Contributed{0, Value(period_number(compiled.streak, zone, at))});
+    const Calendar calendar({compiled.streak, task.definition->month_day}, zone);
+    const auto number = calendar.number_of(at);
+    const auto grace = task.definition->rules[rule].grace;
+    const bool early = grace != Duration::zero() && at < calendar.begin_of(number) + grace;
+    return std::optional(Contributed{0, Value(number), {0, false, early}});
   }
-  if (!compiled.value) return std::optional(Contributed{1, {}});
+  const bool sum = task.measure == Measure::sum || task.measure == Measure::match;
+  const Taking taking{task.measure == Measure::match ? static_cast<std::int64_t>(rule) + 1 : 0,
+                      compiled.divisible, false};
+  if (!compiled.value) return std::optional(Contributed{1, {}, taking});
   auto value = compiled.value->evaluate(names);
-  if (task.measure == Measure::sum) {
+  if (sum) {
     if (!value) return fail(at_rule(std::move(value).error(), task, rule, "add"));
-    if (const auto* amount = value->integer()) return std::optional(Contributed{*amount, {}});
+    if (const auto* amount = value->integer()) return std::optional(Contributed{*amount, {}, taking});
     return fail(at_rule(
         {ErrorCode::wrong_kind, fmt::format("it must give an int, it gave {}", to_string(value->kind()))},
         task, rule, "add"));
@@ -81,25 +171,76 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
   return std::optional(Contributed{0, *std::move(value)});
 }
 
-Result<std::vector<std::int64_t>> advance(Instance& instance, const CompiledTask& task,
-                                          const Contributed& contributed) {
-  if (task.measure == Measure::sum) {
-    std::int64_t sum = 0;
-    if (__builtin_add_overflow(instance.progress, contributed.add, &sum)) {
-      return fail(ErrorCode::out_of_range,
-                  fmt::format("the progress of task \"{}\" would leave 64 bits: {} and {}",
-                              task.definition->id, instance.progress, contributed.add));
-    }
-    instance.progress = sum;
-  } else {
-    count(instance, task, contributed.counted);
+Contributed contributed_of(const Value& amount, const Taking& taking, Measure measure) {
+  const bool sum = measure == Measure::sum || measure == Measure::match;
+  if (sum && amount.integer() != nullptr) return {*amount.integer(), {}, taking};
+  return {0, amount, taking};
+}
+
+std::int64_t left_of(std::int64_t amount, std::int64_t taken) noexcept {
+  if (amount >= 0) return amount > taken ? amount - taken : 0;
+  return amount < -taken ? amount + taken : 0;
+}
+
+Result<bool> add(Instance& instance, const CompiledTask& task, const Contributed& contributed) {
+  if (task.measure == Measure::sum || task.measure == Measure::match) {
+    if (auto changed = change_sum(instance, task, contributed, false); !changed)
+      return fail(std::move(changed).error());
+    return true;
   }
-  std::vector<std::int64_t> reached;
+  const bool streak = task.measure == Measure::streak;
+  const auto name = streak ? contributed.counted.to_json() : counted_name(contributed.counted);
+  const bool known = instance.counted.find(name) != nullptr;
+  const std::size_t room = contributed.taking.early ? 2 : 1;
+  if (!known && instance.counted.size() + room > static_cast<std::size_t>(most_counted)) return false;
+  change_count(instance.counted, name, 1);
+  if (contributed.taking.early) change_count(instance.counted, name + early_mark, 1);
+  if (streak && forgives(task)) {
+    recount(instance, task);
+  } else if (!known) {
+    instance.progress = streak
+                            ? std::max(instance.progress,
+                                       longest_run_through(instance.counted, *contributed.counted.integer()))
+                            : static_cast<std::int64_t>(instance.counted.size());
+  }
+  return true;
+}
+
+Result<void> subtract(Instance& instance, const CompiledTask& task, const Contributed& contributed) {
+  if (task.measure == Measure::sum || task.measure == Measure::match)
+    return change_sum(instance, task, contributed, true);
+  const auto name =
+      task.measure == Measure::streak ? contributed.counted.to_json() : counted_name(contributed.counted);
+  change_count(instance.counted, name, -1);
+  if (contributed.taking.early) change_count(instance.counted, name + early_mark, -1);
+  recount(instance, task);
+  return {};
+}
+
+std::int64_t current_run(const Instance& instance, const CompiledTask& task) {
+  return task.measure == Measure::streak ? runs_of(instance.counted, freezes_of(task)).last : 0;
+}
+
+Reached settle(Instance& instance, const CompiledTask& task) {
+  Reached done;
+  const bool clawback = task.definition->on_refund == OnRefund::clawback;
+  while (task.tracked && instance.reached > 0 && instance.progress < task.stage(instance.reached).target) {
+    auto* grant = instance.grant_of(instance.reached);
+    if (grant == nullptr) break;
+    const bool issued =
+        grant->state == Grant::State::granted || (grant->state == Grant::State::waiting && grant->collected);
+    const bool without = grant->state == Grant::State::out_of_stock;
+    if ((issued || without) && !clawback) break;
+    grant->state = issued ? Grant::State::revoked : Grant::State::voided;
+    done.fallen.push_back(*grant);
+    grant->unit = false;
+    --instance.reached;
+  }
   while (instance.reached < static_cast<std::int64_t>(task.stages.size()) &&
-         instance.progress >= task.stages[static_cast<std::size_t>(instance.reached)].target) {
-    reached.push_back(++instance.reached);
+         instance.progress >= task.stage(instance.reached + 1).target) {
+    done.stages.push_back(++instance.reached);
   }
-  return reached;
+  return done;
 }
 
 }  // namespace onceward::task_detail

@@ -12,7 +12,13 @@ inline constexpr std::int64_t most_counted = 2000;
 struct Contributed {
   std::int64_t add = 0;
   Value counted{};  ///< a string, integer or boolean for distinct; the period's number for a streak
+  Taking taking{};
+
+  /// As receipts and records name it.
+  [[nodiscard]] Value amount() const { return counted.is_null() ? Value(add) : counted; }
 };
+/// The contribution a record holds.
+[[nodiscard]] Contributed contributed_of(const Value& amount, const Taking& taking, Measure measure);
 
 /// The contribution of `event` under a rule; nothing where its `when` is false. Pure.
 /// Errors: those of the expressions, with the rule's place in the message; wrong_kind for an amount that is
@@ -21,9 +27,27 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
                                                    const Zone& zone, std::span<const Binding> names,
                                                    Timestamp at);
 
-/// Applies a contribution and gives the numbers (from 1) of the stages it made the instance reach. Pure.
+/// What is left of an amount after `taken` of it was taken back in parts: it comes nearer to 0, never past
+/// it.
+[[nodiscard]] std::int64_t left_of(std::int64_t amount, std::int64_t taken) noexcept;
+
+/// Adds a contribution to an instance's progress, whatever that makes it reach. Pure. Gives false where the
+/// instance remembers no more values: it is no contribution then.
 /// Errors: out_of_range where the sum leaves 64 bits; the instance is unchanged then.
-Result<std::vector<std::int64_t>> advance(Instance& instance, const CompiledTask& task,
-                                          const Contributed& contributed);
+Result<bool> add(Instance& instance, const CompiledTask& task, const Contributed& contributed);
+/// Takes one back that was added. Pure. Errors: as add.
+Result<void> subtract(Instance& instance, const CompiledTask& task, const Contributed& contributed);
+
+/// How long the current streak is: the run that ends at the latest period counted. 0 for other measures.
+[[nodiscard]] std::int64_t current_run(const Instance& instance, const CompiledTask& task);
+
+/// What progress made of an instance's stages.
+struct Reached {
+  std::vector<std::int64_t> stages{};  ///< reached now, in order
+  std::vector<Grant> fallen{};         ///< no longer reached: void or revoked, as they stand now
+};
+/// Moves `reached` to what the progress is worth: stages are reached from the first, and fall from the last,
+/// down to one that stays (on-refund keep). Pure. A tracked task's new grants are the caller's to add.
+Reached settle(Instance& instance, const CompiledTask& task);
 
 }  // namespace onceward::task_detail

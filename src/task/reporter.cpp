@@ -1,5 +1,8 @@
 #include "task/reporter.hpp"
 
+#include "task/chores.hpp"
+#include "task/views.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,12 +13,6 @@
 namespace onceward::task_detail {
 namespace {
 
-/// Notes in a receipt how a grant stands; a call without receipts (work) passes none.
-GrantReceipt* grant_at(std::span<Result<Receipt>> answers, std::size_t place, std::size_t grant) {
-  if (place >= answers.size() || !answers[place] || grant >= answers[place]->grants.size()) return nullptr;
-  return &answers[place]->grants[grant];
-}
-
 Error conflict_of(const PendingEvent& event, std::size_t rounds) {
   return {ErrorCode::timeout,
           fmt::format("event \"{}\" of user \"{}\" met other callers {} times in a row; nothing was "
@@ -23,21 +20,53 @@ Error conflict_of(const PendingEvent& event, std::size_t rounds) {
                       event.event->id, event.event->user, rounds)};
 }
 
-/// As Storage::read, of any number of records.
-Result<std::vector<std::optional<Record>>> read_all(Storage& storage, std::span<const RecordRef> refs) {
-  std::vector<std::optional<Record>> records;
-  records.reserve(refs.size());
-  while (!refs.empty()) {
-    const auto some = std::min(refs.size(), limits::span_reads);
-    auto stored = storage.read(refs.first(some));
-    if (!stored) return fail(std::move(stored).error());
-    std::move(stored->records.begin(), stored->records.end(), std::back_inserter(records));
-    refs = refs.subspan(some);
-  }
-  return records;
+/// An upper bound of the records an event needs.
+std::size_t records_of(const PendingEvent& event) {
+  return 2 + 2 * event.candidates.size() +
+         (event.ahead.original ? event.ahead.original->contributions.size() : 0);
+}
+
+GrantKey key_of(const KnownEvent& event, const EventRecord::Grant& grant) {
+  return {event.owner.merchant, event.owner.user, grant.task, grant.cycle, grant.stage, grant.generation};
 }
 
 }  // namespace
+
+void tell(Journal* journal, std::span<const Line> lines) {
+  if (journal == nullptr) return;
+  for (const auto& line : lines) {
+    journal->write({.room = "task",
+                    .partition = line.partition,
+                    .subject = line.subject,
+                    .trigger = to_string(line.trigger),
+                    .from = to_string(line.from),
+                    .to = to_string(line.to),
+                    .actor = line.actor,
+                    .reason = line.reason});
+  }
+}
+
+Line line_of(std::string partition, std::string subject, RunState state, std::string reason) {
+  Line line{std::move(partition), std::move(subject), Trigger::reward_done,
+            Status::rewarding,    Status::rewarded,   std::move(reason)};
+  if (state == RunState::failed) {
+    line.trigger = Trigger::reward_failed;
+    line.to = Status::failed;
+  } else if (state == RunState::needs_attention) {
+    line.trigger = Trigger::reward_exhausted;
+    line.to = Status::terminated;
+  }
+  return line;
+}
+
+Result<Receipt> Reporter::receipt_of(KnownEvent known) {
+  Result<Receipt> answer;
+  std::vector<WaitingTodo> todos;
+  if (auto recalled = recall({&known, 1}, {&answer, 1}, todos); !recalled)
+    return fail(std::move(recalled).error());
+  if (answer) answer->duplicate = false;
+  return answer;
+}
 
 void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt>> answers) {
   std::vector<PendingEvent*> waiting;
@@ -54,20 +83,157 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
     apply_round(waiting, answers, started);
     if (waiting.size() < before) conflicts = 0;
   }
-  // What follows is durable already: where the storage fails now, work() finishes it, and the receipts say
-  // running.
-  if (auto recalled = recall(started.known, answers, started.units); !recalled) {
+  carry_on(started, answers);
+}
+
+/// What follows is durable already: where the storage fails now, work() finishes it, and the receipts say
+/// running.
+void Reporter::carry_on(Started& started, std::span<Result<Receipt>> answers) {
+  tell(options_.journal, started.lines);
+  if (auto recalled = recall(started.known, answers, started.todos); !recalled) {
     for (const auto& known : started.known) answers[known.place] = fail(recalled.error());
   }
-  std::sort(started.units.begin(), started.units.end(), [](const WaitingUnit& a, const WaitingUnit& b) {
-    return std::tie(a.place, a.grant) < std::tie(b.place, b.grant);
-  });
-  (void)take_units(started.units, started.runs, answers);
+  (void)do_todos(started.todos, started.runs, answers);
   (void)drive(started.runs, answers);
   for (const auto& [place, first] : started.repeats) {
     answers[place] = answers[first];
     if (answers[place]) answers[place]->duplicate = true;
   }
+}
+
+Result<void> Reporter::do_todos(std::vector<WaitingTodo>& todos, std::vector<WaitingRun>& runs,
+                                std::span<Result<Receipt>> answers) {
+  if (todos.empty()) return {};
+  using Kind = Todo::Kind;
+  // Kind by kind, units in the order of the events.
+  std::sort(todos.begin(), todos.end(), [](const WaitingTodo& a, const WaitingTodo& b) {
+    return std::tie(a.todo.kind, a.place, a.grant) < std::tie(b.todo.kind, b.place, b.grant);
+  });
+  Chores chores(storage_, runner_, options_);
+  std::optional<Error> failed;
+  for (std::size_t first = 0; first < todos.size();) {
+    const auto kind = todos[first].todo.kind;
+    auto last = first;
+    while (last < todos.size() && todos[last].todo.kind == kind) ++last;
+    const auto some = std::span(todos).subspan(first, last - first);
+    first = last;
+    Result<void> done;
+    switch (kind) {
+      case Kind::take_unit: done = chores.take_units(some, runs, answers); break;
+      case Kind::return_unit: done = chores.return_units(some); break;
+      case Kind::take_back: done = chores.take_back(some, runs); break;
+      case Kind::member: done = chores.members(some, runs); break;
+      case Kind::claim: done = chores.lapse(some); break;
+      case Kind::pass_on:
+      case Kind::apply: done = apply_stored(some); break;
+    }
+    // One kind's failure keeps no other from being done.
+    if (!done) failed = std::move(done).error();
+  }
+  if (failed) return fail(*std::move(failed));
+  return {};
+}
+
+Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {
+  std::vector<Event> events(todos.size());
+  std::vector<Result<Receipt>> answers(todos.size());
+  std::vector<PendingEvent> pending;
+  for (std::size_t i = 0; i < todos.size(); ++i) {
+    const auto& todo = todos[i].todo;
+    auto event = event_of(todo.event);
+    if (!event) {
+      answers[i] = fail(std::move(event).error());
+      continue;
+    }
+    events[i] = *std::move(event);
+    auto looked = todo.kind == Todo::Kind::apply
+                      ? look_at(events[i], i, todos[i].merchant, options_.profile)
+                      : look_at_passed_on(events[i], i, todos[i].merchant, options_.profile, todo.owner,
+                                          todo.grant.task, todo.reduced);
+    if (looked) {
+      pending.push_back(*std::move(looked));
+    } else {
+      answers[i] = fail(std::move(looked).error());
+    }
+  }
+  Reporter(storage_, runner_, options_, drives_).report(std::move(pending), answers);
+  std::vector<WaitingTodo> done;
+  std::vector<Batch> refused;
+  for (std::size_t i = 0; i < todos.size(); ++i) {
+    if (answers[i]) {
+      done.push_back(todos[i]);
+      continue;
+    }
+    const auto& error = answers[i].error();
+    // A merchant that is not published here is known to another process, or later.
+    if (retry_advice(error.code) != RetryAdvice::give_up || error.code == ErrorCode::not_found) continue;
+    // It would be refused for ever: it is kept with the reason, and due no more.
+    auto& todo = todos[i].todo;
+    todo.error = error.message;
+    refused.push_back(
+        {todos[i].partition, {Operation::replace(todos[i].key, todos[i].revision, encode(todo))}});
+    if (options_.journal != nullptr) {
+      options_.journal->write({.room = "task",
+                               .partition = todos[i].partition,
+                               .subject = todos[i].key,
+                               .trigger = "event",
+                               .reason = todo.error});
+    }
+  }
+  if (auto kept = commit_all(storage_, refused); !kept) return fail(std::move(kept).error());
+  return Chores(storage_, runner_, options_).remove(done);
+}
+
+/// Reads what events need before their records can be named: the events they reverse, the user's own start,
+/// and whether what a task comes after is rewarded.
+Result<void> Reporter::look_ahead(std::span<PendingEvent*> events) {
+  std::vector<std::string> keys;
+  std::vector<RecordRef> refs;
+  std::vector<ViewWanted> wanted;
+  for (auto* event : events) {
+    event->ahead = {};
+    if (!event->reverses_key.empty()) refs.push_back({event->partition, event->reverses_key});
+    for (const auto& candidate : event->candidates) {
+      const auto& task = *candidate.entry->task;
+      if (task.own_cycles) event->ahead.anchors.emplace_back(task.definition->id, std::nullopt);
+    }
+    for (auto& [task, record] : event->ahead.anchors) keys.push_back(anchor_key(task));
+  }
+  std::size_t key = 0;
+  for (const auto* event : events) {
+    for (std::size_t i = 0; i < event->ahead.anchors.size(); ++i)
+      refs.push_back({event->partition, keys[key++]});
+  }
+  auto stored = read_all(storage_, refs);
+  if (!stored) return fail(std::move(stored).error());
+  std::size_t next = 0;
+  for (auto* event : events) {
+    if (event->reverses_key.empty()) continue;
+    if (const auto& record = (*stored)[next++]) {
+      auto original = decode_event(*record);
+      if (!original) return fail(std::move(original).error());
+      event->ahead.original = *std::move(original);
+    }
+  }
+  for (auto* event : events) {
+    for (auto& [task, record] : event->ahead.anchors) record = std::move((*stored)[next++]);
+  }
+  return check_prerequisites(events);
+}
+
+Result<void> Reporter::check_prerequisites(std::span<PendingEvent*> events) {
+  for (auto* event : events) {
+    for (auto& candidate : event->candidates) {
+      const auto& after = candidate.entry->task->definition->after;
+      if (!candidate.entry->in_force || after.empty() || !candidate.refused.empty()) continue;
+      auto missing = unrewarded(storage_, *event->merchant, event->event->merchant,
+                                std::string_view(event->owner).substr(event->owner.find('/') + 1), after,
+                                event->event->at);
+      if (!missing) return fail(std::move(missing).error());
+      if (!missing->empty()) candidate.refused = "not_eligible";
+    }
+  }
+  return {};
 }
 
 void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result<Receipt>> answers,
@@ -79,15 +245,25 @@ void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result
   std::unordered_set<std::string_view> full;
   std::size_t reads = 0;  // an upper bound of the records to read
   const auto take = [&](PendingEvent* event) {
-    const auto more = 1 + event->candidates.size();
+    const auto more = records_of(*event);
     // Once one event of a user has to wait, so do the ones after it: a user's events keep their order.
     if (full.contains(event->partition) || (reads != 0 && reads + more > limits::span_reads)) return false;
     const auto [known, fresh] = by_partition.try_emplace(event->partition, users.size());
-    if (fresh) users.emplace_back(event->partition, runner_, options_.lease);
+    if (fresh) users.emplace_back(event->partition, runner_, options_);
     if (!users[known->second].take(event)) return false;
     reads += more;
     return true;
   };
+  const auto refuse_all = [&](const Error& error) {
+    for (const auto* event : waiting) answers[event->place] = fail(error);
+    waiting.clear();
+  };
+  std::vector<PendingEvent*> ahead;
+  std::copy_if(waiting.begin(), waiting.end(), std::back_inserter(ahead),
+               [](const PendingEvent* event) { return event->looks_ahead(); });
+  if (!ahead.empty()) {
+    if (auto looked = look_ahead(ahead); !looked) return refuse_all(looked.error());
+  }
   for (auto* event : waiting) {
     if (take(event)) continue;
     full.insert(event->partition);
@@ -96,18 +272,19 @@ void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result
   std::vector<RecordRef> refs;
   refs.reserve(reads);
   for (const auto& user : users) user.name_records(refs);
-  const auto refuse_all = [&](const Error& error) {
-    for (const auto* event : waiting) answers[event->place] = fail(error);
-    waiting.clear();
-  };
   auto stored = storage_.read(refs);
   if (!stored) return refuse_all(stored.error());
   std::span<std::optional<Record>> records(stored->records);
   std::vector<Batch> batches;
   std::vector<UserWork*> writers;
   for (auto& user : users) {
-    user.apply(records.first(user.record_count()), answers);
+    const bool named = user.apply(records.first(user.record_count()), stored->now, answers);
     records = records.subspan(user.record_count());
+    if (!named) {
+      later.insert(later.end(), user.events().begin(), user.events().end());
+      continue;
+    }
+    later.insert(later.end(), user.postponed().begin(), user.postponed().end());
     if (user.batch().operations.empty()) {
       user.finish(absent, started);
     } else {
@@ -133,40 +310,55 @@ void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result
 }
 
 Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Receipt>> answers,
-                              std::vector<WaitingUnit>& units) {
-  std::vector<std::string> keys;
-  std::vector<std::pair<std::size_t, std::size_t>> places;
+                              std::vector<WaitingTodo>& todos) {
+  struct Place {
+    std::size_t event;
+    std::size_t grant;
+    std::string instance;
+    std::string todo;
+  };
+  std::vector<Place> places;
   for (std::size_t i = 0; i < known.size(); ++i) {
     auto& event = known[i];
-    Receipt receipt{event.id, true, std::move(event.record.contributions), {}};
+    Receipt receipt{
+        event.id, true, std::move(event.record.contributions), {}, std::move(event.record.skipped)};
     for (std::size_t g = 0; g < event.record.grants.size(); ++g) {
       const auto& grant = event.record.grants[g];
       receipt.grants.push_back({grant.task, grant.cycle, grant.stage});
-      if (!grant.quota) continue;
-      keys.push_back(unit_key(grant.task, grant.cycle, grant.stage));
-      places.emplace_back(i, g);
+      receipt.grants.back().generation = grant.generation;
+      receipt.grants.back().taken_back = grant.taken_back;
+      if (!grant.tracked || grant.taken_back) continue;
+      const Todo todo{Todo::Kind::take_unit, key_of(event, grant)};
+      places.push_back({i, g, instance_key(grant.task, grant.cycle), todo_key(todo)});
     }
     answers[event.place] = std::move(receipt);
   }
   std::vector<RecordRef> refs;
-  for (std::size_t i = 0; i < keys.size(); ++i) refs.push_back({known[places[i].first].partition, keys[i]});
+  for (const auto& place : places) {
+    refs.push_back({known[place.event].partition, place.instance});
+    refs.push_back({known[place.event].partition, place.todo});
+  }
   const auto stored = read_all(storage_, refs);
   if (!stored) return fail(stored.error());
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const auto& event = known[places[i].first];
-    const auto& record = (*stored)[i];
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const auto& event = known[places[i].event];
+    const auto& record = (*stored)[2 * i];
     if (!record) {
       return fail(ErrorCode::corrupt,
-                  fmt::format("event \"{}\" names the reward \"{}\", which is not there", event.id, keys[i]));
+                  fmt::format("event \"{}\" names the reward of \"{}\", which is not there", event.id,
+                              places[i].instance));
     }
-    auto unit = decode_unit(*record);
-    if (!unit) return fail(std::move(unit).error());
-    auto* grant = grant_at(answers, event.place, places[i].second);
-    grant->out_of_stock = unit->state == UnitRecord::State::out_of_stock;
+    const auto instance = decode_instance(*record);
+    if (!instance) return fail(instance.error());
+    const auto& grant = event.record.grants[places[i].grant];
+    if (const auto* stands = instance->grant_of(grant.stage))
+      note(grant_at(answers, event.place, places[i].grant), *stands);
     // The caller that reached the stage died, or is slow, before the unit was taken: this one takes it.
-    if (unit->state == UnitRecord::State::waiting) {
-      units.push_back({event.place, places[i].second, event.partition, keys[i], record->revision,
-                       *std::move(unit), event.merchant});
+    if (const auto& waiting = (*stored)[2 * i + 1]) {
+      auto todo = decode_todo(*waiting);
+      if (!todo) return fail(std::move(todo).error());
+      todos.push_back({event.place, places[i].grant, event.partition, waiting->key, waiting->revision,
+                       *std::move(todo), event.merchant});
     }
   }
   return recall_runs(known, answers);
@@ -174,13 +366,12 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
 
 Result<void> Reporter::recall_runs(std::span<KnownEvent> known, std::span<Result<Receipt>> answers) {
   for (const auto& event : known) {
-    const auto& [merchant, user] = event.owner;
     for (std::size_t g = 0; g < event.record.grants.size(); ++g) {
       const auto& grant = event.record.grants[g];
       auto* receipt = grant_at(answers, event.place, g);
-      if (receipt == nullptr || receipt->out_of_stock) continue;
-      auto run = runner_.find(grant.pipeline, event.partition,
-                              to_run_key({merchant, user, grant.task, grant.cycle, grant.stage, 1}));
+      if (receipt == nullptr || receipt->out_of_stock || receipt->collectable || grant.pipeline.empty())
+        continue;
+      auto run = runner_.find(grant.pipeline, event.partition, to_run_key(key_of(event, grant)));
       if (!run) return fail(std::move(run).error());
       if (*run) receipt->state = (*run)->state;
     }
@@ -188,78 +379,8 @@ Result<void> Reporter::recall_runs(std::span<KnownEvent> known, std::span<Result
   return {};
 }
 
-Result<std::optional<PreparedRun>> Reporter::run_of(const WaitingUnit& unit) const {
-  const auto* task =
-      unit.merchant == nullptr ? nullptr : unit.merchant->find(unit.unit.grant.task, unit.unit.version);
-  if (task == nullptr || unit.unit.grant.stage > static_cast<std::int64_t>(task->stages.size())) {
-    return std::optional<PreparedRun>();
-  }
-  const auto& stage = task->stages[static_cast<std::size_t>(unit.unit.grant.stage - 1)];
-  auto run = runner_.prepare(stage.plan, unit.partition, to_run_key(unit.unit.grant), unit.unit.input);
-  if (!run) return fail(std::move(run).error());
-  return std::optional(*std::move(run));
-}
-
-Result<void> Reporter::take_units(std::span<WaitingUnit> units, std::vector<WaitingRun>& runs,
-                                  std::span<Result<Receipt>> answers) {
-  for (; !units.empty(); units = units.subspan(std::min(units.size(), limits::span_batches))) {
-    auto taken = take_some(units.first(std::min(units.size(), limits::span_batches)), runs, answers);
-    if (!taken) return taken;
-  }
-  return {};
-}
-
-Result<void> Reporter::take_some(std::span<WaitingUnit> units, std::vector<WaitingRun>& runs,
-                                 std::span<Result<Receipt>> answers) {
-  std::vector<WaitingUnit*> known;
-  std::vector<Batch> takes;
-  for (auto& unit : units) {
-    const auto* task =
-        unit.merchant == nullptr ? nullptr : unit.merchant->find(unit.unit.grant.task, unit.unit.version);
-    if (task == nullptr || !task->definition->quota)
-      continue;  // not published here: it waits for who knows it
-    const auto run_key = to_run_key(unit.unit.grant);
-    known.push_back(&unit);
-    takes.push_back(
-        {quota_partition(unit.unit.grant.merchant, unit.unit.grant.task),
-         {Operation::insert(fmt::format("unit/{}/{}", unit.unit.period, run_key), "1"),
-          Operation::add(fmt::format("count/{}", unit.unit.period), 1, 0, task->definition->quota->limit)}});
-  }
-  if (known.empty()) return {};
-  const auto taken = storage_.commit(takes);
-  if (!taken) return fail(taken.error());
-  std::vector<Batch> decisions;
-  std::vector<std::optional<PreparedRun>> prepared;
-  for (std::size_t i = 0; i < known.size(); ++i) {
-    auto& unit = *known[i];
-    // Refused at the insert: the unit is this grant's already, from before a crash.
-    const bool granted = taken->batches[i].applied() || taken->batches[i].refused == 0;
-    unit.unit.state = granted ? UnitRecord::State::granted : UnitRecord::State::out_of_stock;
-    prepared.emplace_back();
-    if (granted) {
-      auto run = run_of(unit);
-      if (!run) return fail(std::move(run).error());
-      prepared.back() = *std::move(run);
-    }
-    decisions.push_back({unit.partition, {Operation::replace(unit.key, unit.revision, encode(unit.unit))}});
-    if (prepared.back()) decisions.back().operations.push_back(prepared.back()->insert);
-  }
-  const auto decided = storage_.commit(decisions);
-  if (!decided) return fail(decided.error());
-  for (std::size_t i = 0; i < known.size(); ++i) {
-    auto* receipt = grant_at(answers, known[i]->place, known[i]->grant);
-    // Refused: another caller decided the same way, since a grant's unit is taken at most once.
-    if (receipt != nullptr) receipt->out_of_stock = known[i]->unit.state == UnitRecord::State::out_of_stock;
-    if (prepared[i] && decided->batches[i].applied()) {
-      runs.push_back(
-          {known[i]->place, known[i]->grant, *std::move(prepared[i]), decided->batches[i].revision});
-    }
-  }
-  return {};
-}
-
 Result<void> Reporter::drive(std::vector<WaitingRun>& runs, std::span<Result<Receipt>> answers) {
-  if (runs.empty()) return {};
+  if (runs.empty() || !drives_) return {};
   std::vector<PreparedRun> prepared;
   std::vector<Revision> revisions;
   prepared.reserve(runs.size());
@@ -271,6 +392,13 @@ Result<void> Reporter::drive(std::vector<WaitingRun>& runs, std::span<Result<Rec
   if (auto driven = runner_.drive(prepared, revisions); !driven) return driven;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     if (auto* receipt = grant_at(answers, runs[i].place, runs[i].grant)) receipt->state = prepared[i].state();
+    if (options_.journal == nullptr || prepared[i].state() == RunState::running) continue;
+    const auto view = prepared[i].view();
+    const auto grant = parse_run_key(view.key);
+    if (!grant) continue;
+    const auto line =
+        line_of(view.partition, instance_key(grant->task, grant->cycle), view.state, view.reason);
+    tell(options_.journal, {&line, 1});
   }
   return {};
 }

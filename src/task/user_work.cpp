@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace onceward::task_detail {
 namespace {
@@ -11,252 +12,334 @@ namespace {
 constexpr std::size_t most_operations = limits::batch_operations / 2;
 constexpr std::size_t operations_of_contribution = 2;
 
-bool same_instance(const IndexEntry& a, const IndexEntry& b) noexcept {
-  return a.task == b.task || a.task->definition->id == b.task->definition->id;
-}
-
-/// The run's input: the stage's arguments, and those of user, merchant, task, cycle and stage that the
-/// pipeline asks for and the stage does not give.
-Result<Value> input_of(const Event& event, const CompiledStage& stage, const GrantKey& grant) {
-  const Binding names[] = {{"event", &event.attributes}, {"user", nullptr, event.user}};
-  Map input;
-  input.reserve(stage.arguments.size() + 1);
-  for (const auto& wanted : stage.plan.definition().inputs) {
-    if (wanted.name == "user") input.set("user", grant.user);
-  }
-  for (const auto& [name, expression] : stage.arguments) {
-    auto value = expression.evaluate(names);
-    if (!value) {
-      auto error = std::move(value).error();
-      error.message = fmt::format("event \"{}\": argument \"{}\" of task \"{}\": {}", event.id, name,
-                                  grant.task, error.message);
-      return fail(std::move(error));
-    }
-    input.set(name, *std::move(value));
-  }
-  return Value(std::move(input));
-}
-
 }  // namespace
 
-std::size_t UserWork::slot_of(const IndexEntry& entry, const std::string& cycle) {
+std::size_t UserWork::slot_of(const std::string& task, const std::string& cycle) {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (same_instance(*slots_[i].entry, entry) && slots_[i].cycle == cycle) return i;
+    if (slots_[i].task == task && slots_[i].cycle == cycle) return i;
   }
-  slots_.push_back({&entry, instance_key(entry.task->definition->id, cycle), cycle});
+  slots_.push_back({task, instance_key(task, cycle), cycle});
   return slots_.size() - 1;
 }
 
+std::size_t UserWork::event_slot_of(const std::string& key) {
+  for (std::size_t i = 0; i < event_slots_.size(); ++i) {
+    if (event_slots_[i].key == key) return i;
+  }
+  event_slots_.push_back({key});
+  return event_slots_.size() - 1;
+}
+
+std::size_t UserWork::counter_of(const std::string& task) {
+  for (std::size_t i = 0; i < counters_.size(); ++i) {
+    if (counters_[i].task == task) return i;
+  }
+  counters_.push_back({task, counter_key(task)});
+  return counters_.size() - 1;
+}
+
+const UserWork::Anchored* UserWork::anchor_of(const PendingEvent& event, const CompiledTask& task) {
+  const auto& id = task.definition->id;
+  const auto known = std::find_if(anchors_.begin(), anchors_.end(),
+                                  [&](const Anchored& anchored) { return anchored.task == id; });
+  if (known != anchors_.end()) return &*known;
+  // Where a user begins is decided by the first of the events, and written with it.
+  Anchored anchored{id, {event.zone, event.event->at}, true};
+  for (const auto& [name, record] : event.ahead.anchors) {
+    if (name != id || !record) continue;
+    auto stored = decode_anchor(*record);
+    if (!stored) return nullptr;
+    anchored = {id, *std::move(stored), false};
+  }
+  anchors_.push_back(std::move(anchored));
+  return &anchors_.back();
+}
+
+Result<Calendar> UserWork::calendar_of(const PendingEvent& event, const Candidate& candidate) {
+  const auto& task = *candidate.entry->task;
+  if (!task.own_cycles) return task.calendar;
+  const auto* anchored = anchor_of(event, task);
+  if (anchored == nullptr) {
+    return fail(ErrorCode::corrupt,
+                fmt::format("the record \"{}\" of user \"{}\" is not what this version writes",
+                            anchor_key(task.definition->id), event.event->user));
+  }
+  return task_detail::calendar_of(*candidate.entry->campaign, task, anchored->anchor);
+}
+
 bool UserWork::take(PendingEvent* event) {
-  std::size_t more = 1;
+  std::size_t more = 1 + event->passed_on.size();
   for (const auto& candidate : event->candidates) {
     more += operations_of_contribution + candidate.entry->task->stages.size();
   }
+  const auto* original = event->ahead.original ? &*event->ahead.original : nullptr;
+  if (original != nullptr) more += 1 + original->contributions.size() * operations_of_contribution;
   if (!events_.empty() && operations_ + more > most_operations) return false;
   operations_ += more;
   events_.push_back(event);
+  if (!event->key.empty()) event_slot_of(event->key);
+  if (!event->reverses_key.empty()) event_slot_of(event->reverses_key);
+  reverses_ = reverses_ || !event->reverses_key.empty();
   if (slots_.empty()) slots_.reserve(event->candidates.size());
-  for (const auto& candidate : event->candidates) slot_of(*candidate.entry, candidate.cycle);
+  for (auto& candidate : event->candidates) {
+    const auto& task = *candidate.entry->task;
+    if (task.own_cycles && !candidate.cycle_given) {
+      // A zone that is not known here refuses the event when it is applied.
+      const auto calendar = calendar_of(*event, candidate);
+      candidate.cycle = calendar ? calendar->cycle_of(event->event->at) : "-";
+    }
+    slot_of(task.definition->id, candidate.cycle);
+    if (task.definition->per_user != 0) counter_of(task.definition->id);
+  }
+  if (original != nullptr) {
+    for (const auto& contribution : original->contributions) slot_of(contribution.task, contribution.cycle);
+  }
   return true;
 }
 
 void UserWork::name_records(std::vector<RecordRef>& refs) const {
-  for (const auto* event : events_) refs.push_back({partition_, event->key});
+  for (const auto& slot : event_slots_) refs.push_back({partition_, slot.key});
   for (const auto& slot : slots_) refs.push_back({partition_, slot.key});
+  for (const auto& counter : counters_) refs.push_back({partition_, counter.key});
 }
 
-bool UserWork::load_slots(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers) {
+bool UserWork::load(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers) {
+  const auto refuse = [&](const Error& error) {
+    for (const auto* event : events_) answers[event->place] = fail(error);
+    return false;
+  };
+  for (std::size_t i = 0; i < event_slots_.size(); ++i) {
+    if (!stored[i]) continue;
+    auto record = decode_event(*stored[i]);
+    if (!record) return refuse(record.error());
+    event_slots_[i].record = *std::move(record);
+    event_slots_[i].revision = stored[i]->revision;
+  }
+  stored = stored.subspan(event_slots_.size());
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!stored[i]) continue;
     auto instance = decode_instance(*stored[i]);
-    if (!instance) {
-      for (const auto* event : events_) answers[event->place] = fail(instance.error());
-      return false;
-    }
+    if (!instance) return refuse(instance.error());
     slots_[i].instance = *std::move(instance);
     slots_[i].revision = stored[i]->revision;
+  }
+  stored = stored.subspan(slots_.size());
+  for (std::size_t i = 0; i < counters_.size(); ++i) {
+    if (!stored[i]) continue;
+    const auto& text = stored[i]->value;
+    std::from_chars(text.data(), text.data() + text.size(), counters_[i].count);
+    counters_[i].revision = stored[i]->revision;
   }
   return true;
 }
 
-void UserWork::apply(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers) {
+bool UserWork::apply(std::span<std::optional<Record>> stored, Timestamp now,
+                     std::span<Result<Receipt>> answers) {
   batch_ = {std::string(partition_), {}};
-  batch_.operations.reserve(operations_);
-  if (!load_slots(stored.subspan(events_.size()), answers)) return;
-  for (std::size_t i = 0; i < events_.size(); ++i) {
-    const auto& event = *events_[i];
-    const auto conflict = [&](const std::string& fingerprint) {
-      if (fingerprint == event.fingerprint) return false;
-      answers[event.place] =
-          fail(ErrorCode::conflict,
-               fmt::format("event \"{}\" of user \"{}\" was reported before with another content; "
-                           "nothing was applied",
-                           event.event->id, event.event->user));
-      return true;
-    };
-    if (stored[i]) {
-      auto record = decode_event(*stored[i]);
-      if (!record) {
-        answers[event.place] = fail(std::move(record).error());
-      } else if (!conflict(record->fingerprint)) {
-        started_.known.push_back({event.place,
-                                  event.event->id,
-                                  {event.event->merchant, event.event->user},
-                                  std::string(partition_),
-                                  *std::move(record),
-                                  event.merchant});
-      }
-      continue;
+  now_ = now;
+  if (!load(stored, answers)) return true;
+  for (std::size_t i = 0; i < events_.size() && !misnamed_; ++i) {
+    if (!apply_one(*events_[i], answers)) {
+      postponed_.assign(events_.begin() + static_cast<std::ptrdiff_t>(i), events_.end());
+      events_.resize(i);
+      break;
     }
-    const auto twice = std::find_if(applied_.begin(), applied_.end(),
-                                    [&](const PendingEvent* other) { return other->key == event.key; });
-    if (twice != applied_.end()) {
-      if (!conflict((*twice)->fingerprint)) started_.repeats.emplace_back(event.place, (*twice)->place);
-      continue;
-    }
-    auto effects = effects_of(event);
-    if (effects) {
-      keep(event, *std::move(effects), answers);
-    } else {
-      answers[event.place] = fail(std::move(effects).error());
-    }
+  }
+  if (misnamed_) return false;
+  write();
+  return true;
+}
+
+/// Answers an event that was applied before; false where it was not.
+bool UserWork::answer_known(const PendingEvent& event, std::span<Result<Receipt>> answers) {
+  if (event.key.empty()) return false;
+  const auto& slot = event_slots_[event_slot_of(event.key)];
+  if (!slot.record || slot.record->fingerprint.empty()) return false;
+  if (slot.record->fingerprint != event.fingerprint) {
+    answers[event.place] = fail(
+        ErrorCode::conflict,
+        fmt::format("{} \"{}\" of user \"{}\" was reported before with another content; nothing was applied",
+                    event.act ? "request" : "event", event.event->id, event.event->user));
+  } else if (slot.fresh) {
+    started_.repeats.emplace_back(event.place, slot.place);
+  } else {
+    recall(event, *slot.record);
+  }
+  return true;
+}
+
+void UserWork::recall(const PendingEvent& event, EventRecord record) {
+  KnownEvent known;
+  known.place = event.place;
+  known.id = event.event->id;
+  known.owner.merchant = event.event->merchant;
+  known.owner.user = event.event->user;
+  known.partition = partition_;
+  known.record = std::move(record);
+  known.merchant = event.merchant;
+  started_.known.push_back(std::move(known));
+}
+
+bool UserWork::apply_one(const PendingEvent& event, std::span<Result<Receipt>> answers) {
+  if (answer_known(event, answers)) return true;
+  const auto effects_now = [&]() -> Result<Effects> {
+    if (event.act) return act_of(event);
+    if (!event.reverses_key.empty()) return reversal_of(event);
+    const auto& slot = event_slots_[event_slot_of(event.key)];
+    return effects_of(event, slot.record ? &*slot.record : nullptr);
+  };
+  auto effects = effects_now();
+  if (misnamed_) return true;
+  if (!effects) {
+    answers[event.place] = fail(std::move(effects).error());
+    return true;
+  }
+  if (event.act && !effects->record.skipped.empty()) {  // refused: nothing is written
+    answers[event.place] = Receipt{event.event->id, false, {}, {}, std::move(effects->record.skipped)};
+    return true;
+  }
+  if (effects->known) {
+    recall(event, std::move(effects->record));
+    return true;
+  }
+  const auto operations = effects->operations();
+  if (written_ != 0 && written_ + operations > limits::batch_operations) return false;
+  written_ += operations;
+  keep(event, *std::move(effects), answers);
+  return true;
+}
+
+std::size_t UserWork::Effects::operations() const noexcept {
+  return 1 + (original ? 1 : 0) + 2 * moved.size() + taken.size() + todos.size() + runs.size();
+}
+
+void UserWork::write() {
+  auto& operations = batch_.operations;
+  operations = std::move(fences_);
+  operations.reserve(operations.size() + event_slots_.size() + slots_.size() + started_.todos.size() +
+                     started_.runs.size());
+  const auto put = [&](std::string key, Revision revision, std::string value, Timing timing = {}) {
+    operations.push_back(revision == absent
+                             ? Operation::insert(std::move(key), std::move(value), timing)
+                             : Operation::replace(std::move(key), revision, std::move(value), timing));
+  };
+  for (auto& slot : event_slots_) {
+    if (!slot.changed) continue;
+    put(slot.key, slot.revision, slot.encoded.empty() ? encode(*slot.record) : std::move(slot.encoded));
   }
   for (auto& slot : slots_) {
-    if (!slot.moved) continue;
-    auto value = encode(*slot.instance);
-    batch_.operations.push_back(
-        slot.revision == absent ? Operation::insert(std::move(slot.key), std::move(value))
-                                : Operation::replace(std::move(slot.key), slot.revision, std::move(value)));
+    if (slot.moved) put(slot.key, slot.revision, encode(*slot.instance), timing_of(*slot.instance, now_));
   }
-  for (auto& unit : started_.units) {
-    batch_.operations.push_back(Operation::insert(unit.key, encode(unit.unit), {.due_in = lease_}));
+  for (const auto& counter : counters_) {
+    if (counter.changed) put(counter.key, counter.revision, std::to_string(counter.count));
   }
-  for (auto& run : started_.runs) batch_.operations.push_back(std::move(run.run.insert));
+  if (!operations.empty()) {
+    for (const auto& anchored : anchors_) {
+      const bool begun = std::any_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+        return slot.moved && slot.task == anchored.task;
+      });
+      if (anchored.fresh && begun) put(anchor_key(anchored.task), absent, encode(anchored.anchor));
+    }
+  }
+  for (auto& todo : started_.todos) put(todo.key, absent, encode(todo.todo), {.due_in = options_.lease});
+  for (auto& run : started_.runs) operations.push_back(std::move(run.run.insert));
 }
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {
-  batch_.operations.insert(batch_.operations.begin() + static_cast<std::ptrdiff_t>(applied_.size()),
-                           Operation::insert(event.key, std::move(effects.encoded)));
-  Receipt receipt{event.event->id, false, std::move(effects.record.contributions), {}};
+  Receipt receipt{event.event->id};
   receipt.grants.reserve(effects.record.grants.size());
-  for (auto& grant : effects.record.grants)
-    receipt.grants.push_back({std::move(grant.task), std::move(grant.cycle), grant.stage});
-  answers[event.place] = std::move(receipt);
-  applied_.push_back(&event);
-  for (auto& [slot, instance] : effects.moved) {
-    slots_[slot].instance = std::move(instance);
-    slots_[slot].moved = true;
+  for (const auto& grant : effects.record.grants) receipt.grants.push_back(receipt_of(grant, event));
+  if (reverses_) {
+    receipt.contributions = effects.record.contributions;
+    receipt.skipped = effects.record.skipped;
+  } else {
+    // Nobody of this batch looks at the record again but for its fingerprint.
+    receipt.contributions = std::move(effects.record.contributions);
+    receipt.skipped = std::move(effects.record.skipped);
   }
-  std::move(effects.units.begin(), effects.units.end(), std::back_inserter(started_.units));
-  std::move(effects.runs.begin(), effects.runs.end(), std::back_inserter(started_.runs));
+  answers[event.place] = std::move(receipt);
+  if (!event.key.empty()) {
+    auto& slot = event_slots_[event_slot_of(event.key)];
+    slot.record = std::move(effects.record);
+    slot.encoded = std::move(effects.encoded);
+    slot.changed = true;
+    slot.fresh = true;
+    slot.place = event.place;
+  }
+  if (event.act && event.act->unit)
+    fences_.push_back(Operation::remove(event.act->unit->key, event.act->unit->revision));
+  if (effects.original) {
+    auto& original = event_slots_[event_slot_of(event.reverses_key)];
+    original.record = *std::move(effects.original);
+    original.encoded.clear();
+    original.changed = true;
+  }
+  for (auto& [place, instance] : effects.moved) {
+    slots_[place].instance = std::move(instance);
+    slots_[place].moved = true;
+  }
+  for (const auto counter : effects.taken) {
+    ++counters_[counter].count;
+    counters_[counter].changed = true;
+  }
+  const auto hand_over = [](auto& from, auto& to) {
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+  };
+  hand_over(effects.todos, started_.todos);
+  hand_over(effects.runs, started_.runs);
+  hand_over(effects.lines, started_.lines);
 }
 
-Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event) {
-  Effects effects;
-  effects.record.fingerprint = event.fingerprint;
-  effects.record.contributions.reserve(event.candidates.size());
-  effects.moved.reserve(event.candidates.size());
-  for (const auto& candidate : event.candidates) {
-    const auto& definition = *candidate.entry->task->definition;
-    const auto slot = slot_of(*candidate.entry, candidate.cycle);
-    const auto moved = std::find_if(effects.moved.begin(), effects.moved.end(),
-                                    [&](const auto& item) { return item.first == slot; });
-    std::optional<Instance> instance =
-        moved != effects.moved.end() ? std::optional(moved->second) : slots_[slot].instance;
-    if (!instance) {
-      if (!candidate.entry->in_force) continue;
-      instance = Instance{definition.version};
-    } else if (instance->version != definition.version) {
-      if (event.merchant->find(definition.id, instance->version) != nullptr) continue;
-      return fail(
-          ErrorCode::wrong_state,
-          fmt::format(
-              "event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not published "
-              "here; publish its campaign before the current one",
-              event.event->id, event.event->user, instance->version, definition.id));
-    }
-    auto reached = advance(*instance, *candidate.entry->task, candidate.contributed);
-    if (!reached) return fail(std::move(reached).error());
-    const bool sum = candidate.entry->task->measure == Measure::sum;
-    effects.record.contributions.push_back(
-        {definition.id, candidate.cycle,
-         sum ? Value(candidate.contributed.add) : candidate.contributed.counted});
-    for (const auto stage : *reached) {
-      if (auto done = reach(event, candidate, stage, effects); !done) return fail(std::move(done).error());
-    }
-    if (moved != effects.moved.end()) {
-      moved->second = *std::move(instance);
-    } else {
-      effects.moved.emplace_back(slot, *std::move(instance));
-    }
+/// As it stands right after its batch.
+GrantReceipt UserWork::receipt_of(const EventRecord::Grant& grant, const PendingEvent& event) {
+  GrantReceipt receipt{grant.task, grant.cycle, grant.stage};
+  receipt.generation = grant.generation;
+  receipt.taken_back = grant.taken_back;
+  if (grant.taken_back || !grant.tracked || (event.act && event.act->trigger == Trigger::collect))
+    return receipt;
+  for (const auto& task : event.candidates) {
+    const auto& definition = *task.entry->task->definition;
+    if (definition.id != grant.task) continue;
+    const bool unit_first = definition.quota && definition.quota->at == QuotaAt::completion;
+    receipt.collectable = definition.collect == Mode::manual && !unit_first;
   }
-  effects.encoded = encode(effects.record);
-  if (auto fits = check_size(event, effects); !fits) return fail(std::move(fits).error());
-  return effects;
+  return receipt;
 }
 
 /// What no batch takes is refused here: the storage would refuse the other users' batches with it.
-Result<void> UserWork::check_size(const PendingEvent& event, const Effects& effects) {
-  const auto operations = 1 + effects.moved.size() + effects.units.size() + effects.runs.size();
+Result<void> UserWork::check_size(const PendingEvent& event, const Effects& effects) const {
+  const auto operations = effects.operations();
   if (operations > limits::batch_operations) {
     return fail(
         ErrorCode::limit_exceeded,
         fmt::format("event \"{}\" of user \"{}\" moves {} tasks and reaches {} stages; one batch takes "
                     "{} operations, give its tasks different event types",
                     event.event->id, event.event->user, effects.moved.size(),
-                    effects.units.size() + effects.runs.size(), limits::batch_operations));
+                    effects.todos.size() + effects.runs.size(), limits::batch_operations));
   }
-  const bool units_fit = std::all_of(effects.units.begin(), effects.units.end(), [](const WaitingUnit& unit) {
-    return encode(unit.unit).size() <= limits::value_bytes;
+  const bool todos_fit = std::all_of(effects.todos.begin(), effects.todos.end(), [](const WaitingTodo& todo) {
+    return encode(todo.todo).size() <= limits::value_bytes;
   });
-  if (units_fit && effects.encoded.size() <= limits::value_bytes) return {};
+  const bool instances_fit = std::all_of(effects.moved.begin(), effects.moved.end(), [](const auto& moved) {
+    return moved.second.grants.empty() || encode(moved.second).size() <= limits::value_bytes;
+  });
+  if (todos_fit && instances_fit && effects.encoded.size() <= limits::value_bytes) return {};
   return fail(ErrorCode::limit_exceeded,
               fmt::format("event \"{}\" of user \"{}\": what it contributes is larger than {} bytes",
                           event.event->id, event.event->user, limits::value_bytes));
 }
 
-Result<void> UserWork::reach(const PendingEvent& event, const Candidate& candidate, std::int64_t number,
-                             Effects& effects) {
-  const auto& task = *candidate.entry->task;
-  const auto& stage = task.stages[static_cast<std::size_t>(number - 1)];
-  const auto& definition = *task.definition;
-  GrantKey grant{event.event->merchant, event.event->user, definition.id, candidate.cycle, number, 1};
-  auto input = input_of(*event.event, stage, grant);
-  if (!input) return fail(std::move(input).error());
-  // Made for a quota too, where it is made again with its unit: an input no run takes must refuse the event
-  // now. Found with the unit, it would keep its own and every other waiting reward from being made.
-  auto run = runner_.prepare(stage.plan, std::string(partition_), to_run_key(grant),
-                             definition.quota ? *input : *std::move(input));
-  if (!run) return fail(std::move(run).error());
-  const auto place = effects.record.grants.size();
-  effects.record.grants.push_back(
-      {definition.id, candidate.cycle, number, stage.plan.definition().id, definition.quota.has_value()});
-  if (definition.quota) {
-    auto period = cycle_of(definition.quota->per, candidate.entry->campaign->zone, event.event->at);
-    effects.units.push_back({event.place,
-                             place,
-                             std::string(partition_),
-                             unit_key(definition.id, candidate.cycle, number),
-                             absent,
-                             {UnitRecord::State::waiting, std::move(grant), definition.version,
-                              std::move(period), *std::move(input)},
-                             event.merchant});
-    return {};
-  }
-  effects.runs.push_back({event.place, place, *std::move(run), absent});
-  return {};
-}
-
 void UserWork::finish(Revision revision, Started& started) {
-  for (auto& unit : started_.units) unit.revision = revision;
+  for (auto& todo : started_.todos) todo.revision = revision;
   for (auto& run : started_.runs) run.revision = revision;
   const auto hand_over = [](auto& from, auto& to) {
     std::move(from.begin(), from.end(), std::back_inserter(to));
   };
-  hand_over(started_.units, started.units);
+  hand_over(started_.todos, started.todos);
   hand_over(started_.runs, started.runs);
   hand_over(started_.known, started.known);
   hand_over(started_.repeats, started.repeats);
+  hand_over(started_.lines, started.lines);
 }
 
 }  // namespace onceward::task_detail

@@ -1,5 +1,5 @@
 #pragma once
-#include <onceward/idempotency/guard.hpp>
+#include <onceward/idempotency/guards.hpp>
 #include <onceward/storage/storage.hpp>
 
 #include <algorithm>
@@ -97,6 +97,25 @@ inline Worker guarded(Storage& storage) {
       static const Policy policy{.operation = "bench"};
       auto guard = need(Guard::claim(storage, next_key(), policy));
       if (!guard.complete(Value(std::string(result_bytes, 'r'))).recorded) end("a call was not recorded");
+    };
+  };
+}
+
+/// The same with posted completions: each travels with another call's claim. As many as may wait
+/// unacknowledged on a thread are asked for before the next one begins.
+inline Worker guarded_posting(Guards& guards) {
+  return [&guards]() -> Work {
+    auto last = std::make_shared<Acknowledgement>();
+    return [&guards, last] {
+      static const Policy policy{.operation = "bench", .acknowledge = Acknowledge::post};
+      auto guard = need(Guard::claim(guards, next_key(), policy));
+      auto completion = guard.complete(Value(std::string(result_bytes, 'r')));
+      if (!completion.acknowledgement.valid()) end("a completion was not posted");
+      if (last->valid()) {
+        const auto before = last->wait();
+        if (!before.recorded || before.verdict != Verdict::executed) end("a call was not recorded");
+      }
+      *last = std::move(completion.acknowledgement);
     };
   };
 }

@@ -33,8 +33,8 @@ if [ "$(id -u)" -eq 0 ]; then user=(--user=root); fi
 server() { # node, first port, more settings...
   local node=$1 port=$2
   shift 2
-  mkdir -p "$folder/$node"
-  printf '%s\n' mariadbd --no-defaults --datadir="$folder/$node/data" --socket="$folder/$node/sock" --port=$((port + node)) \
+  mkdir -p "$folder/$node/tmp"  # its own: a server that starts removes the temporary tables of others
+  printf '%s\n' mariadbd --no-defaults --datadir="$folder/$node/data" --tmpdir="$folder/$node/tmp" --socket="$folder/$node/sock" --port=$((port + node)) \
     --bind-address=127.0.0.1 --skip-name-resolve --pid-file="$folder/$node/mariadb.pid" --log-error="$folder/$node/mariadb.log" \
     --innodb-buffer-pool-size=64M --innodb-log-file-size=32M --innodb-flush-log-at-trx-commit=2 --max-connections=300 \
     --binlog-format=ROW --innodb-autoinc-lock-mode=2 --wsrep-on=ON --wsrep-provider="$provider" --wsrep-sst-method=skip \
@@ -65,9 +65,9 @@ esac
 
 case "$command" in
   prepare)
-    mkdir -p "$folder/0" "$folder/1"
+    mkdir -p "$folder/0/tmp" "$folder/1"
     mariadb-install-db --no-defaults --datadir="$folder/0/data" --auth-root-authentication-method=normal --skip-test-db \
-      "${user[@]}" > "$folder/install.log" 2>&1
+      --tmpdir="$folder/0/tmp" "${user[@]}" > "$folder/install.log" 2>&1
     cat > "$folder/init.sql" <<'SQL'
 CREATE DATABASE IF NOT EXISTS onceward;
 CREATE USER IF NOT EXISTS onceward@'127.0.0.1' IDENTIFIED BY 'secret';

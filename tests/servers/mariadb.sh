@@ -35,9 +35,11 @@ case "$command" in
     shift 3
     user=()
     if [ "$(id -u)" -eq 0 ]; then user=(--user=root); fi
+    # A server that starts removes the temporary tables it finds: in a folder of all, those of others.
+    mkdir -p "$folder/tmp"
     if [ ! -d "$folder/data/mysql" ]; then
       mariadb-install-db --no-defaults --datadir="$folder/data" --auth-root-authentication-method=normal --skip-test-db \
-        "${user[@]}" > "$folder/install.log" 2>&1
+        --tmpdir="$folder/tmp" "${user[@]}" > "$folder/install.log" 2>&1
     fi
     cat > "$folder/init.sql" <<'SQL'
 CREATE DATABASE IF NOT EXISTS onceward;
@@ -46,7 +48,7 @@ CREATE USER IF NOT EXISTS onceward@localhost IDENTIFIED BY 'secret';
 GRANT ALL ON *.* TO onceward@'127.0.0.1';
 GRANT ALL ON *.* TO onceward@localhost;
 SQL
-    server=(mariadbd --no-defaults --datadir="$folder/data" --socket="$folder/sock" --port="$port" --bind-address=127.0.0.1
+    server=(mariadbd --no-defaults --datadir="$folder/data" --tmpdir="$folder/tmp" --socket="$folder/sock" --port="$port" --bind-address=127.0.0.1
       --skip-name-resolve --pid-file="$folder/mariadb.pid" --log-error="$folder/mariadb.log" --init-file="$folder/init.sql"
       --innodb-buffer-pool-size=128M --innodb-log-file-size=64M --max-connections=300 "${user[@]}" "$@")
     [ "$command" = start ] || exec "${server[@]}"

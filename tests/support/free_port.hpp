@@ -7,20 +7,6 @@
 #include <random>
 #include <stdexcept>
 
-/// A port of 127.0.0.1 that nobody listens on.
-inline int free_port() {
-  const int handle = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  const bool bound = ::bind(handle, any, size) == 0 && ::getsockname(handle, any, &size) == 0;
-  ::close(handle);
-  if (!bound) throw std::runtime_error("no free port");
-  return ntohs(address.sin_port);
-}
-
 /// The first of so many free ports in a row, below those that the kernel gives to connections.
 inline int free_ports(int count) {
   constexpr int lowest = 20000;
@@ -44,3 +30,6 @@ inline int free_ports(int count) {
   }
   throw std::runtime_error("no free ports in a row");
 }
+
+/// A port of 127.0.0.1 that nobody listens on, and that the kernel gives to no connection until a server does.
+inline int free_port() { return free_ports(1); }

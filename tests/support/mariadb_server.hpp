@@ -9,6 +9,8 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,7 +36,9 @@ class MariadbServer {
       if (!process_->runs()) {
         missing_ = process_->exit_code() == 77;
         if (missing_ && std::getenv("CI") == nullptr) return;
-        throw std::runtime_error("the MariaDB server of a test does not start; is mariadb-server installed?");
+        throw std::runtime_error(
+            "the MariaDB server of a test ended with " + std::to_string(process_->exit_code()) +
+            " instead of starting; is mariadb-server installed? Its log ends so:\n" + log());
       }
       if (std::chrono::steady_clock::now() > until)
         throw std::runtime_error("the MariaDB server does not answer");
@@ -70,6 +74,14 @@ class MariadbServer {
   bool command(const std::string& text) const {
     const auto connection = connect();
     return connection && mysql_query(connection.get(), text.c_str()) == 0;
+  }
+
+  /// The end of the server's log.
+  [[nodiscard]] std::string log() const {
+    std::ifstream file(folder_.path() + "/mariadb.log");
+    std::string text{std::istreambuf_iterator<char>(file), {}};
+    constexpr std::size_t most = 2000;
+    return text.size() > most ? text.substr(text.size() - most) : text;
   }
 
  private:

@@ -150,7 +150,11 @@ template <class T>
     return {};
   } else if constexpr (rd::is_optional<T>) {
     out.reset();
-    return value.is_null() ? Result<void>() : from_value(value, out.emplace());
+    if (value.is_null()) return {};
+    typename T::value_type content{};
+    auto read = from_value(value, content);
+    if (read) out = std::move(content);
+    return read;
   } else if constexpr (rd::is_duration<T>) {
     if (value.integer() == nullptr) return mismatch("an int");
     out = std::chrono::duration_cast<T>(Duration(*value.integer()));

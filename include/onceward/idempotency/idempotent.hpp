@@ -1,149 +1,179 @@
 #pragma once
-#include <onceward/expr/bind.hpp>
-#include <onceward/idempotency/guard.hpp>
-
-#include <functional>
-#include <memory>
-#include <stdexcept>
-#include <type_traits>
-#include <utility>
+#include <onceward/idempotency/wrapping.hpp>
 
 namespace onceward {
 
-namespace guard_detail {
-
-/// 32 hexadecimal digits of SHA-256 over the canonical JSON of a payload.
-[[nodiscard]] std::string fingerprint_of(const Value& payload);
-
-}  // namespace guard_detail
-
 /// A handler whose calls are guarded: made by idempotent(). Any number of threads may call one; the storage
-/// must outlive it. Copies share nothing but the storage.
-template <class Request, class Handler>
+/// (or the Guards) must outlive it. Copies share the results kept in this process.
+template <class Handler, class... Request>
 class Idempotent {
- public:
-  using Returned = std::remove_cvref_t<std::invoke_result_t<const Handler&, const Request&>>;
-  using Content = typename result_detail::ContentOf<Returned>::type;
+  using Returned = guard_detail::ReturnedBy<Handler, Request...>;
+  using ContentOf = result_detail::ContentOf<Returned>;
 
-  Idempotent(Storage& storage, BoundKey<Request> key, Policy policy, Handler handler)
-      : storage_(&storage), key_(std::move(key)), policy_(std::move(policy)), handler_(std::move(handler)) {}
+ public:
+  using Content = typename ContentOf::type;
+
+  Idempotent(GuardedBy where, BoundKey<Request...> key, Policy policy, Handler handler,
+             std::array<std::string_view, sizeof...(Request)> names = {})
+      : wrapping_(where, std::move(key), std::move(policy), names), handler_(std::move(handler)) {}
+
+  /// The same, asking `reconcile(request..., attempt)` before a stale attempt's work is run again, where the
+  /// policy says OnStale::reconcile. Without one such a key is left in doubt. An exception of it leaves the
+  /// key in doubt and passes through.
+  [[nodiscard]] Idempotent reconciling(
+      std::function<Reconciled<Content>(const Request&..., Attempt&)> reconcile) const {
+    auto copy = *this;
+    copy.wrapping_.reconcile = std::move(reconcile);
+    return copy;
+  }
 
   /// Runs the handler, unless the request's key is taken: then it says so, or gives the stored result again.
-  /// An exception of the handler gives the key back and passes through. An error it returns is stored and
-  /// given again where repeating cannot help (retry_advice: give_up), else the key is given back. Throws
-  /// DuplicateCall where the policy says raise.
-  Outcome<Content> operator()(const Request& request, std::stop_token stop = {}) const {
-    // Key and fingerprint are computed once: a handler that changes what it was given cannot move its record.
-    KeyBuffer place;
-    auto key = key_.render(place, request);
-    if (!key) return Outcome<Content>(Verdict::storage_down).with_error(std::move(key).error());
-    auto guard = Guard::claim(*storage_, *key, policy_, guard_detail::fingerprint_of(to_value(request)),
-                              std::move(stop));
-    if (!guard) return Outcome<Content>(Verdict::storage_down).with_error(std::move(guard).error());
-    if (!guard->acquired()) return answer(*guard);
-    return run(*guard, request);
+  /// An exception of the handler passes through; its key is given back, or, after
+  /// Attempt::effects_started(), left in doubt. An error it returns is treated by its class
+  /// (Policy::classify). Throws DuplicateCall where the policy says raise.
+  Outcome<Content> operator()(const Request&... request, std::stop_token stop = {}) const {
+    typename Wrapping::Call call;
+    if (auto known = wrapping_.begin(call, request...)) return *std::move(known);
+    auto guard = guard_detail::GuardAccess::claim(wrapping_.where(), call.key, call.policy,
+                                                  wrapping_.counters(), call.fingerprint(), std::move(stop));
+    if (!guard) return Wrapping::refused(std::move(guard).error());
+    if (!guard->acquired()) return wrapping_.answer(call, *guard);
+    auto attempt = wrapping_.attempt_of(call, *guard);
+    try {
+      if (guard->must_reconcile()) {
+        attempt.effects_started();  // the earlier one's may have
+        if (auto settled = reconcile(call, *guard, attempt, request...)) return *std::move(settled);
+        attempt = wrapping_.attempt_of(call, *guard);
+      }
+      return run(call, *guard, attempt, request...);
+    } catch (...) {
+      // Where that fails the lease ends the claim; the handler's exception is what the caller must see.
+      if (guard->acquired()) give_up(*guard, attempt);
+      throw;
+    }
   }
 
  private:
-  Outcome<Content> answer(const Guard& guard) const {
-    if (policy_.on_duplicate == OnDuplicate::raise &&
-        (guard.verdict() == Verdict::replayed || guard.verdict() == Verdict::in_progress)) {
-      throw DuplicateCall(guard.verdict());
+  using Wrapping = guard_detail::Wrapping<Content, Request...>;
+
+  static void give_up(Guard& guard, const Attempt& attempt) noexcept {
+    if (!attempt.have_effects_started()) {
+      const auto dropped = std::move(guard);
+      return;
     }
-    Outcome<Content> outcome(guard.verdict());
-    outcome.with_claim(guard.attempt(), guard.fence(), guard.retry_after()).with_error(guard.error());
-    if (guard.verdict() != Verdict::replayed || guard.error() || policy_.on_duplicate == OnDuplicate::code)
-      return outcome;
-    typename Outcome<Content>::Content content{};
-    if constexpr (!std::is_void_v<Content>) {
-      if (auto read = from_value(guard.result(), content); !read) {
-        // It ran; that its result has another shape now is no reason to run it again.
-        return Outcome<Content>(Verdict::result_unavailable)
-            .with_claim(guard.attempt(), guard.fence())
-            .with_error(std::move(read).error());
-      }
+    try {
+      (void)guard.leave_in_doubt({ErrorCode::in_doubt, "the handler threw after its effects had started"});
+    } catch (const std::exception&) {  // no memory: the claim stays as it is, and is stale after its lease
+      return;
     }
-    return outcome.with_value(std::move(content));
   }
 
-  Outcome<Content> run(Guard& guard, const Request& request) const {
-    Outcome<Content> outcome(Verdict::executed);
-    outcome.with_claim(guard.attempt(), guard.fence());
-    if constexpr (result_detail::ContentOf<Returned>::fallible) {
-      Returned returned = handler_(request);
-      if (!returned) {
-        outcome.with_error(returned.error());
-        if (retry_advice(returned.error().code) != RetryAdvice::give_up) {
-          (void)guard.release();  // where that fails, the lease ends the claim
-          return outcome;
-        }
-        return finish(outcome, guard.complete_with_error(returned.error()));
-      }
+  std::optional<Outcome<Content>> reconcile(typename Wrapping::Call& call, Guard& guard, Attempt& attempt,
+                                            const Request&... request) const {
+    using State = typename Reconciled<Content>::State;
+    const Error unknown{ErrorCode::in_doubt, "nobody knows whether an earlier attempt took effect"};
+    if (!wrapping_.reconcile) return Wrapping::failed(guard, guard.leave_in_doubt(unknown), unknown);
+    auto found = wrapping_.reconcile(request..., attempt);
+    if (found.state() == State::none) return std::nullopt;
+    if (found.state() == State::unknown)
+      return Wrapping::failed(guard, guard.leave_in_doubt(unknown), unknown);
+    auto completion = store(guard, found.result());
+    return wrapping_.ended(call, guard, std::move(completion), std::move(found.result()), Verdict::replayed);
+  }
+
+  Outcome<Content> run(typename Wrapping::Call& call, Guard& guard, Attempt& attempt,
+                       const Request&... request) const {
+    if constexpr (ContentOf::fallible) {
+      Returned returned = guard_detail::call(handler_, attempt, request...);
+      if (!returned) return end_with_error(call, guard, std::move(returned).error());
       if constexpr (std::is_void_v<Content>) {
-        return finish(outcome.with_value({}), guard.complete(Value()));
+        return end_with(call, guard, {});
       } else {
-        const auto completion = store(guard, *returned);
-        return finish(outcome.with_value(*std::move(returned)), completion);
+        return end_with(call, guard, *std::move(returned));
       }
     } else if constexpr (std::is_void_v<Returned>) {
-      handler_(request);
-      return finish(outcome.with_value({}), guard.complete(Value()));
+      guard_detail::call(handler_, attempt, request...);
+      return end_with(call, guard, {});
     } else {
-      Returned returned = handler_(request);
-      const auto completion = store(guard, returned);
-      return finish(outcome.with_value(std::move(returned)), completion);
+      return end_with(call, guard, guard_detail::call(handler_, attempt, request...));
     }
   }
 
-  /// The work took effect: a codec that throws must not give its key back.
-  template <class Stored>
-  static Completion store(Guard& guard, const Stored& result) {
-    std::optional<Value> encoded;
-    std::string why = "its codec threw something that is no std::exception";
-    try {
-      encoded = to_value(result);
-    } catch (const std::exception& thrown) {
-      why = thrown.what();
-    } catch (...) {
+  Outcome<Content> end_with(typename Wrapping::Call& call, Guard& guard,
+                            typename Wrapping::Content content) const {
+    auto completion = store(guard, content);
+    return wrapping_.ended(call, guard, std::move(completion), std::move(content));
+  }
+
+  static Completion store(Guard& guard, const typename Wrapping::Content& content) {
+    guard_detail::Scratch json;
+    if (auto why = Wrapping::encode_result(json.text, content)) return guard.complete_unstored(*why);
+    return guard_detail::GuardAccess::complete_json(guard, json.text);
+  }
+
+  Outcome<Content> end_with_error(typename Wrapping::Call& call, Guard& guard, Error error) const {
+    switch (Wrapping::class_of(*call.policy, error)) {
+      case ErrorClass::retryable: (void)guard.release(); break;  // where that fails, the lease ends the claim
+      case ErrorClass::final: return Wrapping::failed(guard, guard.complete_with_error(error), error);
+      case ErrorClass::in_doubt: return Wrapping::failed(guard, guard.leave_in_doubt(error), error);
     }
-    if (encoded) return guard.complete(*encoded);
-    return guard.complete_unstored({ErrorCode::invalid_argument, "the result cannot be stored: " + why});
+    return Wrapping::failed(guard, {}, error);
   }
 
-  static Outcome<Content> finish(const Outcome<Content>& outcome, const Completion& completion) {
-    Outcome<Content> finished(completion.verdict);
-    finished.with_claim(outcome.attempt(), outcome.fence()).with_recorded(completion.recorded);
-    if (outcome.has_value()) finished.with_value(outcome.value());
-    return finished.with_error(completion.error ? completion.error : outcome.error());
-  }
-
-  Storage* storage_;
-  BoundKey<Request> key_;
-  Policy policy_;
+  Wrapping wrapping_;
   Handler handler_;
 };
 
+namespace guard_detail {
+
+template <class Literal, std::size_t n>
+std::array<std::string_view, n> names_of(const Literal& literal) {
+  std::array<std::string_view, n> names{};
+  std::copy(literal.names().begin(), literal.names().end(), names.begin());
+  return names;
+}
+
+template <class... Request>
+BoundKey<Request...> bound(const KeyLiteral<Request...>& key) {
+  auto parsed = BoundKey<Request...>::parse(key);
+  if (parsed) return *std::move(parsed);
+  throw std::invalid_argument("key template \"" + std::string(key.text()) +
+                              "\": " + describe(parsed.error()));
+}
+
+}  // namespace guard_detail
+
 /// As below, with a key that was bound before: with functions of the application's own, or a template that is
 /// no literal.
-template <class Request, class Handler>
-[[nodiscard]] auto idempotent(Storage& storage, BoundKey<std::type_identity_t<Request>> key, Policy policy,
+template <class... Request, class Handler>
+[[nodiscard]] auto idempotent(GuardedBy where, BoundKey<std::type_identity_t<Request>...> key, Policy policy,
                               Handler handler) {
-  if (auto checked = policy.check(); !checked) throw std::invalid_argument(describe(checked.error()));
-  return Idempotent<Request, Handler>(storage, std::move(key), std::move(policy), std::move(handler));
+  return Idempotent<Handler, Request...>(where, std::move(key), std::move(policy), std::move(handler));
 }
 
 /// Guards a handler: the annotation of this library, written once at start-up. `key` is a literal template
-/// over the request's fields; one that names no field does not compile. The handler takes `const Request&`
-/// and returns a value, nothing, or a Result. Throws std::invalid_argument for a template that does not parse
-/// or can never make a key of the request, or a policy that does not hold together.
-template <class Request, class Handler>
-[[nodiscard]] auto idempotent(Storage& storage, KeyLiteral<std::type_identity_t<Request>> key, Policy policy,
-                              Handler handler) {
-  auto parsed = BoundKey<Request>::parse(key);
-  if (!parsed)
-    throw std::invalid_argument("key template \"" + std::string(key.text()) +
-                                "\": " + describe(parsed.error()));
-  return idempotent<Request>(storage, *std::move(parsed), std::move(policy), std::move(handler));
+/// over the request's fields; one that names no field does not compile. The handler takes `const Request&...`
+/// and, if it likes, an `Attempt&` behind them; it returns a value, nothing, or a Result. With several
+/// arguments the template names them: `{params("order", "user"), "#{order.id}:#{user.id}"}`, or `p0`, `p1`.
+/// Throws std::invalid_argument for a template that does not parse or can never make a key of the request, or
+/// a policy that does not hold together.
+template <class... Request, class Handler>
+[[nodiscard]] auto idempotent(GuardedBy where, KeyLiteral<std::type_identity_t<Request>...> key,
+                              Policy policy, Handler handler) {
+  return Idempotent<Handler, Request...>(where, guard_detail::bound<Request...>(key), std::move(policy),
+                                         std::move(handler),
+                                         guard_detail::names_of<decltype(key), sizeof...(Request)>(key));
+}
+
+/// Guards a member function of an object, which must outlive the wrapper:
+/// `idempotent<GrantRequest>(storage, "...", {...}, &Ledger::grant, ledger)`.
+template <class... Request, class Object, class Function>
+[[nodiscard]] auto idempotent(GuardedBy where, KeyLiteral<std::type_identity_t<Request>...> key,
+                              Policy policy, Function Object::*member, Object& object) {
+  return idempotent<Request...>(where, key, std::move(policy),
+                                [member, target = &object](const Request&... request) -> decltype(auto) {
+                                  return std::invoke(member, *target, request...);
+                                });
 }
 
 }  // namespace onceward

@@ -1,28 +1,16 @@
 #pragma once
-#include <onceward/core/clock.hpp>
 #include <onceward/core/result.hpp>
+#include <onceward/idempotency/completion.hpp>
 #include <onceward/storage/record.hpp>
 
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 namespace onceward {
-
-/// What became of a guarded call.
-enum class Verdict : std::uint8_t {
-  executed,            ///< it ran now
-  replayed,            ///< it had run before: this is what it gave then
-  in_progress,         ///< another caller holds the key; see retry_after()
-  key_reused,          ///< the key came before with another payload; nothing ran, nothing is disclosed
-  in_doubt,            ///< an earlier attempt may or may not have taken effect; nothing ran
-  lease_lost,          ///< it ran, but another caller had taken the key over meanwhile: its record stands
-  result_unavailable,  ///< it had run, but its result cannot be read or stored; it is not run again
-  storage_down,  ///< nothing ran: the storage could not be asked, or not for such a key; error() says why
-  attempts_exhausted,  ///< it was tried as often as the policy allows; nothing ran
-};
-[[nodiscard]] std::string_view to_string(Verdict verdict) noexcept;
 
 /// Thrown for a duplicate where the policy says OnDuplicate::raise.
 class DuplicateCall : public std::runtime_error {
@@ -53,6 +41,11 @@ class Outcome {
     throw std::logic_error("a guarded call without a result: " + std::string(to_string(verdict_)) +
                            (error_ ? ": " + describe(*error_) : std::string()));
   }
+  /// Moves the result out. Throws as value() const.
+  [[nodiscard]] Content value() && {
+    (void)std::as_const(*this).value();
+    return *std::move(content_);
+  }
   /// The handler's own error (now, or the stored final one), or what the storage said.
   [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
   /// Which try of this key this is or was; 0 where it is not known.
@@ -62,8 +55,11 @@ class Outcome {
   /// When to ask again, after in_progress.
   [[nodiscard]] Duration retry_after() const noexcept { return retry_after_; }
   /// False where the handler ran but its result could not be stored in time: the claim stands until its lease
-  /// ends, and a call after that runs the handler again.
+  /// ends, and a call after that runs the handler again. With Guards it is stored in the background as soon
+  /// as the storage is back. False, too, where the result was posted: acknowledgement() tells the rest.
   [[nodiscard]] bool recorded() const noexcept { return recorded_; }
+  /// Valid where the result was posted, or is stored in the background.
+  [[nodiscard]] const Acknowledgement& acknowledgement() const noexcept { return acknowledgement_; }
 
   Outcome& with_value(Content content) {
     content_ = std::move(content);
@@ -77,8 +73,9 @@ class Outcome {
     attempt_ = attempt, fence_ = fence, retry_after_ = retry_after;
     return *this;
   }
-  Outcome& with_recorded(bool recorded) noexcept {
+  Outcome& with_recorded(bool recorded, Acknowledgement acknowledgement = {}) noexcept {
     recorded_ = recorded;
+    acknowledgement_ = std::move(acknowledgement);
     return *this;
   }
 
@@ -90,6 +87,7 @@ class Outcome {
   Duration retry_after_{};
   std::optional<Content> content_{};
   std::optional<Error> error_{};
+  Acknowledgement acknowledgement_{};
 };
 
 }  // namespace onceward

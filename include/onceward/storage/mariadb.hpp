@@ -1,6 +1,7 @@
 #pragma once
-#include <onceward/storage/storage.hpp>
+#include <onceward/storage/transactions.hpp>
 
+#include <functional>
 #include <string>
 
 struct st_mysql;
@@ -43,6 +44,13 @@ Result<std::unique_ptr<Storage>> open(Options options);
 /// thread that uses the connection, whose isolation level must be READ COMMITTED or higher; it must not
 /// outlive it. The shards a transaction writes stay locked until it ends. Errors: as open.
 Result<std::unique_ptr<Storage>> enlist(st_mysql* connection, Options options = {});
+
+/// Transactions on a database of the application's own, for transactional guards: over up to Options::readers
+/// connections, made when needed, anew where one was lost. READ COMMITTED; a lock is waited for almost
+/// Options::timeout, and so is a free connection. `prepare` is called once for a new connection. Makes the
+/// storage's tables where there are none. Connects at once. Errors: as open and enlist.
+Result<std::unique_ptr<Transactions<st_mysql*>>> transactions(Options options,
+                                                              std::function<void(st_mysql*)> prepare = {});
 
 /// The options a URL names; see open_storage. Errors: invalid_argument.
 Result<Options> parse_url(std::string_view url);

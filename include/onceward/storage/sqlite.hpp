@@ -1,6 +1,7 @@
 #pragma once
-#include <onceward/storage/storage.hpp>
+#include <onceward/storage/transactions.hpp>
 
+#include <functional>
 #include <string>
 
 namespace SQLite {
@@ -33,7 +34,8 @@ struct Options {
 /// a limit of file sizes, and unavailable on a disk that does not answer and on a file that was moved,
 /// deleted or replaced meanwhile; nothing of it happened. in_doubt: the disk failed so late that the commit
 /// may be found when the file is next recovered. Reads go on, and commits too once the cause is gone; except
-/// of a moved file, which must be put back or opened again.
+/// of a moved file, which must be put back or opened again; and after a failed sync reads are unavailable
+/// until the disk takes one again, so that what is read back stays true.
 Result<std::unique_ptr<Storage>> open(const std::string& path, Options options = {});
 
 /// Reads the whole file and tells whether it is sound: every page, every index and what our tables promise
@@ -50,5 +52,13 @@ Result<void> check_integrity(const std::string& path);
 /// as SQLite itself does on a full disk: a COMMIT after that fails. Use it from the thread that owns the
 /// connection; it must not outlive `database`. Errors: as open.
 Result<std::unique_ptr<Storage>> enlist(SQLite::Database& database, Options options = {});
+
+/// Transactions on a database file of the application's own, for transactional guards: over one connection,
+/// which its callers get in turn, as a file has one writer at a time. Each begins with BEGIN IMMEDIATE.
+/// `prepare` is called once for a new connection (PRAGMA foreign_keys = ON); the file's journal mode stays as
+/// it is. Who waits longer than busy_timeout gets timeout; so does a handler that begins another one of the
+/// same Transactions. Opens the file at once. Errors: as open and enlist.
+Result<std::unique_ptr<Transactions<SQLite::Database&>>> transactions(
+    const std::string& path, Options options = {}, std::function<void(SQLite::Database&)> prepare = {});
 
 }  // namespace onceward::sqlite

@@ -44,8 +44,9 @@ struct DuePage {
 /// A record past its expiry is absent for every call. All calls are safe from any thread and block.
 ///
 /// Errors of every call: unavailable and timeout (nothing happened, or repeating is harmless), in_doubt (a
-/// write was sent, its answer lost: read back), corrupt, invalid_argument (a limit of core/limits.hpp, an
-/// empty key, a key twice in a batch; checked for the whole span before anything is written), exhausted.
+/// write was sent, its answer lost: read back by the same storage; what that shows is final), corrupt,
+/// invalid_argument (a limit of core/limits.hpp, an empty key, a key twice in a batch; checked for the whole
+/// span before anything is written), exhausted.
 /// A refused batch is an answer, not an error.
 class Storage {
  public:

@@ -20,6 +20,12 @@ struct Event {
   std::string type;  ///< 1..64 bytes, such as "order.paid"
   Timestamp at{};    ///< when it happened: it chooses the cycle, whenever it is reported
   Map attributes{};  ///< what expressions read as event.<name>
+  /// The id of an event of the same user that this one takes back: exactly what it contributed, also where it
+  /// comes first. Such an event contributes nothing itself. Empty: it takes nothing back.
+  std::string reverses{};
+  /// With `reverses`: takes back only so much of what an `add` made of the event's attributes; what merely
+  /// counted (an event, a distinct value, a day of a streak) stays until all is taken back. Unset: all.
+  std::optional<std::int64_t> amount{};
 };
 
 /// What names a reward: issued once for each.
@@ -39,7 +45,7 @@ struct GrantKey {
 /// The grant a run key names, as a step finds it in StepContext::run_key(); empty where it names none.
 [[nodiscard]] std::optional<GrantKey> parse_run_key(std::string_view run_key);
 
-/// What an event added to one instance.
+/// What an event added to one instance, or took from it.
 struct Contribution {
   std::string task;
   std::string cycle;
@@ -49,15 +55,29 @@ struct Contribution {
   friend bool operator==(const Contribution&, const Contribution&) = default;
 };
 
-/// A stage an event has reached.
+/// A task an event concerned and did not count for.
+struct Skipped {
+  std::string task;
+  std::string cycle;
+  /// Stable: "not_claimed", "late", "ended", "not_eligible", "limit", "full", "self_invite", "group_full".
+  std::string reason;
+
+  friend bool operator==(const Skipped&, const Skipped&) = default;
+};
+
+/// A stage an event has reached, or has taken back.
 struct GrantReceipt {
   std::string task;
   std::string cycle;
   std::int64_t stage = 1;
   bool out_of_stock = false;  ///< reached without a reward: the quota's last unit was gone
-  /// Of the reward's run; meaningless where it is out of stock. It is a view: a later look may find it
-  /// further on.
+  /// Of the reward's run; meaningless where it is out of stock, collectable or void. It is a view: a later
+  /// look may find it further on.
   RunState state = RunState::running;
+  std::int64_t generation = 1;
+  bool collectable = false;  ///< reached; the reward waits for collect()
+  bool taken_back =
+      false;  ///< void before it was issued, or revoked: `state` is of the run that takes it back
 
   friend bool operator==(const GrantReceipt&, const GrantReceipt&) = default;
 };
@@ -68,6 +88,7 @@ struct Receipt {
   bool duplicate = false;  ///< the event had been applied before; nothing was applied now
   std::vector<Contribution> contributions{};
   std::vector<GrantReceipt> grants{};
+  std::vector<Skipped> skipped{};
 };
 
 }  // namespace onceward

@@ -2,36 +2,50 @@
 #include <onceward/pipeline/runner.hpp>
 #include <onceward/task/definition.hpp>
 #include <onceward/task/event.hpp>
+#include <onceward/task/request.hpp>
 
+#include <functional>
 #include <memory>
 #include <span>
 
 namespace onceward {
 
+class Journal;
+
+/// What the host knows of a user: asked for where a task's audience, or the user's own zone, needs it.
+struct UserProfile {
+  Map attributes{};        ///< what audiences read as profile.<name>
+  std::string timezone{};  ///< such as "Asia/Shanghai"; empty: the campaign's
+};
+
 struct TaskCenterOptions {
   /// How long a caller that died in the middle of an event keeps others from finishing its reward.
   Duration lease = std::chrono::seconds(30);
   std::size_t conflict_retries = 64;  ///< how often an event is applied anew when another caller was faster
+  Journal* journal = nullptr;         ///< told every move; null: none. It must outlive the task centre
+  /// Asked on the caller's thread; its errors refuse the event or request. Null: no user has a profile.
+  std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)> profile{};
 };
 
-/// A user's copy of a task in one cycle, as it stands.
-struct InstanceView {
-  std::string task;
-  std::string version;
-  std::string cycle;
-  std::int64_t progress = 0;
-  std::int64_t reached = 0;  ///< stages reached, from the first
+/// What an import did.
+struct ImportReport {
+  struct Bad {
+    std::size_t line = 0;  ///< from 1
+    Error error;
+  };
+  std::size_t applied = 0;
+  std::size_t duplicates = 0;  ///< lines that had been imported before, or stand twice
+  std::vector<Bad> bad{};      ///< lines that were refused; the others are applied
 };
 
-/// Takes events, moves the instances of the tasks they count for, and has the rewards of reached stages
-/// issued.
+/// Takes events and requests, moves the instances of the tasks they count for, and has the rewards of reached
+/// stages issued.
 ///
 /// One event is one batch: its record (which dedupes it and holds its receipt), the instances it moved and
 /// the runs of the rewards it earned are there together or not at all. The rewards' steps are called
 /// afterwards, under their tokens; where the process dies before or in between, work() of any process issues
-/// them. A stage under a quota is reached first and takes its unit then, so that no unit is lost: the unit is
-/// named by its grant and taken at most once, and who finds the grant waiting, by the event again or by
-/// work(), finishes it.
+/// them. What concerns another partition (a quota's unit, another user's progress) is written down in the
+/// same batch as a todo and done afterwards, once, by this process or by work().
 ///
 /// Safe from any thread. Events of one user are applied in the order one caller gives them; a caller that
 /// wants a user's events in order sends them through one thread. Storage, runner and catalog must outlive it.
@@ -43,26 +57,70 @@ class TaskCenter {
   TaskCenter& operator=(const TaskCenter&) = delete;
 
   /// Puts a merchant's campaign in force, in place of an earlier one of the merchant. Versions are immutable:
-  /// what was published under a task's or pipeline's version stays its content for ever.
+  /// what was published under a task's or pipeline's version stays its content for ever. A task the campaign
+  /// lacks takes no events and no claims any more; what was earned of it can be collected.
   /// Errors: conflict (a known version with another content; the message names it), those of the storage.
   Result<void> publish(const Campaign& campaign);
 
   /// Applies one event. Errors: not_found (the merchant has no campaign), invalid_argument (a limit of Event,
   /// an expression that cannot be computed on it: nothing was applied, mend the event or the task and send it
-  /// again), conflict (the id with another content), out_of_range (progress beyond 64 bits), limit_exceeded
-  /// (more tasks or text than one batch takes), those of the storage: in_doubt means it may be applied, so
-  /// send it again.
+  /// again), conflict (the id with another content), wrong_state (it reverses what is itself a reversal),
+  /// out_of_range (progress beyond 64 bits), limit_exceeded (more tasks or text than one batch takes), those
+  /// of the storage: in_doubt means it may be applied, so send it again.
   Result<Receipt> report(const Event& event);
 
   /// Applies many events of any users with shared round trips, in order for each user. One answer per event,
   /// at its place; an event that is refused does not keep the others from being applied.
   std::vector<Result<Receipt>> report_many(std::span<const Event> events);
 
-  /// The user's instance; empty where no event has counted yet.
+  /// Stores an event and returns: it is durable then, and work() applies it. The ticket fetches its receipt.
+  /// Errors: invalid_argument (a limit of Event), conflict (the id with another content), the storage's.
+  Result<Ticket> report_async(const Event& event);
+  /// The receipt of an event, whoever reported it; empty while it waits or where it is not known.
+  Result<std::optional<Receipt>> receipt(const Ticket& ticket);
+
+  /// Takes a task for a user. Asking again with the same key gives the same reply, replayed.
+  /// Errors of every request: not_found (no such task of this merchant), invalid_argument (a limit of
+  /// Request), conflict (the key with another content), timeout (other callers were faster all the time), the
+  /// storage's. A refusal is a reply: its outcome says why, and nothing was written.
+  Result<Reply> claim(const Request& request);
+  /// Declares a task done that allows it (complete="manual"): it gets what its last target lacks.
+  Result<Reply> complete(const Request& request);
+  /// Has rewards issued that wait for it: of `request.stage`, or all where it is 0. Of a stage that was
+  /// collected before the first reply is given again, whatever the key.
+  Result<Reply> collect(const Request& request);
+  /// Ends an instance on the user's behalf; what was earned and not collected is void.
+  Result<Reply> abandon(const Request& request);
+  /// Ends an instance on the merchant's behalf (`actor` and `reason` are mandatory): replay needs force then.
+  Result<Reply> withdraw(const Request& request);
+
+  /// The user's instance; empty where there is none.
   Result<std::optional<InstanceView>> instance(std::string_view merchant, std::string_view user,
                                                std::string_view task, std::string_view cycle);
+  /// The same of a group's.
+  Result<std::optional<InstanceView>> group_instance(std::string_view merchant, std::string_view group,
+                                                     std::string_view task, std::string_view cycle);
+  /// A page of the merchant's tasks in force, in the campaign's order, with the user's instances of their
+  /// cycles at a time; one round trip where no reward was taken back and no version is an older one's.
+  Result<TaskPage> list(const ListRequest& request);
+  /// Everything that keeps a user from taking a task now, and when it changes where that is known.
+  Result<Explanation> explain(const Request& request);
 
-  /// Finishes what died in the middle: rewards waiting for their unit, and runs whose due time has come.
+  /// Pushes failed and terminated rewards on. See ReplayRequest. Errors: invalid_argument (forced without an
+  /// actor and a reason), the storage's.
+  Result<ReplayReport> replay(const ReplayRequest& request);
+
+  /// What events would do, applied in order at a time of the clock; nothing is written and no step is called.
+  /// Errors: as report, at the event's place.
+  std::vector<Result<Receipt>> simulate(std::span<const Event> events, Timestamp now);
+
+  /// Applies events given as lines of JSON: {"id", "user", "type", "at", "attributes", "reverses", "amount"}
+  /// of one merchant; the last three may be absent, `at` is RFC 3339. A bad line keeps no other from being
+  /// applied. Importing a text again applies nothing twice. Errors: the storage's, where a batch of lines
+  /// could not be applied: import the text again.
+  Result<ImportReport> import(std::string_view merchant, std::string_view lines);
+
+  /// Does what is due: todos of dead processes, stored events, deadlines, and runs whose due time has come.
   /// Call it in a loop (or let the runner's workers drive the runs and call it now and then).
   Result<WorkReport> work(std::size_t limit = 256);
 

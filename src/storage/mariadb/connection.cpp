@@ -1,5 +1,7 @@
 #include "storage/mariadb/connection.hpp"
 
+#include <onceward/core/ids.hpp>
+
 #include <errmsg.h>
 #include <fmt/format.h>
 #include <mysqld_error.h>
@@ -43,7 +45,10 @@ constexpr std::array<Meaning, 22> meanings{{
     {CR_SERVER_LOST, ErrorCode::unavailable, "the connection was lost"},
 }};
 
-bool is_lost(unsigned number) noexcept { return number == CR_SERVER_GONE_ERROR || number == CR_SERVER_LOST; }
+/// The client's own numbers. Whatever it is that went wrong between, the answer did not come.
+bool is_lost(unsigned number) noexcept {
+  return (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) || number >= CER_MIN_ERROR;
+}
 
 [[noreturn]] void raise(unsigned number, std::string_view text, std::string_view doing) {
   const auto* meaning =
@@ -69,6 +74,16 @@ unsigned seconds_of(Duration duration) noexcept {
 bool Failure::undone() const noexcept {
   return error_.native_code == ER_LOCK_DEADLOCK || error_.native_code == ER_LOCK_WAIT_TIMEOUT ||
          error_.native_code == ER_UNKNOWN_COM_ERROR;
+}
+
+bool Failure::unsettled() const noexcept {
+  switch (error_.native_code) {
+    case ER_ERROR_DURING_COMMIT:
+    case ER_QUERY_INTERRUPTED:
+    case ER_CONNECTION_KILLED:
+    case ER_SERVER_SHUTDOWN: return true;
+    default: return lost_;
+  }
 }
 
 bool Failure::duplicate() const noexcept { return error_.native_code == ER_DUP_ENTRY; }
@@ -196,6 +211,10 @@ Connection::Connection(const Options& options) : connection_(mysql_init(nullptr)
                       "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
                       std::max(1U, seconds - 1))
               .c_str());
+  session_ = "onceward-" + new_owner_id();
+  auto& named = prepare("SELECT GET_LOCK(?, 0)");
+  named.run({std::string_view(session_)});
+  while (named.next()) continue;
   // What another node was answered is read here too.
   if (is_galera()) command("SET SESSION wsrep_sync_wait = 1");
 }

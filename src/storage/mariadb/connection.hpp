@@ -23,6 +23,8 @@ class Failure : public std::runtime_error {
   [[nodiscard]] bool lost() const noexcept { return lost_; }
   /// The server undid the transaction, or could not get a lock: repeating it is harmless.
   [[nodiscard]] bool undone() const noexcept;
+  /// A statement that commits, and ended like this, may have committed.
+  [[nodiscard]] bool unsettled() const noexcept;
   /// A row of this key is there.
   [[nodiscard]] bool duplicate() const noexcept;
 
@@ -100,6 +102,9 @@ class Connection {
   /// The server is a node of a Galera cluster. Throws Failure.
   [[nodiscard]] bool is_galera();
   [[nodiscard]] MYSQL* get() const noexcept { return connection_.get(); }
+  /// Its name at the server, whatever happens to the line between: a lock that it holds as long as it lives.
+  /// Empty: a caller's.
+  [[nodiscard]] const std::string& session() const noexcept { return session_; }
 
  private:
   struct Close {
@@ -110,6 +115,7 @@ class Connection {
   };
   std::unique_ptr<MYSQL, Close> connection_;
   std::map<std::string, std::unique_ptr<Statement>, std::less<>> statements_;
+  std::string session_{};
 };
 
 /// Runs `work`, turning what it throws into a result.

@@ -2,6 +2,7 @@
 #include <onceward/storage/partitions.hpp>
 
 #include "storage/combiner.hpp"
+#include "storage/mariadb/doubts.hpp"
 #include "storage/mariadb/schema.hpp"
 #include "storage/mariadb/tables.hpp"
 
@@ -163,7 +164,7 @@ class MariadbStorage final : public Storage, public PartitionLister {
   std::optional<Result<CommitAnswer>> commit_directly(const Batch& batch) {
     CommitRequest request{{&batch, 1}};
     auto* const one = &request;
-    auto session = idle_session();
+    auto session = settled_session();
     if (!session || session->tables.locking_for({&one, 1}) == Locking::exclusive) {
       if (session) give_back(std::move(session));
       return std::nullopt;
@@ -174,10 +175,11 @@ class MariadbStorage final : public Storage, public PartitionLister {
       if (!answer) return std::nullopt;
       return *std::move(answer);
     } catch (const Failure& failure) {
+      if (failure.lost()) doubts_.add(session->connection.session());
       drop_reader();
       if (failure.undone()) return std::nullopt;
       auto error = failure.error();
-      if (failure.lost()) error.code = ErrorCode::in_doubt;
+      if (failure.unsettled()) error.code = ErrorCode::in_doubt;
       return fail(std::move(error));
     } catch (...) {
       drop_reader();
@@ -194,6 +196,7 @@ class MariadbStorage final : public Storage, public PartitionLister {
       bool committing = false;
       try {
         if (!writer) writer = open_writer();
+        doubts_.settle(writer->connection, options_.timeout);
         if (first_try && believes()) locking = writer->tables.locking_for(group);
         const bool written = writer->tables.write(group, locking);
         if (locking == Locking::shared) believed(written);
@@ -213,11 +216,12 @@ class MariadbStorage final : public Storage, public PartitionLister {
         return;
       } catch (const Failure& failure) {
         auto error = failure.error();
+        if (writer && failure.lost()) doubts_.add(writer->connection.session());
         // Whatever is open on it must not go on: a transaction that is not ended is rolled back with its
         // connection.
         if (!writer || failure.lost() || !rolled_back(*writer)) writer.reset();
         const bool again = failure.undone() || (!committing && error.code == ErrorCode::unavailable);
-        if (committing && failure.lost()) {
+        if (committing && !failure.undone()) {
           error.code = ErrorCode::in_doubt;
         } else if (again && retry.pause()) {
           continue;
@@ -279,7 +283,8 @@ class MariadbStorage final : public Storage, public PartitionLister {
     try {
       writer->tables.purge(shard, purged_at_once);
       writer->connection.command("COMMIT");
-    } catch (const Failure&) {
+    } catch (const Failure& failure) {
+      if (failure.lost()) doubts_.add(writer->connection.session());
       writer.reset();  // the callers' commit stands; what was not taken away is the next one's
     }
   }
@@ -291,6 +296,7 @@ class MariadbStorage final : public Storage, public PartitionLister {
       std::unique_ptr<Session> session;
       try {
         session = take_reader();
+        doubts_.settle(session->connection, options_.timeout);
         auto answer = work(session->tables);
         give_back(std::move(session));
         return answer;
@@ -340,6 +346,17 @@ class MariadbStorage final : public Storage, public PartitionLister {
       return nullptr;  // whoever goes on without it meets the same error
     }
   }
+  /// The same, with no doubt left of what was sent before.
+  std::unique_ptr<Session> settled_session() {
+    auto session = idle_session();
+    try {
+      if (session) doubts_.settle(session->connection, options_.timeout);
+      return session;
+    } catch (const Failure&) {
+      drop_reader();
+      return nullptr;
+    }
+  }
   void give_back(std::unique_ptr<Session> session) {
     {
       const std::lock_guard lock(mutex_);
@@ -358,6 +375,7 @@ class MariadbStorage final : public Storage, public PartitionLister {
   const Options options_;
   const Shard shards_;
   SharedTime time_;
+  detail::Doubts doubts_;
   std::atomic<std::size_t> callers_ = 0;
   storage_detail::Combiner<CommitRequest> combiner_;
 

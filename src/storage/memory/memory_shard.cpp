@@ -20,48 +20,56 @@ Record MemoryShard::to_record(const Entry& entry) {
           time_of(entry.expires, never)};
 }
 
-MemoryShard::Probe::Probe(std::string_view text) noexcept : key(text) {
-  for (std::size_t i = 0; i < sizeof head; ++i)
-    head = head << 8U | (i < text.size() ? static_cast<unsigned char>(text[i]) : 0U);
+MemoryShard::Entry& MemoryShard::Partition::add(std::uint64_t hash, std::string_view key,
+                                                std::string_view value) {
+  auto& entry = records.insert(std::make_unique<Entry>(*this, hash, key, value));
+  entry.unsorted_at = unsorted.size();
+  unsorted.push_back(&entry);
+  return entry;
 }
 
-// Times mostly grow: the end is tried first. A time that changes keeps its node.
-void MemoryShard::set_time(Times& times, const std::string& partition, const Entry& entry, Timestamp& time,
-                           Times::iterator& place, Timestamp at) {
-  if (time == at) return;
-  if (time == never) {
-    place = times.insert(times.end(), {at, &partition, &entry});
-  } else if (at == never) {
-    times.erase(place);
+void MemoryShard::Partition::remove(Entry& entry) {
+  if (entry.unsorted_at == Entry::nowhere) {
+    sorted.erase(&entry);
   } else {
-    auto node = times.extract(place);
-    node.value().at = at;
-    place = times.insert(times.end(), std::move(node));
+    unsorted.back()->unsorted_at = entry.unsorted_at;
+    unsorted[entry.unsorted_at] = unsorted.back();
+    unsorted.pop_back();
   }
-  time = at;
+  records.erase(entry);
 }
 
-void MemoryShard::stamp(const std::string& partition, const Entry& entry, const Operation& operation,
-                        Revision revision, Timestamp now) {
+void MemoryShard::Partition::sort() {
+  for (auto* entry : unsorted) {
+    entry->unsorted_at = Entry::nowhere;
+    sorted.insert(sorted.end(), entry);
+  }
+  unsorted.clear();
+}
+
+void MemoryShard::stamp(Entry& entry, const Operation& operation, Revision revision, Timestamp now) {
   const auto& [due_in, expires_in] = operation.timing;
   entry.revision = revision;
-  set_time(due_, partition, entry, entry.due, entry.due_at, due_in ? now + *due_in : never);
-  set_time(expiry_, partition, entry, entry.expires, entry.expiry_at, expires_in ? now + *expires_in : never);
+  const auto note = [&](auto& heap, Timestamp& time, const std::optional<Duration>& after) {
+    time = after ? now + *after : never;
+    after ? heap.set(entry, time) : heap.erase(entry);
+  };
+  note(due_, entry.due, due_in);
+  note(expiry_, entry.expires, expires_in);
 }
 
-void MemoryShard::erase(Partitions::value_type& partition, const Entry& entry) {
+void MemoryShard::erase(Entry& entry) {
+  auto& partition = entry.partition;
   removed_ = std::max(removed_, entry.revision);
-  set_time(due_, partition.first, entry, entry.due, entry.due_at, never);
-  set_time(expiry_, partition.first, entry, entry.expires, entry.expiry_at, never);
-  partition.second.erase(partition.second.find(Probe(entry.key())));
-  if (partition.second.empty()) partitions_.erase(partitions_.find(partition.first));
+  due_.erase(entry);
+  expiry_.erase(entry);
+  partition.remove(entry);
+  if (partition.records.empty()) partitions_.erase(partitions_.find(*partition.name));
 }
 
 void MemoryShard::purge(Timestamp now) {
-  for (std::size_t i = 0; i < purged_per_commit && !expiry_.empty() && expiry_.begin()->at <= now; ++i) {
-    const auto first = *expiry_.begin();
-    erase(*partitions_.find(*first.partition), *first.entry);
-  }
+  for (std::size_t i = 0; i < purged_per_commit && !expiry_.empty() && expiry_.first().at <= now; ++i)
+    erase(*expiry_.first().item);
 }
 
 BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
@@ -74,14 +82,12 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
   for (std::size_t i = 0; i < met_.size(); ++i) {
     const auto& operation = batch.operations[i];
     auto& met = met_[i];
+    met.hash = KeyTable<Entry>::hash_of(operation.key);
+    if (known != partitions_.end()) met.entry = known->second.records.find(met.hash, operation.key);
     const Entry* live = nullptr;
-    if (known != partitions_.end()) {
-      const auto item = met.place = known->second.lower_bound(Probe(operation.key));
-      if (item != known->second.end() && item->key() == operation.key) {
-        met.entry = &*item;
-        answer.revision = std::max(answer.revision, item->revision + 1);
-        if (item->live(now)) live = &*item;
-      }
+    if (met.entry != nullptr) {
+      answer.revision = std::max(answer.revision, met.entry->revision + 1);
+      if (met.entry->live(now)) live = met.entry;
     }
     bool holds = false;
     if (operation.kind == Operation::Kind::insert) {
@@ -105,11 +111,12 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
       });
   const bool fresh = known == partitions_.end();
   if (!writes && fresh) return answer;
-  auto& partition = writes ? *partitions_.try_emplace(batch.partition).first : *known;
-  std::vector<const Entry*> removed;
+  auto& [name, partition] = fresh ? *partitions_.try_emplace(batch.partition).first : *known;
+  partition.name = &name;
+  std::vector<Entry*> removed;
   for (std::size_t i = 0; i < met_.size(); ++i) {
     const auto& operation = batch.operations[i];
-    const auto* entry = met_[i].entry;
+    auto* entry = met_[i].entry;
     if (operation.kind == Operation::Kind::require) continue;
     if (operation.kind == Operation::Kind::remove) {
       removed.push_back(entry);
@@ -121,18 +128,17 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
     const bool keeps_times = adds && entry != nullptr && entry->live(now);
     if (adds) answer.counters.push_back(met_[i].sum);
     if (entry == nullptr) {
-      const auto place = fresh ? partition.second.end() : met_[i].place;
-      entry = &*partition.second.emplace_hint(place, Probe(operation.key), value);
+      entry = &partition.add(met_[i].hash, operation.key, value);
     } else {
       entry->set_value(value);
     }
     if (keeps_times) {
       entry->revision = answer.revision;
     } else {
-      stamp(partition.first, *entry, operation, answer.revision, now);
+      stamp(*entry, operation, answer.revision, now);
     }
   }
-  for (const auto* entry : removed) erase(partition, *entry);
+  for (auto* entry : removed) erase(*entry);
   return answer;
 }
 
@@ -142,43 +148,45 @@ void MemoryShard::read(std::span<const RecordRef> refs, Timestamp now,
   for (const auto& ref : refs) {
     auto& record = records.emplace_back();
     if (partition == partitions_.end()) continue;
-    const auto item = partition->second.find(Probe(ref.key));
-    if (item != partition->second.end() && item->live(now)) record = to_record(*item);
+    const auto* entry = partition->second.records.find(KeyTable<Entry>::hash_of(ref.key), ref.key);
+    if (entry != nullptr && entry->live(now)) record = to_record(*entry);
   }
 }
 
 void MemoryShard::scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
-                       std::size_t limit, ScanPage& page) const {
+                       std::size_t limit, ScanPage& page) {
   const auto known = partitions_.find(partition);
   if (known == partitions_.end()) return;
-  const auto& keys = known->second;
-  auto item = cursor < prefix ? keys.lower_bound(Probe(prefix)) : keys.upper_bound(Probe(cursor));
+  known->second.sort();
+  const auto& keys = known->second.sorted;
+  auto item = cursor < prefix ? keys.lower_bound(prefix) : keys.upper_bound(cursor);
   if (cursor.empty() && prefix.empty()) item = keys.begin();
-  for (; item != keys.end() && item->key().starts_with(prefix); ++item) {
-    if (!item->live(page.now)) continue;
+  for (; item != keys.end() && (*item)->key().starts_with(prefix); ++item) {
+    if (!(*item)->live(page.now)) continue;
     if (page.records.size() == limit) {
       page.cursor = page.records.back().key;
       return;
     }
-    page.records.push_back(to_record(*item));
+    page.records.push_back(to_record(**item));
   }
 }
 
 void MemoryShard::due(std::size_t limit, DuePage& page) const {
   std::size_t taken = 0;
-  for (const auto& timed : due_) {
-    if (!timed.entry->live(page.now)) continue;
+  due_.walk([&](const auto& timed) {
+    if (!timed.item->live(page.now)) return true;
     if (timed.at > page.now || taken == limit) {
       if (!page.next || timed.at < *page.next) page.next = timed.at;
-      return;
+      return false;
     }
-    page.entries.push_back({*timed.partition, to_record(*timed.entry)});
+    page.entries.push_back({*timed.item->partition.name, to_record(*timed.item)});
     ++taken;
-  }
+    return true;
+  });
 }
 
 void MemoryShard::partitions(std::string_view cursor, std::vector<std::string>& names) const {
-  for (const auto& [name, keys] : partitions_) {
+  for (const auto& [name, partition] : partitions_) {
     if (name > cursor) names.push_back(name);
   }
 }

@@ -1,6 +1,9 @@
 #pragma once
 #include <onceward/storage/storage.hpp>
 
+#include "storage/memory/key_table.hpp"
+#include "storage/memory/time_heap.hpp"
+
 #include <mutex>
 #include <set>
 #include <unordered_map>
@@ -18,7 +21,7 @@ class MemoryShard {
   void read(std::span<const RecordRef> refs, Timestamp now,
             std::vector<std::optional<Record>>& records) const;
   void scan(std::string_view partition, std::string_view prefix, std::string_view cursor, std::size_t limit,
-            ScanPage& page) const;
+            ScanPage& page);
   /// Appends up to `limit` due records, oldest first, and lowers `next` to the first one after them.
   void due(std::size_t limit, DuePage& page) const;
   /// Appends the names after `cursor`, in no order.
@@ -27,88 +30,74 @@ class MemoryShard {
  private:
   static constexpr Timestamp never = Timestamp::max();
 
-  struct Entry;
-  /// Points to what stays where it is until the record is erased. Records of one time are told apart by where
-  /// they are: cheaper than their names, and no promise is made of their order.
-  struct Timed {
-    Timestamp at;
-    const std::string* partition;
-    const Entry* entry;
-    friend bool operator<(const Timed& a, const Timed& b) noexcept {
-      return a.at != b.at ? a.at < b.at : std::less<>()(a.entry, b.entry);
-    }
-  };
-  using Times = std::set<Timed>;
-
-  /// A key with its first bytes as a number: most keys of a tree differ there, and are not read any further.
-  struct Probe {
-    explicit Probe(std::string_view text) noexcept;
-    std::uint64_t head = 0;
-    std::string_view key;
-  };
-  /// A record: key and value share one text, since a store of many small records is mostly overhead. The key
-  /// orders the set and never changes; what is mutable does, in place.
+  struct Partition;
+  /// A record: key and value share one text, since a store of many small records is mostly overhead.
   struct Entry {
-    Entry(const Probe& key, std::string_view value) : head(key.head), key_bytes(key.key.size()) {
-      text.reserve(key.key.size() + value.size());
-      text.append(key.key).append(value);
+    static constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+
+    Entry(Partition& of, std::uint64_t key_hash, std::string_view key, std::string_view value)
+        : partition(of), hash(key_hash), key_bytes(key.size()) {
+      text.reserve(key.size() + value.size());
+      text.append(key).append(value);
     }
 
-    std::uint64_t head;
+    Partition& partition;
+    std::uint64_t hash;
     std::size_t key_bytes;
-    mutable std::string text;
-    mutable Revision revision = absent;
-    mutable Timestamp due = never;
-    mutable Timestamp expires = never;
-    mutable Times::iterator due_at{};     ///< where `due` is not never
-    mutable Times::iterator expiry_at{};  ///< where `expires` is not never
+    std::string text;
+    Revision revision = absent;
+    Timestamp due = never;
+    Timestamp expires = never;
+    std::size_t due_at = nowhere;
+    std::size_t expiry_at = nowhere;
+    std::size_t unsorted_at = nowhere;
 
     [[nodiscard]] std::string_view key() const noexcept {
       return std::string_view(text).substr(0, key_bytes);
     }
     [[nodiscard]] std::string_view value() const noexcept { return std::string_view(text).substr(key_bytes); }
-    void set_value(std::string_view value) const { text.replace(key_bytes, std::string::npos, value); }
+    void set_value(std::string_view value) { text.replace(key_bytes, std::string::npos, value); }
     [[nodiscard]] bool live(Timestamp now) const noexcept { return expires > now; }
   };
   struct ByKey {
     using is_transparent = void;
-    bool operator()(const Entry& a, const Entry& b) const noexcept {
-      return a.head != b.head ? a.head < b.head : a.key() < b.key();
-    }
-    bool operator()(const Entry& a, const Probe& b) const noexcept {
-      return a.head != b.head ? a.head < b.head : a.key() < b.key;
-    }
-    bool operator()(const Probe& a, const Entry& b) const noexcept {
-      return a.head != b.head ? a.head < b.head : a.key < b.key();
-    }
+    bool operator()(const Entry* a, const Entry* b) const noexcept { return a->key() < b->key(); }
+    bool operator()(const Entry* a, std::string_view b) const noexcept { return a->key() < b; }
+    bool operator()(std::string_view a, const Entry* b) const noexcept { return a < b->key(); }
   };
-  using Keys = std::set<Entry, ByKey>;
+  /// The records of a partition. They are sorted when somebody scans them, which for most nobody does.
+  struct Partition {
+    const std::string* name = nullptr;
+    KeyTable<Entry> records{};
+    std::vector<Entry*> unsorted{};
+    std::set<Entry*, ByKey> sorted{};
+
+    Entry& add(std::uint64_t hash, std::string_view key, std::string_view value);
+    void remove(Entry& entry);
+    void sort();
+  };
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept {
       return std::hash<std::string_view>()(text);
     }
   };
-  using Partitions = std::unordered_map<std::string, Keys, Hash, std::equal_to<>>;
+  using Partitions = std::unordered_map<std::string, Partition, Hash, std::equal_to<>>;
   /// What an operation of a batch met.
   struct Met {
-    const Entry* entry = nullptr;  ///< null where there is none
-    Keys::const_iterator place{};  ///< where it is, or where it goes, in a known partition
-    std::int64_t sum = 0;          ///< of an add
+    Entry* entry = nullptr;  ///< null where there is none
+    std::uint64_t hash = 0;  ///< of the key
+    std::int64_t sum = 0;    ///< of an add
   };
 
   static Record to_record(const Entry& entry);
-  void stamp(const std::string& partition, const Entry& entry, const Operation& operation, Revision revision,
-             Timestamp now);
-  void erase(Partitions::value_type& partition, const Entry& entry);
-  /// Puts an entry's time where it belongs, or takes it away (never).
-  static void set_time(Times& times, const std::string& partition, const Entry& entry, Timestamp& time,
-                       Times::iterator& place, Timestamp at);
+  void stamp(Entry& entry, const Operation& operation, Revision revision, Timestamp now);
+  void erase(Entry& entry);
   void purge(Timestamp now);
 
   Partitions partitions_;
-  Times due_;
-  Times expiry_;
+  TimeHeap<Entry, &Entry::due_at> due_;
+  TimeHeap<Entry, &Entry::expiry_at> expiry_;
   std::vector<Met> met_;       ///< of the batch in progress; kept for its memory
   Revision removed_ = absent;  ///< the largest revision a removed record had: later ones must be larger
 };

@@ -259,6 +259,9 @@ Result<BatchAnswer> to_answer(const redisReply& reply, const Batch& batch) {
   }
   answer.refused = static_cast<std::size_t>(parts[1]->integer);
   if (answer.refused >= batch.operations.size()) return fail(corrupt("the answer of a script"));
+  if (parts[0]->integer == 2) {
+    return fail(corrupt(fmt::format("the record \"{}\"", batch.operations[answer.refused].key)));
+  }
   if (parts.size() > 2 && is_text(*parts[2])) {
     const auto& key = batch.operations[answer.refused].key;
     answer.found = parse_record(key, text_of(*parts[2]));

@@ -56,6 +56,13 @@ Error greeting_error(const Address& address, std::string_view answer) {
 
 }  // namespace
 
+std::string_view run_id_of(std::string_view info) noexcept {
+  constexpr std::string_view label = "run_id:";
+  constexpr std::size_t digits = 40;
+  const auto at = info.find(label);
+  return at == std::string_view::npos ? std::string_view() : info.substr(at + label.size(), digits);
+}
+
 std::string to_string(const Address& address) {
   return address.path.empty() ? fmt::format("{}:{}", address.host, address.port) : address.path;
 }
@@ -66,6 +73,7 @@ struct Link::Socket {
   std::unique_ptr<redisReader, FreeReader> reader{redisReaderCreate()};
   std::array<char, 65536> buffer{};
   SteadyClock::time_point used = SteadyClock::now();
+  ServerSide who{};
 
   /// 0, or the number of the error.
   int send(std::string_view bytes) const noexcept {
@@ -109,14 +117,14 @@ struct Link::Socket {
   void shut() const noexcept { ::shutdown(context->fd, SHUT_RDWR); }
 };
 
-Link::Link(Settings settings) : settings_(std::move(settings)) {}
+Link::Link(Settings settings) : settings_(std::move(settings)), lost_(settings_.lost) {}
 
 Link::~Link() = default;
 
-Result<std::shared_ptr<Link::Socket>> Link::connect() const {
-  const auto& [address, user, password, database, connect_timeout, timeout, greetings] = settings_;
+Result<std::shared_ptr<Link::Socket>> Link::connect(const ServerSide& lost) const {
+  const auto& address = settings_.address;
   auto socket = std::make_shared<Socket>();
-  const auto limit = to_timeval(connect_timeout);
+  const auto limit = to_timeval(settings_.connect_timeout);
   socket->context.reset(address.path.empty()
                             ? redisConnectWithTimeout(address.host.c_str(), address.port, limit)
                             : redisConnectUnixWithTimeout(address.path.c_str(), limit));
@@ -131,38 +139,78 @@ Result<std::shared_ptr<Link::Socket>> Link::connect() const {
               context->err});
   }
   redisSetTimeout(context, limit);
+  if (auto greeted = greet(*socket, lost); !greeted) return fail(std::move(greeted).error());
+  redisSetTimeout(context, to_timeval(settings_.timeout));
+  (void)redisEnableKeepAlive(context);  // a connection without it works too
+  return socket;
+}
+
+/// Says who we are, and learns who the server is.
+Result<void> Link::greet(Socket& socket, const ServerSide& lost) const {
+  const auto& [address, user, password, database, connect_timeout, timeout, greetings, stores, master_only,
+               once, before] = settings_;
   std::string hello;
   CommandWriter writer(hello);
   std::size_t answers = 0;
-  if (!password.empty()) {
-    if (user.empty()) {
-      writer.command({"AUTH", password});
-    } else {
-      writer.command({"AUTH", user, password});
-    }
+  const auto say = [&](std::initializer_list<std::string_view> words) {
+    writer.command(words);
     ++answers;
-  }
-  if (database != 0) {
-    writer.command({"SELECT", std::to_string(database)});
-    ++answers;
-  }
+  };
+  if (!password.empty() && user.empty()) say({"AUTH", password});
+  if (!password.empty() && !user.empty()) say({"AUTH", user, password});
+  if (database != 0) say({"SELECT", std::to_string(database)});
   for (const auto& greeting : greetings) hello += greeting;
   answers += greetings.size();
-  if (const int number = socket->send(hello); number != 0) {
+  if (stores) {
+    say({"ROLE"});
+    say({"CLIENT", "ID"});
+    say({"INFO", "server"});
+  }
+  auto said = converse(socket, hello, answers);
+  if (!said) return fail(std::move(said).error());
+  if (!stores) return {};
+  const auto& replies = *said;
+  const auto role = elements_of(*replies[answers - 3]);
+  if (master_only && (role.empty() || text_of(*role[0]) != "master")) {
+    return fail(ErrorCode::unavailable,
+                fmt::format("Redis at {}: it is a replica, which would answer with the past; name its master",
+                            to_string(address)));
+  }
+  socket.who = {std::string(run_id_of(text_of(*replies[answers - 1]))),
+                std::to_string(replies[answers - 2]->integer)};
+  if (lost.server.empty() || lost.server != socket.who.server) return {};
+  std::string kill;
+  CommandWriter(kill).command({"CLIENT", "KILL", "ID", lost.client});
+  auto killed = converse(socket, kill, 1);
+  if (!killed) return fail(std::move(killed).error());
+  return {};
+}
+
+/// Sends commands on a new connection; their answers, of which none is an error.
+Result<std::vector<Reply>> Link::converse(Socket& socket, std::string_view commands,
+                                          std::size_t answers) const {
+  const auto& address = settings_.address;
+  if (const int number = socket.send(commands); number != 0) {
     return fail(io_error(address, "a new connection was greeted", number));
   }
   std::vector<Reply> replies;
   while (replies.size() < answers) {
-    if (auto got = socket->receive(address, replies); !got) return fail(std::move(got).error());
+    if (auto got = socket.receive(address, replies); !got) return fail(std::move(got).error());
   }
   for (const auto& reply : replies) {
-    if (is_error(*reply)) {
-      return fail(greeting_error(address, text_of(*reply)));
-    }
+    if (is_error(*reply)) return fail(greeting_error(address, text_of(*reply)));
   }
-  redisSetTimeout(context, to_timeval(timeout));
-  (void)redisEnableKeepAlive(context);  // a connection without it works too
-  return socket;
+  return replies;
+}
+
+bool Link::spent() {
+  const std::lock_guard lock(mutex_);
+  return spent_;
+}
+
+ServerSide Link::lost() {
+  const std::lock_guard lock(mutex_);
+  return lost_;
 }
 
 void Link::ensure_connected(Lock& lock, Finished& finished) {
@@ -179,17 +227,20 @@ void Link::ensure_connected(Lock& lock, Finished& finished) {
     connected_.wait(lock, [&] { return !connecting_; });
     return;
   }
-  if (SteadyClock::now() < try_again_) return;
+  if (spent_ || SteadyClock::now() < try_again_) return;
   connecting_ = true;
+  const auto lost = lost_;
   lock.unlock();
-  auto made = connect();
+  auto made = connect(lost);
   lock.lock();
   connecting_ = false;
   if (made) {
     socket_ = *std::move(made);
+    lost_ = {};
     failures_ = 0;
   } else {
     refused_ = std::move(made).error();
+    spent_ = settings_.once;
     const auto pause = std::min<std::chrono::microseconds>(
         first_pause * (1 << std::min(failures_++, most_doublings)), longest_pause);
     // Between half of it and the whole: clients that lost one server together do not come back together.
@@ -307,6 +358,11 @@ Wake::Address Link::next_reader() {
 
 void Link::break_up(const std::shared_ptr<Socket>& socket, const Error& error, Finished& finished) {
   if (socket_ != socket || !socket_) return;
+  if (!inflight_.empty()) lost_ = socket_->who;
+  if (settings_.once) {
+    spent_ = true;
+    refused_ = error;
+  }
   socket_->shut();
   socket_.reset();
   const auto end = [&](std::deque<Exchange*>& exchanges, Exchange::State state) {

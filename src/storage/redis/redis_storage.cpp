@@ -116,7 +116,7 @@ Result<CommitAnswer> RedisStorage::commit(std::span<const Batch> batches) {
         continue;
       }
       if (is_error(*request.answer)) {
-        note(redis::detail::to_error(text_of(*request.answer), "committing"));
+        note(redis::detail::script_error(text_of(*request.answer), "committing"));
         continue;
       }
       const auto parts = elements_of(*request.answer);
@@ -266,9 +266,7 @@ Result<PartitionPage> RedisStorage::partitions(std::string_view cursor, std::siz
   // Asked afterwards, so that a failover in between shows.
   const auto info = answer_of(Calls::server(), doing);
   if (!info) return fail(info.error());
-  const auto text = text_of(**info);
-  const auto found = text.find("run_id:");
-  const auto server = found == std::string_view::npos ? std::string_view() : text.substr(found + 7, 40);
+  const auto server = redis::detail::run_id_of(text_of(**info));
   if (!cursor.empty() && walked != server) {
     return fail(ErrorCode::conflict, "the Redis server became another one; begin the walk again");
   }

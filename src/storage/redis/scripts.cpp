@@ -23,15 +23,43 @@ now = math.max(now, tonumber(floor))
 //   insert:  value, due_in, expires_in            replace: expected, value, due_in, expires_in
 //   remove, require: expected                     add: delta, least, most, due_in, expires_in
 // with '' for a time that is not set. Answer: now, then for each batch {1, revision, counter...} or
-// {0, index, record or nil}.
+// {0, index, record or nil}, or {2, index} where a record is not what this version writes.
 // Everything of a batch is checked before anything of it is written: a script that fails half way is not
-// taken back. Numbers of Lua are doubles, exact to 2^53: enough for times and revisions in microseconds until
-// the year 2255. Counters have 64 bits and are added by the server itself, on a scratch key. What a script
-// costs is the number of its calls. So the time of the last write is noted, and what has expired is taken
-// away, not more often than every tenth of a second; and an entry of the expiry set may be too early, or name
-// what is gone: it is mended when its time comes.
+// taken back. So it touches only keys that the call names, without which a cluster would not have let it
+// begin; what it tidies up afterwards may be on the move to another node, and is tried. Numbers of Lua are
+// doubles, exact to 2^53: enough for times and revisions in microseconds until the year 2255. Counters have
+// 64 bits and are added in two halves. What a script costs is the number of its calls. So the time of the
+// last write is noted, and what has expired is taken away, not more often than every tenth of a second; and
+// an entry of the expiry set may be too early, or name what is gone: it is mended when its time comes.
 constexpr std::string_view commit_text = R"lua(
 local call, match, sub, format = redis.call, string.match, string.sub, '%.0f'
+local function less(a, b)
+  local na, nb = sub(a, 1, 1) == '-', sub(b, 1, 1) == '-'
+  if na ~= nb then return na end
+  if na then a, b = sub(b, 2), sub(a, 2) end
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+local function halves(text)
+  local sign, digits = match(text, '^(-?)0*(%d+)$')
+  if not digits or #digits > 19 then return nil end
+  local s = sign == '-' and -1 or 1
+  return s * (tonumber(sub(digits, 1, -11)) or 0), s * tonumber(sub(digits, -10))
+end
+local function added(a, b)
+  local high_a, low_a = halves(a)
+  local high_b, low_b = halves(b)
+  if not high_a then return nil end
+  local high, low = high_a + high_b, low_a + low_b
+  local negative = high < 0 or (high == 0 and low < 0)
+  if negative then high, low = -high, -low end
+  if low < 0 then high, low = high - 1, low + 1e10 end
+  if low >= 1e10 then high, low = high + 1, low - 1e10 end
+  local sum = high == 0 and string.format(format, low) or string.format('%.0f%010.0f', high, low)
+  if negative then sum = '-' .. sum end
+  if less(sum, '-9223372036854775808') or less('9223372036854775807', sum) then return nil end
+  return sum
+end
 local now, time_text = tonumber(ARGV[2]), ARGV[2]
 if not now then
   local time = call('TIME')
@@ -62,12 +90,16 @@ repeat
   local writes, revision, refused, counters = {}, math.max(now, high + 1), nil, nil
   for index = 1, count do
     local kind, raw = ARGV[at], stored[index + 1]
-    local known, due, expires, value_at, live = '0', '-', '-', nil, raw
+    local known, due, expires, value_at, live, broken = '0', '-', '-', nil, raw, false
     if raw then
       known, due, expires, value_at = match(raw, '^(%d+) (%S+) (%S+) ()')
-      local next_revision = tonumber(known) + 1
-      if next_revision > revision then revision = next_revision end
-      if expires ~= '-' and tonumber(expires) <= now then live = false end
+      if known then
+        local next_revision = tonumber(known) + 1
+        if next_revision > revision then revision = next_revision end
+        if expires ~= '-' and tonumber(expires) <= now then live = false end
+      else
+        broken, known, live = true, '0', false
+      end
     end
     local holds, value, due_in, expires_in, keeps
     if kind == 'i' then
@@ -79,25 +111,11 @@ repeat
       value, due_in, expires_in = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
       at = at + 5
     elseif kind == 'a' then
-      local function less(a, b)
-        local na, nb = sub(a, 1, 1) == '-', sub(b, 1, 1) == '-'
-        if na ~= nb then return na end
-        if na then a, b = sub(b, 2), sub(a, 2) end
-        if #a ~= #b then return #a < #b end
-        return a < b
-      end
-      local sign, digits = match(live and sub(raw, value_at) or '0', '^(-?)0*(%d+)$')
-      if digits then
-        local scratch = base .. ':sum'
-        call('SET', scratch, (digits == '0') and '0' or sign .. digits)
-        local added = redis.pcall('INCRBY', scratch, ARGV[at + 1])
-        local sum = call('GET', scratch)
-        call('DEL', scratch)
-        if type(added) ~= 'table' and not less(sum, ARGV[at + 2]) and not less(ARGV[at + 3], sum) then
-          holds, value = true, sum
-          counters = counters or {}
-          counters[#counters + 1] = sum
-        end
+      local sum = added(live and sub(raw, value_at) or '0', ARGV[at + 1])
+      if sum and not less(sum, ARGV[at + 2]) and not less(ARGV[at + 3], sum) then
+        holds, value = true, sum
+        counters = counters or {}
+        counters[#counters + 1] = sum
       end
       due_in, expires_in, keeps = ARGV[at + 4], ARGV[at + 5], live
       at = at + 6
@@ -105,8 +123,8 @@ repeat
       holds = (live and known or '0') == ARGV[at + 1]
       at = at + 2
     end
-    if not holds then
-      refused = {0, index - 1, live}
+    if broken or not holds then
+      refused = {broken and 2 or 0, index - 1, live}
       for _ = index + 1, count do
         local skipped = ARGV[at]
         at = at + ((skipped == 'r' and 5) or (skipped == 'i' and 4) or (skipped == 'a' and 6) or 2)
@@ -162,23 +180,32 @@ repeat
 until at > last
 
 if now - floor >= 100000 then
+  local function try(...)
+    local answer = redis.pcall(...)
+    if type(answer) == 'table' and answer.err then return nil, true end
+    return answer, false
+  end
   local ids = call('ZRANGE', expiry_set, '-inf', time_text, 'BYSCORE', 'LIMIT', 0, 64)
   for _, id in ipairs(ids) do
-    local raw = call('GET', record_head .. id)
+    local raw, failed = try('GET', record_head .. id)
     if raw then
       local known, due, expires = match(raw, '^(%d+) (%S+) (%S+) ')
-      if expires ~= '-' and tonumber(expires) > now then
+      if known and expires ~= '-' and tonumber(expires) > now then
         call('ZADD', expiry_set, expires, id)
-      else
+      elseif known then
         local length, start = match(id, '^(%d+):()')
         length = tonumber(length)
-        high = math.max(high, tonumber(known))
-        call('DEL', record_head .. id)
-        call('ZREM', base .. ':keys:' .. sub(id, start, start + length - 1), sub(id, start + length + 1))
-        call('ZREM', expiry_set, id)
-        if due ~= '-' then call('ZREM', due_set, id) end
+        local keys_of = base .. ':keys:' .. sub(id, start, start + length - 1)
+        _, failed = try('ZREM', keys_of, sub(id, start + length + 1))
+        if not failed then
+          high = math.max(high, tonumber(known))
+          call('DEL', record_head .. id)
+          call('ZREM', expiry_set, id)
+          if due ~= '-' then call('ZREM', due_set, id) end
+        end
       end
     end
+    if failed then break end
   end
   floor = now
 end

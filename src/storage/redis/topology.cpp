@@ -22,7 +22,10 @@ Link::Settings settings_of(const Options& options, const Address& address,
           options.mode == Mode::cluster ? 0 : options.database,
           options.connect_timeout,
           options.timeout,
-          std::move(greetings)};
+          std::move(greetings),
+          true,
+          options.mode != Mode::cluster,
+          options.mode == Mode::sentinel};
 }
 
 class Single final : public Topology {
@@ -60,7 +63,7 @@ class Sentinel final : public Topology {
     const std::lock_guard lock(mutex_);
     if (link != link_ || SteadyClock::now() < next_look_) return;  // another caller has looked already
     next_look_ = SteadyClock::now() + between_looks;
-    (void)find();  // where no sentinel answers, the master known is kept
+    (void)find();  // where no sentinel answers, a connection that lives is kept
   }
   Result<std::vector<std::shared_ptr<Link>>> masters() override {
     auto link = link_of(0);
@@ -86,7 +89,11 @@ class Sentinel final : public Topology {
         continue;
       }
       const Address master{std::string(text_of(*parts[0])), std::atoi(parts[1]->str), {}};
-      if (!link_ || !(link_->address() == master)) link_ = link_to(master);
+      if (!link_ || link_->spent() || !(link_->address() == master)) {
+        auto settings = settings_of(options_, master, greetings_);
+        if (link_) settings.lost = link_->lost();
+        link_ = std::make_shared<Link>(std::move(settings));
+      }
       return {};
     }
     return fail(std::move(last));

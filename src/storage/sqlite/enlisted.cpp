@@ -1,6 +1,7 @@
 #include <onceward/storage/sqlite.hpp>
 
 #include "storage/sqlite/errors.hpp"
+#include "storage/sqlite/file_clock.hpp"
 #include "storage/sqlite/integrity.hpp"
 #include "storage/sqlite/schema.hpp"
 #include "storage/sqlite/tables.hpp"
@@ -21,7 +22,7 @@ class EnlistedStorage final : public Storage {
  public:
   EnlistedStorage(SQLite::Database& database, const Options& options, const detail::Schema& schema)
       : database_(database),
-        clock_(options.clock != nullptr ? *options.clock : own_clock_),
+        clock_(options.clock, schema.high),
         shards_(schema.shards),
         writer_(database, schema.shards),
         reader_(database, schema.shards) {}
@@ -90,8 +91,7 @@ class EnlistedStorage final : public Storage {
   }
 
   SQLite::Database& database_;
-  SystemClock own_clock_;
-  const Clock& clock_;
+  detail::FileClock clock_;
   Shard shards_;
   TableWriter writer_;
   TableReader reader_;

@@ -26,20 +26,23 @@ struct Promise {
 
 constexpr Promise promises[] = {
     {"tables, indices or triggers are missing",
-     "SELECT 7 - count(*) FROM sqlite_master WHERE name IN ('onceward', 'onceward_clock', 'onceward_record', "
-     "'onceward_value', 'onceward_forget', 'onceward_due', 'onceward_expiry')"},
-    {"records name a value that is not there",
-     "SELECT count(*) FROM onceward_record WHERE apart IS NOT NULL "
-     "AND apart NOT IN (SELECT id FROM onceward_value)"},
+     "SELECT 9 - count(*) FROM sqlite_master WHERE name IN ('onceward', 'onceward_clock', 'onceward_record', "
+     "'onceward_apart', 'onceward_forget', 'onceward_due', 'onceward_expiry', 'onceward_apart_due', "
+     "'onceward_apart_expiry')"},
+    {"records name a value that is not there, or is another record's",
+     "SELECT count(*) FROM onceward_record r LEFT JOIN onceward_apart a ON a.id = r.apart "
+     "WHERE r.apart IS NOT NULL AND (a.partition, a.key) IS NOT (r.partition, r.key)"},
     {"values belong to no record, or to several",
-     "SELECT abs((SELECT count(*) FROM onceward_value) - (SELECT count(apart) FROM onceward_record))"},
+     "SELECT abs((SELECT count(*) FROM onceward_apart) - (SELECT count(apart) FROM onceward_record))"},
     {"records are newer than the clock of the file",
-     "SELECT count(*) FROM onceward_record WHERE revision > (SELECT high FROM onceward_clock WHERE id = 0)"},
+     "SELECT count(*) FROM onceward WHERE revision > (SELECT high FROM onceward_clock WHERE id = 0)"},
 };
 
 /// Records of a wrong shard are found by nobody when they are due.
 std::int64_t misplaced(SQLite::Database& database, Shard shards) {
-  SQLite::Statement places(database, "SELECT DISTINCT partition, shard FROM onceward_record");
+  SQLite::Statement places(database,
+                           "SELECT partition, shard FROM onceward_record WHERE apart IS NULL "
+                           "UNION SELECT partition, shard FROM onceward_apart");
   std::int64_t count = 0;
   while (places.executeStep()) {
     const auto shard = static_cast<std::int64_t>(stable_hash(places.getColumn(0).getString()) % shards);

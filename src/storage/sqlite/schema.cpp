@@ -7,9 +7,10 @@ namespace onceward::sqlite::detail {
 namespace {
 
 // A partition's records lie together (the primary key is the table's order), so that the handful of records
-// one event touches share a page. Longer values lie apart, in the order they were written: they are rarely
-// read again, and among the records they would make every touch of an old partition one of several pages. The
-// indices hold only records that have a due time or an expiry.
+// one event touches share a page. What has a long value, or asks for attention soon and so is written again
+// soon (claims, runs), lies apart, in the order of writing: the record only says where, and the second write
+// finds its page among the last ones, beside those of everybody else. The indices hold only records that have
+// a due time or an expiry.
 // `onceward_clock.high` makes revisions grow even where a record was removed and the machine's clock stepped
 // back.
 constexpr const char* creation = R"sql(
@@ -18,22 +19,35 @@ CREATE TABLE onceward_clock(id INTEGER PRIMARY KEY CHECK (id = 0), high INTEGER 
 CREATE TABLE onceward_record(
   partition TEXT NOT NULL,
   key TEXT NOT NULL,
-  revision INTEGER NOT NULL,
+  revision INTEGER,
   due INTEGER,
   expires INTEGER,
-  shard INTEGER NOT NULL,
+  shard INTEGER,
   value TEXT,
   apart INTEGER,
   PRIMARY KEY (partition, key),
   CHECK ((value IS NULL) <> (apart IS NULL))
 ) WITHOUT ROWID;
-CREATE TABLE onceward_value(id INTEGER PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE onceward_apart(
+  id INTEGER PRIMARY KEY,
+  partition TEXT NOT NULL,
+  key TEXT NOT NULL,
+  revision INTEGER NOT NULL,
+  due INTEGER,
+  expires INTEGER,
+  shard INTEGER NOT NULL,
+  value TEXT NOT NULL
+);
 CREATE TRIGGER onceward_forget AFTER DELETE ON onceward_record WHEN old.apart IS NOT NULL
-  BEGIN DELETE FROM onceward_value WHERE id = old.apart; END;
-CREATE VIEW onceward AS SELECT partition, key, coalesce(r.value, v.value) AS value, revision, due, expires
-  FROM onceward_record r LEFT JOIN onceward_value v ON v.id = r.apart;
+  BEGIN DELETE FROM onceward_apart WHERE id = old.apart; END;
+CREATE VIEW onceward AS SELECT r.partition AS partition, r.key AS key, coalesce(r.value, a.value) AS value,
+  coalesce(r.revision, a.revision) AS revision, coalesce(r.due, a.due) AS due,
+  coalesce(r.expires, a.expires) AS expires
+  FROM onceward_record r LEFT JOIN onceward_apart a ON a.id = r.apart;
 CREATE INDEX onceward_due ON onceward_record(shard, due) WHERE due IS NOT NULL;
 CREATE INDEX onceward_expiry ON onceward_record(expires) WHERE expires IS NOT NULL;
+CREATE INDEX onceward_apart_due ON onceward_apart(shard, due) WHERE due IS NOT NULL;
+CREATE INDEX onceward_apart_expiry ON onceward_apart(expires) WHERE expires IS NOT NULL;
 INSERT INTO onceward_clock(id, high) VALUES (0, 0);
 )sql";
 

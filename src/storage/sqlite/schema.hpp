@@ -6,7 +6,7 @@
 namespace onceward::sqlite::detail {
 
 /// The format this library writes; a file of a later one is refused untouched.
-inline constexpr std::int64_t format = 2;
+inline constexpr std::int64_t format = 3;
 
 /// What a database says of itself.
 struct Schema {

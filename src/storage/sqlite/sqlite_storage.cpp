@@ -5,6 +5,7 @@
 #include "storage/sqlite/checkpointer.hpp"
 #include "storage/sqlite/connection.hpp"
 #include "storage/sqlite/errors.hpp"
+#include "storage/sqlite/file_clock.hpp"
 #include "storage/sqlite/integrity.hpp"
 #include "storage/sqlite/schema.hpp"
 #include "storage/sqlite/tables.hpp"
@@ -14,6 +15,7 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <atomic>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -46,18 +48,22 @@ class WriteTransaction {
   explicit WriteTransaction(SQLite::Database& database) : database_(database) {
     database_.exec("BEGIN IMMEDIATE");
   }
+  WriteTransaction(SQLite::Database& database, TableWriter& writer) : database_(database), writer_(&writer) {
+    writer.begin();
+  }
   ~WriteTransaction() {
     if (!ended_) database_.tryExec("ROLLBACK");
   }
   WriteTransaction(const WriteTransaction&) = delete;
   WriteTransaction& operator=(const WriteTransaction&) = delete;
   void commit() {
-    database_.exec("COMMIT");
+    writer_ != nullptr ? writer_->commit() : static_cast<void>(database_.exec("COMMIT"));
     ended_ = true;
   }
 
  private:
   SQLite::Database& database_;
+  TableWriter* writer_ = nullptr;
   bool ended_ = false;
 };
 
@@ -76,16 +82,12 @@ class SqliteStorage final : public Storage, public PartitionLister {
                 const detail::Schema& schema)
       : path_(std::move(path)),
         options_(options),
-        clock_(options.clock != nullptr ? *options.clock : own_clock_),
+        clock_(options.clock, schema.high),
         shards_(schema.shards),
         database_(std::move(database)),
         writer_(*database_, schema.shards),
         own_reader_(*database_, schema.shards),
-        checkpointer_(path_, database_->getHandle(), connection_) {
-    // Where the machine's clock stepped back since the file was written, this process counts on from there.
-    const Timestamp reached{Duration(schema.high)};
-    if (reached > clock_.now()) ahead_ = reached - clock_.now();
-  }
+        checkpointer_(path_, database_->getHandle(), connection_) {}
 
   Result<CommitAnswer> commit(std::span<const Batch> batches) override {
     if (auto checked = check_commit(batches); !checked) return fail(std::move(checked).error());
@@ -138,7 +140,7 @@ class SqliteStorage final : public Storage, public PartitionLister {
     std::vector<std::string> partitions;
   };
 
-  [[nodiscard]] Timestamp now() const noexcept { return clock_.now() + ahead_; }
+  [[nodiscard]] Timestamp now() const noexcept { return clock_.now(); }
 
   /// One transaction for every request of the group; where it fails, nothing of any of them happened.
   void commit_group(std::span<CommitRequest* const> group) {
@@ -153,12 +155,16 @@ class SqliteStorage final : public Storage, public PartitionLister {
       return {};
     };
     auto done = attempt("committing", path_, work, database_.get());
-    if (done) return;
+    if (done) {
+      doubtful_ = false;
+      return;
+    }
     // A COMMIT that failed in the file system may still be found whole when the file is recovered. One that
     // had no room is not: the last page written is the one that makes the others count.
     const auto native = done.error().native_code;
     const bool no_room = native == SQLITE_IOERR_WRITE && done.error().code == ErrorCode::exhausted;
     if (committing && (native & 0xff) == SQLITE_IOERR && !no_room) done.error().code = ErrorCode::in_doubt;
+    if (committing && native == SQLITE_IOERR_FSYNC) doubtful_ = true;
     for (auto* request : group) request->answer = fail(done.error());
   }
 
@@ -175,7 +181,7 @@ class SqliteStorage final : public Storage, public PartitionLister {
   }
 
   bool write_group(std::span<CommitRequest* const> group, TableWriter::Undo undo, bool& committing) {
-    WriteTransaction transaction(*database_);
+    WriteTransaction transaction(*database_, writer_);
     const Timestamp moment = now();
     writer_.start(moment, writer_.stored_high());
     for (auto* request : group) {
@@ -199,6 +205,9 @@ class SqliteStorage final : public Storage, public PartitionLister {
   /// Reads on the writing connection while nobody commits, since its page cache is warm, else on another one.
   template <class Answer, class Work>
   Result<Answer> with_reader(std::string_view doing, Answer& answer, const Work& work) {
+    if (doubtful_) {
+      if (auto settled = settle(doing); !settled) return fail(std::move(settled).error());
+    }
     return attempt(doing, path_, [&]() -> Result<Answer> {
       if (std::unique_lock lock(connection_, std::try_to_lock); lock.owns_lock()) {
         answer.now = now();
@@ -211,6 +220,23 @@ class SqliteStorage final : public Storage, public PartitionLister {
       give_reader(std::move(reader));
       return std::move(answer);
     });
+  }
+
+  /// A commit whose sync failed lies whole in the log: nobody reads it, but a process that finds the log
+  /// after a crash would. It is written over before anything is read back.
+  [[nodiscard]] Result<void> settle(std::string_view doing) {
+    const std::lock_guard lock(connection_);
+    if (!doubtful_) return {};
+    const auto write_over = [&]() -> Result<void> {
+      WriteTransaction transaction(*database_);
+      writer_.start(now(),
+                    writer_.stored_high() + 1);  // another one: SQLite writes no page that stays as it is
+      writer_.store_high();
+      transaction.commit();
+      doubtful_ = false;
+      return {};
+    };
+    return attempt(doing, path_, write_over, database_.get());
   }
 
   std::unique_ptr<Reader> take_reader() {
@@ -232,15 +258,14 @@ class SqliteStorage final : public Storage, public PartitionLister {
 
   std::string path_;
   Options options_;
-  SystemClock own_clock_;
-  const Clock& clock_;
-  Duration ahead_{};
+  detail::FileClock clock_;
   Shard shards_;
   std::mutex connection_;  ///< of database_, writer_, own_reader_ and purged_
   std::unique_ptr<detail::Connection> database_;
   TableWriter writer_;
   TableReader own_reader_;
   Timestamp purged_{};
+  std::atomic<bool> doubtful_ = false;  ///< changed under connection_
   storage_detail::Combiner<CommitRequest> combiner_;
   std::mutex readers_mutex_;
   std::vector<std::unique_ptr<Reader>> readers_;

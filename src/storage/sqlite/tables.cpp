@@ -6,14 +6,32 @@
 #include "storage/due_page.hpp"
 
 #include <SQLiteCpp/Database.h>
+#include <fmt/format.h>
 #include <sqlite3.h>
 
 namespace onceward::sqlite::detail {
 namespace {
 
-/// Values up to this size stand in their record: instances, counters, guards; longer ones, events and runs,
-/// lie apart.
+/// Values up to this size stand in their record: instances, counters, receipts. Longer ones lie apart, and so
+/// does what asks for attention: events, runs, claims.
 constexpr std::size_t inline_bytes = 128;
+
+bool lies_apart(const std::string& value, const Timing& timing) noexcept {
+  return value.size() > inline_bytes || timing.due_in.has_value();
+}
+
+std::string due_query(std::string_view table, std::string_view index) {
+  return fmt::format(
+      "SELECT partition, key, due FROM {} INDEXED BY {} WHERE shard = ? AND due IS NOT NULL AND due <= ? "
+      "AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT ?",
+      table, index);
+}
+std::string next_due_query(std::string_view table, std::string_view index) {
+  return fmt::format(
+      "SELECT due FROM {} INDEXED BY {} WHERE shard = ? AND due IS NOT NULL AND due > ? "
+      "AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT 1",
+      table, index);
+}
 
 std::int64_t micros(Timestamp time) noexcept { return time.time_since_epoch().count(); }
 
@@ -84,12 +102,10 @@ TableReader::TableReader(SQLite::Database& database, Shard shards)
       scan_(database,
             "SELECT key, value, revision, due, expires FROM onceward WHERE partition = ? AND key >= ? "
             "AND (expires IS NULL OR expires > ?) ORDER BY key"),
-      due_(database,
-           "SELECT partition, key, due FROM onceward_record INDEXED BY onceward_due WHERE shard = ? "
-           "AND due IS NOT NULL AND due <= ? AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT ?"),
-      next_due_(database,
-                "SELECT due FROM onceward_record INDEXED BY onceward_due WHERE shard = ? AND due IS NOT NULL "
-                "AND due > ? AND (expires IS NULL OR expires > ?) ORDER BY due LIMIT 1") {}
+      due_(database, due_query("onceward_record", "onceward_due")),
+      next_due_(database, next_due_query("onceward_record", "onceward_due")),
+      apart_due_(database, due_query("onceward_apart", "onceward_apart_due")),
+      next_apart_due_(database, next_due_query("onceward_apart", "onceward_apart_due")) {}
 
 std::optional<Record> TableReader::find(std::string_view partition, std::string_view key, Timestamp now) {
   const Use use(find_);
@@ -131,23 +147,29 @@ void TableReader::scan(std::string_view partition, std::string_view prefix, std:
 }
 
 void TableReader::due_of(Shard shard, std::size_t limit, DuePage& page) {
+  due_of(due_, next_due_, shard, limit, page);
+  due_of(apart_due_, next_apart_due_, shard, limit, page);
+}
+
+void TableReader::due_of(SQLite::Statement& due, SQLite::Statement& next_due, Shard shard, std::size_t limit,
+                         DuePage& page) {
   {
-    const Use use(due_);
-    due_.bind(1, static_cast<std::int64_t>(shard));
-    due_.bind(2, micros(page.now));
-    due_.bind(3, micros(page.now));
-    due_.bind(4, static_cast<std::int64_t>(limit) + 1);
-    while (due_.executeStep()) {
-      Record record{due_.getColumn(1).getString(), {}, absent, time_of(due_.getColumn(2)), {}};
-      page.entries.push_back({due_.getColumn(0).getString(), std::move(record)});
+    const Use use(due);
+    due.bind(1, static_cast<std::int64_t>(shard));
+    due.bind(2, micros(page.now));
+    due.bind(3, micros(page.now));
+    due.bind(4, static_cast<std::int64_t>(limit) + 1);
+    while (due.executeStep()) {
+      Record record{due.getColumn(1).getString(), {}, absent, time_of(due.getColumn(2)), {}};
+      page.entries.push_back({due.getColumn(0).getString(), std::move(record)});
     }
   }
-  const Use use(next_due_);
-  next_due_.bind(1, static_cast<std::int64_t>(shard));
-  next_due_.bind(2, micros(page.now));
-  next_due_.bind(3, micros(page.now));
-  if (!next_due_.executeStep()) return;
-  const auto next = time_of(next_due_.getColumn(0));
+  const Use use(next_due);
+  next_due.bind(1, static_cast<std::int64_t>(shard));
+  next_due.bind(2, micros(page.now));
+  next_due.bind(3, micros(page.now));
+  if (!next_due.executeStep()) return;
+  const auto next = time_of(next_due.getColumn(0));
   if (!page.next || *next < *page.next) page.next = next;
 }
 
@@ -178,19 +200,33 @@ TableWriter::TableWriter(SQLite::Database& database, Shard shards)
       reader_(database, shards),
       shards_(shards),
       insert_(database,
-              "INSERT INTO onceward_record(partition, key, shard, value, apart, revision, due, expires) "
-              "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
+              "INSERT INTO onceward_record(partition, key, shard, value, revision, due, expires) "
+              "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"),
+      insert_apart_(database,
+                    "INSERT INTO onceward_record(partition, key, apart) VALUES (?, ?, ?) "
+                    "ON CONFLICT DO NOTHING"),
+      put_apart_(database,
+                 "INSERT INTO onceward_apart(partition, key, shard, value, revision, due, expires) "
+                 "VALUES (?, ?, ?, ?, ?, ?, ?)"),
+      forget_apart_(database, "DELETE FROM onceward_apart WHERE id = ?"),
+      replace_(database,
+               "UPDATE onceward_record SET value = ?, revision = ?, due = ?, expires = ? WHERE partition = ? "
+               "AND key = ? AND revision = ? AND (expires IS NULL OR expires > ?)"),
+      replace_apart_(database,
+                     "UPDATE onceward_apart SET value = ?, revision = ?, due = ?, expires = ? WHERE id = "
+                     "(SELECT apart FROM onceward_record WHERE partition = ? AND key = ?) AND revision = ? "
+                     "AND (expires IS NULL OR expires > ?)"),
       recount_(database,
-               "UPDATE onceward_record SET value = CASE WHEN apart IS NULL THEN ? END, revision = ? "
-               "WHERE partition = ? AND key = ? RETURNING apart"),
-      replace_(
-          database,
-          "UPDATE onceward_record SET value = CASE WHEN apart IS NULL THEN ? END, revision = ?, due = ?, "
-          "expires = ? WHERE partition = ? AND key = ? AND revision = ? AND (expires IS NULL OR expires > ?) "
-          "RETURNING apart"),
+               "UPDATE onceward_record SET value = ?, revision = ? WHERE partition = ? AND key = ? "
+               "AND apart IS NULL"),
+      recount_apart_(database,
+                     "UPDATE onceward_apart SET value = ?, revision = ? WHERE id = "
+                     "(SELECT apart FROM onceward_record WHERE partition = ? AND key = ?)"),
       remove_(database,
-              "DELETE FROM onceward_record WHERE partition = ? AND key = ? AND revision = ? "
-              "AND (expires IS NULL OR expires > ?)"),
+              "DELETE FROM onceward_record WHERE partition = ?1 AND key = ?2 AND CASE WHEN apart IS NULL "
+              "THEN revision = ?3 AND (expires IS NULL OR expires > ?4) ELSE EXISTS (SELECT 1 FROM "
+              "onceward_apart a WHERE a.id = onceward_record.apart AND a.revision = ?3 "
+              "AND (a.expires IS NULL OR a.expires > ?4)) END"),
       drop_(database, "DELETE FROM onceward_record WHERE partition = ? AND key = ?"),
       clock_(database, "SELECT high FROM onceward_clock WHERE id = 0"),
       set_clock_(database, "UPDATE onceward_clock SET high = ? WHERE id = 0"),
@@ -198,12 +234,19 @@ TableWriter::TableWriter(SQLite::Database& database, Shard shards)
           database,
           "DELETE FROM onceward_record WHERE (partition, key) IN (SELECT partition, key FROM onceward_record "
           "WHERE expires <= ? LIMIT ?)"),
-      put_apart_(database, "INSERT INTO onceward_value(value) VALUES (?)"),
-      set_apart_(database, "UPDATE onceward_value SET value = ? WHERE id = ?"),
-      forget_apart_(database, "DELETE FROM onceward_value WHERE id = ?"),
+      purge_apart_(
+          database,
+          "DELETE FROM onceward_record WHERE (partition, key) IN (SELECT partition, key FROM onceward_apart "
+          "WHERE expires <= ? LIMIT ?)"),
+      begin_(database, "BEGIN IMMEDIATE"),
+      commit_(database, "COMMIT"),
       savepoint_(database, "SAVEPOINT onceward_batch"),
       rollback_(database, "ROLLBACK TO onceward_batch"),
       release_(database, "RELEASE onceward_batch") {}
+
+void TableWriter::begin() { execute(begin_); }
+
+void TableWriter::commit() { execute(commit_); }
 
 void TableWriter::start(Timestamp now, Revision high) {
   now_ = now;
@@ -221,9 +264,11 @@ void TableWriter::store_high() {
 }
 
 void TableWriter::purge(std::size_t limit) {
-  purge_.bind(1, micros(now_));
-  purge_.bind(2, static_cast<std::int64_t>(limit));
-  execute(purge_);
+  for (auto* purge : {&purge_, &purge_apart_}) {
+    purge->bind(1, micros(now_));
+    purge->bind(2, static_cast<std::int64_t>(limit));
+    execute(*purge);
+  }
 }
 
 bool TableWriter::apply(const Batch& batch, Undo undo, BatchAnswer& answer) {
@@ -262,24 +307,24 @@ void TableWriter::bind_times(SQLite::Statement& statement, int first, const Timi
 
 bool TableWriter::insert(const Batch& batch, const Operation& operation, const std::string& content,
                          BatchAnswer& answer) {
-  const bool apart = content.size() > inline_bytes;
+  const bool apart = lies_apart(content, operation.timing);
+  auto& whole = apart ? put_apart_ : insert_;
+  whole.bindNoCopy(1, batch.partition);
+  whole.bindNoCopy(2, operation.key);
+  whole.bind(3, static_cast<std::int64_t>(stable_hash(batch.partition) % shards_));
+  whole.bindNoCopy(4, content);
+  whole.bind(5, high_);
+  bind_times(whole, 6, operation.timing);
   std::int64_t place = 0;
   if (apart) {
-    put_apart_.bindNoCopy(1, content);
     execute(put_apart_);
     place = database_.getLastInsertRowid();
-    insert_.bind(4);
-    insert_.bind(5, place);
-  } else {
-    insert_.bindNoCopy(4, content);
-    insert_.bind(5);
+    insert_apart_.bindNoCopy(1, batch.partition);
+    insert_apart_.bindNoCopy(2, operation.key);
+    insert_apart_.bind(3, place);
   }
-  insert_.bindNoCopy(1, batch.partition);
-  insert_.bindNoCopy(2, operation.key);
-  insert_.bind(3, static_cast<std::int64_t>(stable_hash(batch.partition) % shards_));
-  insert_.bind(6, high_);
-  bind_times(insert_, 7, operation.timing);
-  if (execute(insert_) == 1) return wrote_ = true;
+  auto& named = apart ? insert_apart_ : insert_;
+  if (execute(named) == 1) return wrote_ = true;
   answer.found = reader_.find(batch.partition, operation.key, now_);
   if (answer.found) {
     if (apart) {
@@ -292,30 +337,28 @@ bool TableWriter::insert(const Batch& batch, const Operation& operation, const s
   drop_.bindNoCopy(1, batch.partition);
   drop_.bindNoCopy(2, operation.key);
   execute(drop_);
-  execute(insert_);
+  execute(named);
   return wrote_ = true;
 }
 
-bool TableWriter::update(SQLite::Statement& statement, const std::string& value) {
-  const Use use(statement);
-  if (!statement.executeStep()) return false;
-  if (const auto apart = statement.getColumn(0); !apart.isNull()) {
-    set_apart_.bindNoCopy(1, value);
-    set_apart_.bind(2, apart.getInt64());
-    execute(set_apart_);
-  }
-  return wrote_ = true;
+bool TableWriter::replace_by(SQLite::Statement& statement, const Batch& batch, const Operation& operation) {
+  statement.bindNoCopy(1, operation.value);
+  statement.bind(2, high_);
+  bind_times(statement, 3, operation.timing);
+  statement.bindNoCopy(5, batch.partition);
+  statement.bindNoCopy(6, operation.key);
+  statement.bind(7, operation.expected);
+  statement.bind(8, micros(now_));
+  return execute(statement) == 1;
 }
 
 bool TableWriter::replace(const Batch& batch, const Operation& operation, BatchAnswer& answer) {
-  replace_.bindNoCopy(1, operation.value);
-  replace_.bind(2, high_);
-  bind_times(replace_, 3, operation.timing);
-  replace_.bindNoCopy(5, batch.partition);
-  replace_.bindNoCopy(6, operation.key);
-  replace_.bind(7, operation.expected);
-  replace_.bind(8, micros(now_));
-  if (update(replace_, operation.value)) return true;
+  // A record stays where it was made. The more likely place is tried first.
+  const bool apart = lies_apart(operation.value, operation.timing);
+  if (replace_by(apart ? replace_apart_ : replace_, batch, operation) ||
+      replace_by(apart ? replace_ : replace_apart_, batch, operation)) {
+    return wrote_ = true;
+  }
   answer.found = reader_.find(batch.partition, operation.key, now_);
   return false;
 }
@@ -348,11 +391,17 @@ bool TableWriter::add(const Batch& batch, const Operation& operation, BatchAnswe
   answer.counters.push_back(*sum);
   if (!found) return insert(batch, operation, std::to_string(*sum), answer);
   const std::string value = std::to_string(*sum);
-  recount_.bindNoCopy(1, value);
-  recount_.bind(2, high_);
-  recount_.bindNoCopy(3, batch.partition);
-  recount_.bindNoCopy(4, operation.key);
-  return update(recount_, value);
+  return wrote_ = recount_by(recount_, batch, operation, value) ||
+                  recount_by(recount_apart_, batch, operation, value);
+}
+
+bool TableWriter::recount_by(SQLite::Statement& statement, const Batch& batch, const Operation& operation,
+                             const std::string& value) {
+  statement.bindNoCopy(1, value);
+  statement.bind(2, high_);
+  statement.bindNoCopy(3, batch.partition);
+  statement.bindNoCopy(4, operation.key);
+  return execute(statement) == 1;
 }
 
 }  // namespace onceward::sqlite::detail

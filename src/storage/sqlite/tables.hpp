@@ -21,10 +21,12 @@ class TableReader {
 
  private:
   void due_of(Shard shard, std::size_t limit, DuePage& page);
+  void due_of(SQLite::Statement& due, SQLite::Statement& next_due, Shard shard, std::size_t limit,
+              DuePage& page);
 
   SQLite::Database& database_;
   Shard shards_;
-  SQLite::Statement begin_, end_, find_, scan_, due_, next_due_;
+  SQLite::Statement begin_, end_, find_, scan_, due_, next_due_, apart_due_, next_apart_due_;
   std::string partition_, key_;  ///< what is bound: SQLite reads it while the statement runs
 };
 
@@ -39,6 +41,9 @@ class TableWriter {
     report,     ///< not at all: apply returns false and the caller rolls its transaction back
   };
 
+  /// The caller's transaction, which takes the file's lock at once; by statements that stand ready.
+  void begin();
+  void commit();
   /// Sets the time of the batches to come. `high` is the largest revision ever given.
   void start(Timestamp now, Revision high);
   /// False where the batch was refused after it had written and `undo` is report.
@@ -54,21 +59,22 @@ class TableWriter {
   [[nodiscard]] bool run(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool insert(const Batch& batch, const Operation& operation, const std::string& content,
                             BatchAnswer& answer);
+  [[nodiscard]] bool replace_by(SQLite::Statement& statement, const Batch& batch, const Operation& operation);
+  [[nodiscard]] bool recount_by(SQLite::Statement& statement, const Batch& batch, const Operation& operation,
+                                const std::string& value);
   [[nodiscard]] bool replace(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool remove(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool require(const Batch& batch, const Operation& operation, BatchAnswer& answer);
   [[nodiscard]] bool add(const Batch& batch, const Operation& operation, BatchAnswer& answer);
-  /// Runs an update that gives the place of the record's value, if that lies apart; writes `value` there.
-  /// False where no record met the update's condition.
-  [[nodiscard]] bool update(SQLite::Statement& statement, const std::string& value);
   void bind_times(SQLite::Statement& statement, int first, const Timing& timing);
 
   SQLite::Database& database_;
   TableReader reader_;
   Shard shards_;
-  SQLite::Statement insert_, recount_, replace_, remove_, drop_, clock_, set_clock_, purge_;
-  SQLite::Statement put_apart_, set_apart_, forget_apart_;
-  SQLite::Statement savepoint_, rollback_, release_;
+  SQLite::Statement insert_, insert_apart_, put_apart_, forget_apart_;
+  SQLite::Statement replace_, replace_apart_, recount_, recount_apart_, remove_, drop_;
+  SQLite::Statement clock_, set_clock_, purge_, purge_apart_;
+  SQLite::Statement begin_, commit_, savepoint_, rollback_, release_;
   Timestamp now_{};
   Revision high_ = absent;
   bool wrote_ = false;

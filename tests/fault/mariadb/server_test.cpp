@@ -5,6 +5,8 @@
 
 #include <onceward/storage/mariadb.hpp>
 
+#include <functional>
+
 using namespace onceward;
 using namespace std::chrono_literals;
 
@@ -139,6 +141,42 @@ TEST_CASE("a lock that somebody else holds is waited for, and told as a timeout 
   CHECK(answer.error().code == ErrorCode::timeout);
   REQUIRE(mysql_query(holder.get(), "ROLLBACK") == 0);
   CHECK(commit_one(*storage, {"p", {Operation::insert("k", "v")}})->applied());
+}
+
+TEST_CASE("a request that was given up and arrives late is not done after it was read back") {
+  MariadbServer server;
+  NEED_SERVER(server);
+  FaultProxy proxy(server.port());
+  auto options = quick(server);
+  options.port = proxy.port();
+  const auto storage = mariadb::open(options).value();
+  const auto check_late = [&](const Batch& batch, const std::string& last_bytes,
+                              const std::function<std::string()>& state) {
+    const auto before = state();
+    proxy.hold_at(last_bytes);
+    const auto lost = commit_one(*storage, batch);
+    REQUIRE_FALSE(lost.has_value());
+    INFO(describe(lost.error()));
+    CHECK(lost.error().code == ErrorCode::in_doubt);
+    CHECK(state() == before);
+    proxy.release();
+    CHECK(state() == before);
+    // Nothing is left that keeps others waiting.
+    CHECK(commit_one(*storage, batch)->applied());
+  };
+  const auto value_of = [&](const std::string& key) {
+    auto read = read_one(*storage, "p", key);
+    // Connections that rested are held too: who reads on one of them is told that it is lost.
+    for (int i = 0; i < 5 && !read; ++i) read = read_one(*storage, "p", key);
+    const auto& record = read.value();
+    return record ? record->value : std::string("none");
+  };
+  const Batch one{"p", {Operation::add("count", 1)}};
+  REQUIRE(commit_one(*storage, one)->applied());
+  check_late(one, "COMMIT", [&] { return value_of("count"); });
+  CHECK(value_of("count") == "2");
+  REQUIRE(commit_one(*storage, {"p", {Operation::insert("first", "v")}})->applied());
+  check_late({"p", {Operation::insert("late", "v")}}, "late", [&] { return value_of("late"); });
 }
 
 TEST_CASE("a connection that is cut at any byte leaves a commit done, not done, or told to be in doubt") {

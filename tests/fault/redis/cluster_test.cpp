@@ -4,6 +4,7 @@
 #include "support/redis_cluster.hpp"
 
 #include <onceward/storage/redis.hpp>
+#include <onceward/testing/fake_clock.hpp>
 
 #include "storage/redis/topology.hpp"
 
@@ -38,21 +39,35 @@ std::vector<std::string> keys_in_slot(const RedisServer& node, int slot) {
   return keys;
 }
 
+RedisServer& holder_of(RedisCluster& cluster, int slot) {
+  for (std::size_t i = 0; i < 3; ++i) {
+    auto& master = cluster.of_role("master", i);
+    if (!keys_in_slot(master, slot).empty()) return master;
+  }
+  throw std::runtime_error("no master holds the slot");
+}
+
+RedisServer& other_master(RedisCluster& cluster, const RedisServer& than) {
+  auto& first = cluster.of_role("master", 0);
+  return &first == &than ? cluster.of_role("master", 1) : first;
+}
+
+void begin_move(const RedisServer& source, const RedisServer& target, int slot) {
+  const auto number = std::to_string(slot);
+  REQUIRE(target.command("CLUSTER SETSLOT " + number + " IMPORTING " + source.command("CLUSTER MYID")) ==
+          "OK");
+  REQUIRE(source.command("CLUSTER SETSLOT " + number + " MIGRATING " + target.command("CLUSTER MYID")) ==
+          "OK");
+}
+
 /// Moves a slot to another master as redis-cli does, a few keys at a time, with pauses in which callers find
 /// some keys here and some there.
 void move_slot(RedisCluster& cluster, int slot) {
-  std::vector<RedisServer*> masters;
-  for (std::size_t i = 0; i < 3; ++i) masters.push_back(&cluster.of_role("master", i));
   const auto number = std::to_string(slot);
-  const auto owns = [&](RedisServer* node) { return !keys_in_slot(*node, slot).empty(); };
-  const auto from = std::find_if(masters.begin(), masters.end(), owns);
-  REQUIRE(from != masters.end());
-  auto& source = **from;
-  auto& target = **(from == masters.begin() ? std::next(from) : masters.begin());
-  const auto source_id = source.command("CLUSTER MYID");
+  auto& source = holder_of(cluster, slot);
+  auto& target = other_master(cluster, source);
+  begin_move(source, target, slot);
   const auto target_id = target.command("CLUSTER MYID");
-  REQUIRE(target.command("CLUSTER SETSLOT " + number + " IMPORTING " + source_id) == "OK");
-  REQUIRE(source.command("CLUSTER SETSLOT " + number + " MIGRATING " + target_id) == "OK");
   const std::unique_ptr<redisContext, decltype(&redisFree)> context(redisConnect("127.0.0.1", source.port()),
                                                                     &redisFree);
   const auto port = std::to_string(target.port());
@@ -124,6 +139,69 @@ TEST_CASE("slots that move and masters that change under load lose and double no
     CHECK(std::chrono::steady_clock::now() - began < 60s);
     traffic.check();
   }
+}
+
+TEST_CASE("a write that is told to have failed while its slot moves has not happened") {
+  RedisCluster cluster;
+  NEED_SERVER(cluster);
+  testing::FakeClock clock;
+  auto options = cluster.options();
+  options.clock = &clock;
+  options.timeout = 500ms;
+  const auto storage = redis::open(options).value();
+  // A counter that stays, and a record of the same shard that has expired and moves first.
+  const std::string partition = "p";
+  REQUIRE(commit_one(*storage, {partition,
+                                {Operation::add("count", 1), Operation::insert("plain", "v"),
+                                 Operation::insert("due", "v", {.due_in = 1h})}})
+              ->applied());
+  REQUIRE(
+      commit_one(*storage, {partition, {Operation::insert("gone", "v", {.expires_in = 1ms})}})->applied());
+  const auto slot = redis::detail::slot_of(redis::detail::tag_of(storage->shard_of(partition)));
+  auto& source = holder_of(cluster, slot);
+  auto& target = other_master(cluster, source);
+  begin_move(source, target, slot);
+  const auto base = "onceward:{" + std::to_string(storage->shard_of(partition)) + "}";
+  REQUIRE(source.command("MIGRATE 127.0.0.1 " + std::to_string(target.port()) + " " + base +
+                         ":record:1:p:gone 0 5000") == "OK");
+  clock.advance(1s);  // what has expired is looked for again
+  std::int64_t done = 1;
+  for (int i = 0; i < 5; ++i) {
+    clock.advance(1s);
+    const auto before = read_one(*storage, partition, "plain").value()->revision;
+    const auto replaced = commit_one(*storage, {partition, {Operation::replace("plain", before, "new")}});
+    const bool happened = read_one(*storage, partition, "plain").value()->revision != before;
+    CHECK(happened == replaced.has_value());
+    const auto answer = commit_one(*storage, {partition, {Operation::add("count", 1)}});
+    INFO((answer ? std::string() : describe(answer.error())));
+    REQUIRE((answer || answer.error().code != ErrorCode::in_doubt));
+    if (answer) ++done;
+  }
+  CHECK(done == 6);
+  CHECK(read_one(*storage, partition, "count").value()->value == std::to_string(done));
+}
+
+TEST_CASE("who rested while sentinels named another master does not go on with the old one") {
+  RedisSentinels sentinels;
+  NEED_SERVER(sentinels);
+  const auto storage = redis::open(sentinels.options()).value();
+  REQUIRE(commit_one(*storage, {"p", {Operation::insert("before", "1")}})->applied());
+  REQUIRE(wait_until(
+      [&] { return sentinels.replica().command("DBSIZE") == sentinels.master().command("DBSIZE"); }));
+  sentinels.master().kill();
+  REQUIRE(wait_until([&] {
+    return sentinels.replica().command("INFO replication").find("role:master") != std::string::npos;
+  }));
+  std::unique_ptr<Storage> other;
+  REQUIRE(wait_until([&] {
+    auto opened = redis::open(sentinels.options());
+    if (opened) other = *std::move(opened);
+    return other != nullptr;
+  }));
+  REQUIRE(commit_one(*other, {"p", {Operation::insert("after", "1")}})->applied());
+  // For a while the old master believes that it is one still.
+  sentinels.master().start();
+  CHECK(read_one(*storage, "p", "after").value().has_value());
 }
 
 TEST_CASE("sentinels name the master, and the one after it") {

@@ -46,7 +46,8 @@ TEST_CASE("killed and restarted under load, Redis with appendfsync always loses 
 }
 
 TEST_CASE("a full disk ends in an error, and what was answered is there when it has room again") {
-  // With "everysec" the server refuses writes until it can write again; what it had answered is in its memory.
+  // With "everysec" the server refuses writes until it can write again; what it had answered is in its
+  // memory.
   RedisServer server({"--appendfsync", "everysec"});
   NEED_SERVER(server);
   const auto storage = redis::open(quick(server)).value();
@@ -105,6 +106,60 @@ TEST_CASE("a server that stands still longer than the timeout holds no caller up
   traffic.end();
   CHECK(traffic.failed() > 0);
   traffic.check();
+}
+
+TEST_CASE("a request that was given up and arrives late is not done after it was read back") {
+  RedisServer server;
+  NEED_SERVER(server);
+  FaultProxy proxy(server.port());
+  auto options = quick(server);
+  options.addresses = {{"127.0.0.1", proxy.port(), {}}};
+  const auto storage = redis::open(options).value();
+  const Batch one{"p", {Operation::add("count", 1)}};
+  REQUIRE(commit_one(*storage, one)->applied());
+  proxy.hold();
+  const auto lost = commit_one(*storage, one);
+  REQUIRE_FALSE(lost.has_value());
+  CHECK(lost.error().code == ErrorCode::in_doubt);
+  // Read back, it has not happened; so it is done again.
+  REQUIRE(read_one(*storage, "p", "count").value()->value == "1");
+  REQUIRE(commit_one(*storage, one)->applied());
+  proxy.release();
+  CHECK(read_one(*storage, "p", "count").value()->value == "2");
+}
+
+TEST_CASE("a record that somebody else has spoilt is told as that, and what was written beside it in doubt") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  const auto base = "onceward:{" + std::to_string(storage->shard_of("p")) + "}";
+  server.command("SET " + base + ":record:1:p:spoilt garbage");
+  const std::vector<Batch> span{{"p", {Operation::add("count", 1)}},
+                                {"p", {Operation::insert("spoilt", "v")}}};
+  const auto answer = storage->commit(span);
+  REQUIRE_FALSE(answer.has_value());
+  INFO(answer.error().message);
+  CHECK(answer.error().code == ErrorCode::corrupt);
+  CHECK(answer.error().message.find("spoilt") != std::string::npos);
+  // A list of keys that is none stops the script after the first batch.
+  server.command("SET " + base + ":keys:q text");
+  const std::vector<Batch> second{{"p", {Operation::add("count", 1)}}, {"q", {Operation::insert("k", "v")}}};
+  if (storage->shard_of("q") == storage->shard_of("p")) CHECK_FALSE(storage->commit(second).has_value());
+}
+
+TEST_CASE("a replica is not read from: it would answer with the past") {
+  RedisServer master;
+  NEED_SERVER(master);
+  RedisServer replica({"--replicaof", "127.0.0.1 " + std::to_string(master.port())});
+  const auto storage = redis::open(master.options()).value();
+  REQUIRE(commit_one(*storage, {"p", {Operation::insert("k", "v")}})->applied());
+  auto options = quick(replica);
+  options.create = false;
+  const auto opened = redis::open(options);
+  REQUIRE_FALSE(opened.has_value());
+  INFO(opened.error().message);
+  CHECK(opened.error().code == ErrorCode::unavailable);
+  CHECK(opened.error().message.find("replica") != std::string::npos);
 }
 
 TEST_CASE("scripts that are flushed under load are loaded again, and nobody sees it") {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace onceward;
@@ -316,6 +317,67 @@ TEST_CASE("bound keys are the keys of the template, byte for byte") {
     REQUIRE(key);
     REQUIRE(*key == loose.render(to_value(parts)).value());
     REQUIRE(buffer.view() == *key);
+  }
+}
+
+TEST_CASE("a bound key writes every length of integer and text, wherever an escaped byte stands") {
+  struct Numbers {
+    std::int64_t with_sign;
+    std::uint64_t without;
+    std::int8_t tiny;
+  };
+  const auto numbers = BoundKey<Numbers>::parse("#{with_sign}/#{without}/#{tiny}").value();
+  std::mt19937_64 random(4);
+  std::vector<std::uint64_t> values = {0, INT64_MAX, static_cast<std::uint64_t>(INT64_MIN), UINT64_MAX};
+  for (std::uint64_t ten = 1; ten <= 1'000'000'000'000'000'000; ten *= 10) {
+    for (const auto value : {ten - 1, ten, ten + 1, 9 * ten, random() % ten}) values.push_back(value);
+  }
+  for (int i = 0; i < 100000; ++i) values.push_back(random() >> (random() % 64));
+  for (const auto value : values) {
+    for (const auto with_sign : {static_cast<std::int64_t>(value), static_cast<std::int64_t>(0 - value)}) {
+      const Numbers on{with_sign, value, static_cast<std::int8_t>(value)};
+      REQUIRE(numbers.render(on).value() ==
+              std::to_string(with_sign) + "/" + std::to_string(value) + "/" + std::to_string(on.tiny));
+    }
+  }
+
+  struct One {
+    std::string_view text;
+  };
+  const auto key = BoundKey<One>::parse("k:#{text}:").value();
+  for (std::size_t size = 0; size <= 40; ++size) {
+    // On the heap, so that a byte read behind it is seen.
+    std::vector<char> text(size);
+    for (auto& c : text) c = static_cast<char>('!' + random() % 4);
+    const auto check = [&] {
+      std::string wanted = "k:";
+      onceward::append_key_part(wanted, {text.data(), size});
+      REQUIRE(key.render(One{{text.data(), size}}).value() == wanted + ":");
+    };
+    check();
+    for (auto& c : text) {
+      for (const char byte : "\x1f !%:\x7f\x80\xa5\xba\xff") {
+        const char before = std::exchange(c, byte);
+        check();
+        c = before;
+      }
+    }
+  }
+}
+
+TEST_CASE("integers at the end of the room of a key fit or are refused whole") {
+  struct Both {
+    std::string text;
+    std::int64_t number;
+  };
+  const auto key = BoundKey<Both>::parse("#{text}#{number}").value();
+  for (const std::int64_t number : {std::int64_t{7}, std::int64_t{-42}, std::int64_t{123456789}, INT64_MIN}) {
+    const auto digits = std::to_string(number);
+    for (std::size_t size = 512 - 24; size <= 512; ++size) {
+      const auto made = key.render(Both{std::string(size, 'x'), number});
+      CHECK(made.has_value() == (size + digits.size() <= 512));
+      if (made) CHECK(*made == std::string(size, 'x') + digits);
+    }
   }
 }
 

@@ -34,6 +34,8 @@ TEST_CASE("text, instructions and list elements have a bound") {
   CHECK(error("'" + std::string(limits::expression_bytes - 1, 'x') + "'").code == ErrorCode::limit_exceeded);
   CHECK(Template::parse(std::string(limits::expression_bytes + 1, 'x')).error().code ==
         ErrorCode::limit_exceeded);
+  CHECK(error(std::string(limits::expression_bytes + 9, '1')).offset == limits::expression_bytes);
+  CHECK(error("i" + repeat("+i", 256)).offset < 513);
   CHECK(run("i" + repeat("+i", 255)).has_value());
   CHECK(error("i" + repeat("+i", 256)).code == ErrorCode::limit_exceeded);
   CHECK(run("1" + repeat("+1", 2000)).value() == Value(2001));
@@ -61,6 +63,9 @@ TEST_CASE("text cannot be grown beyond a record's value") {
     REQUIRE_FALSE(grown.has_value());
     CHECK(grown.error().code == ErrorCode::limit_exceeded);
   }
+  // 10 GB, if it were joined first and measured then.
+  const Value many(onceward::Map{{"l", onceward::List(10000, Value(1))}, {"s", *big.find("s")}});
+  CHECK(run("join(l, s)", many).error().code == ErrorCode::limit_exceeded);
   CHECK(Template::parse("#{s}#{s}")->render(big).error().code == ErrorCode::limit_exceeded);
 }
 

@@ -79,6 +79,35 @@ TEST_CASE("key parts cannot run into each other [guard-8]") {
   CHECK(call({"a", "b:c"}).value() == 2);
 }
 
+TEST_CASE("a handler of several arguments is keyed by their names or positions, and by all of them") {
+  const auto storage = open_memory().value();
+  struct Order {
+    std::int64_t id;
+    std::int64_t pence;
+  };
+  struct Customer {
+    std::string name;
+  };
+  int runs = 0;
+  const auto pay = [&](const Order& order, const Customer&) { return order.pence + ++runs; };
+  auto named = idempotent<Order, Customer>(
+      *storage, {onceward::params("order", "customer"), "pay:#{order.id}:#{customer.name}"},
+      {.operation = "pay"}, pay);
+  auto placed = idempotent<Order, Customer>(*storage, "pay:#{p0.id}:#{a1.name}", {.operation = "pay"}, pay);
+  CHECK(named(Order{7, 100}, Customer{"Ann"}).value() == 101);
+  CHECK(named(Order{7, 100}, Customer{"Ann"}).verdict() == Verdict::replayed);
+  CHECK(placed(Order{7, 100}, Customer{"Ann"}).value() == 101);  // the same key
+  CHECK(placed(Order{7, 100}, Customer{"Bo"}).value() == 102);
+  // The key is used for all the arguments: one that differs in what the key leaves out is no repetition.
+  CHECK(named(Order{7, 200}, Customer{"Ann"}).verdict() == Verdict::key_reused);
+  CHECK(runs == 2);
+  auto plain = idempotent<std::int64_t, std::string>(*storage, "plain:#{p0}:#{p1}", {},
+                                                     [&](std::int64_t, const std::string&) { ++runs; });
+  CHECK(plain(1, "a:b").verdict() == Verdict::executed);
+  CHECK(plain(1, "a:b").verdict() == Verdict::replayed);
+  CHECK(runs == 3);
+}
+
 TEST_CASE("an error that cannot be mended is stored, one that can gives the key back [guard-11] [guard-12]") {
   const auto storage = open_memory().value();
   int runs = 0;
@@ -141,7 +170,11 @@ TEST_CASE("another payload under the same key is refused [guard-40]") {
 
 TEST_CASE("the fingerprint is that of the content, not of its order [guard-43]") {
   const auto print = [](std::string_view json) {
-    return guard_detail::fingerprint_of(Value::from_json(json).value());
+    std::string payload;
+    append_json(payload, Value::from_json(json).value());
+    guard_detail::Fingerprint digits{};
+    guard_detail::compute_fingerprint(payload, digits);
+    return std::string(digits.data(), digits.size());
   };
   CHECK(print(R"({"a":1,"b":[1,2]})") == print(R"({ "b":[1,2], "a":1 })"));
   CHECK(print(R"({"a":1,"b":[1,2]})") != print(R"({"a":1,"b":[2,1]})"));

@@ -7,7 +7,7 @@
 
 #include "support/catch.hpp"
 
-#include "../../../src/idempotency/machine.hpp"
+#include "idempotency/machine.hpp"
 
 #include <array>
 

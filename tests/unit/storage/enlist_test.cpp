@@ -1,4 +1,5 @@
 #include <onceward/storage/sqlite.hpp>
+#include <onceward/testing/fake_clock.hpp>
 
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
@@ -39,6 +40,25 @@ TEST_CASE("an enlisted write is there with the caller's commit and gone with the
   CHECK(bench.orders() == 1);
 }
 
+TEST_CASE("an enlisted storage counts time on from the file, also where the machine's clock was set back") {
+  TemporaryFolder folder;
+  const auto path = folder.file("business.db");
+  testing::FakeClock clock(Timestamp(std::chrono::hours(1'000)));
+  const auto storage = sqlite::open(path, {.clock = &clock}).value();
+  const auto before = storage->commit(std::vector<Batch>{{"shop", {Operation::insert("a", "v")}}})->now;
+  testing::FakeClock behind(Timestamp(std::chrono::hours(999)));
+  SQLite::Database database{path, SQLite::OPEN_READWRITE};
+  const auto enlisted = sqlite::enlist(database, {.clock = &behind}).value();
+  database.exec("BEGIN");
+  const std::vector<Batch> claim{
+      {"shop", {Operation::insert("b", "v", {.expires_in = std::chrono::seconds(30)})}}};
+  CHECK(enlisted->commit(claim)->now >= before);
+  database.exec("COMMIT");
+  // A lease that was taken there is not over here.
+  CHECK(read_one(*storage, "shop", "b").value().has_value());
+  CHECK(enlisted->read({})->now >= before);
+}
+
 TEST_CASE("an enlisted write without an open transaction is in a wrong state and writes nothing") {
   Bench bench;
   CHECK(bench.insert("a").error().code == ErrorCode::wrong_state);
@@ -76,7 +96,7 @@ TEST_CASE("an enlisted commit that fails after it wrote takes the caller's trans
   Bench bench;
   bench.database.exec("BEGIN");
   CHECK(commit_one(*bench.storage, {"shop", {Operation::insert("torn", std::string(1000, 'v'))}})->applied());
-  bench.database.exec("COMMIT; DELETE FROM onceward_value");
+  bench.database.exec("COMMIT; DELETE FROM onceward_apart");
   bench.database.exec("BEGIN; INSERT INTO orders VALUES (1)");
   const auto failed =
       commit_one(*bench.storage, {"shop", {Operation::insert("half", "v"), Operation::add("torn", 1)}});

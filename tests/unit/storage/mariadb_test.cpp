@@ -3,6 +3,7 @@
 #include <onceward/storage/open.hpp>
 #include <onceward/testing/fake_clock.hpp>
 
+#include "storage/mariadb/connection.hpp"
 #include "storage/mariadb/span_work.hpp"
 #include "support/mariadb_server.hpp"
 
@@ -59,6 +60,21 @@ void check_refused(const Error& error, ErrorCode code, const std::string& says) 
 }
 
 }  // namespace
+
+TEST_CASE("an error of a statement that commits tells whether it may have committed") {
+  const auto unsettled = [](std::int64_t number, bool lost = false) {
+    return mariadb::detail::Failure({ErrorCode::unavailable, "", number}, lost).unsettled();
+  };
+  CHECK(unsettled(2013, true));  // the connection was lost
+  CHECK(unsettled(1180));        // an error during COMMIT
+  CHECK(unsettled(1317));        // interrupted
+  CHECK(unsettled(1927));        // the connection was killed
+  CHECK(unsettled(1053));        // the server stops
+  CHECK_FALSE(unsettled(1213));  // a deadlock: rolled back
+  CHECK_FALSE(unsettled(1205));  // a lock that was not got
+  CHECK_FALSE(unsettled(1062));  // a row is there
+  CHECK_FALSE(unsettled(1021));  // the disk is full
+}
 
 TEST_CASE("a MySQL URL names address, credentials, database and options") {
   auto options =

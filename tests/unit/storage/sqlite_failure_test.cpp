@@ -94,6 +94,25 @@ TEST_CASE("a commit whose sync fails is in doubt, and the storage goes on") {
   CHECK(sum(*sqlite::open(path, {.check_integrity = true}).value()) == "2");
 }
 
+TEST_CASE("what was read back as not there after a failed sync is not there after a crash either") {
+  const TemporaryFolder folder;
+  const FailingDisk disk;
+  const auto path = folder.file("a.db");
+  const auto storage = filled(path);
+  FailingDisk::syncs = true;
+  CHECK(put(*storage, "doubtful").error().code == ErrorCode::in_doubt);
+  // While that cannot be said for sure, nothing is.
+  const auto unsaid = read_one(*storage, "shop", "doubtful");
+  CHECK((!unsaid && unsaid.error().code == ErrorCode::unavailable));
+  FailingDisk::heal();
+  CHECK_FALSE(there(*storage, "doubtful"));
+  // As a process finds the files that starts after this one was killed.
+  const auto copy = folder.file("b.db");
+  std::filesystem::copy_file(path, copy);
+  std::filesystem::copy_file(path + "-wal", copy + "-wal");
+  CHECK_FALSE(there(*sqlite::open(copy).value(), "doubtful"));
+}
+
 TEST_CASE("a disk that gives no reads is an error, never an absence, and no end of the storage") {
   const TemporaryFolder folder;
   const FailingDisk disk;

@@ -43,21 +43,21 @@ TEST_CASE("a value keeps its place while it grows and shrinks, and leaves the fi
   const auto storage = sqlite::open(path, {.clock = &clock}).value();
   auto small = put(*storage, Operation::insert("small", brief));
   auto large = put(*storage, Operation::insert("large", lengthy));
-  CHECK(count(path, "onceward_value") == 1);
+  CHECK(count(path, "onceward_apart") == 1);
   small = put(*storage, Operation::replace("small", small, lengthy));
   large = put(*storage, Operation::replace("large", large, brief));
   CHECK(value_at(*storage, "small") == lengthy);
   CHECK(value_at(*storage, "large") == brief);
-  CHECK(count(path, "onceward_value") == 1);
+  CHECK(count(path, "onceward_apart") == 1);
 
   // Refused: what was written apart for it is gone.
   const auto refused = commit_one(*storage, {"p", {Operation::insert("large", lengthy)}}).value();
   CHECK_FALSE(refused.applied());
   CHECK(refused.found->value == brief);
-  CHECK(count(path, "onceward_value") == 1);
+  CHECK(count(path, "onceward_apart") == 1);
 
   put(*storage, Operation::remove("large", large));
-  CHECK(count(path, "onceward_value") == 0);
+  CHECK(count(path, "onceward_apart") == 0);
   put(*storage, Operation::insert("guest", lengthy, {.expires_in = 1s}));
   put(*storage, Operation::insert("renewed", lengthy, {.expires_in = 1s}));
   clock.advance(2s);
@@ -65,7 +65,7 @@ TEST_CASE("a value keeps its place while it grows and shrinks, and leaves the fi
   CHECK(value_at(*storage, "renewed") == lengthy + lengthy);
   clock.advance(2s);
   put(*storage, Operation::insert("last", brief));  // a commit sweeps out what has expired
-  CHECK(count(path, "onceward_value") == 1);
+  CHECK(count(path, "onceward_apart") == 1);
   CHECK(count(path, "onceward") == 3);
 }
 
@@ -73,7 +73,7 @@ TEST_CASE("a record whose value is gone is corrupt, not empty") {
   const TemporaryFolder folder;
   const auto path = folder.file("a.db");
   put(*sqlite::open(path).value(), Operation::insert("k", lengthy));
-  SQLite::Database(path, SQLite::OPEN_READWRITE).exec("DELETE FROM onceward_value");
+  SQLite::Database(path, SQLite::OPEN_READWRITE).exec("DELETE FROM onceward_apart");
   const auto storage = sqlite::open(path).value();
   const auto read = read_one(*storage, "p", "k");
   REQUIRE_FALSE(read);

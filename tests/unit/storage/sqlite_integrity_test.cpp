@@ -22,8 +22,15 @@ void fill(const std::string& path) {
   std::vector<Batch> batches;
   for (int i = 0; i < records; ++i) {
     const std::string value(i % 10 == 0 ? 500 : 100, 'v');
-    batches.push_back({"shop/user/" + std::to_string(i % 50),
-                       {Operation::insert("k" + std::to_string(i), value, {.due_in = 1h})}});
+    // Of every third one the due time is set afterwards, where it was made without one.
+    const auto key = "k" + std::to_string(i);
+    const Timing timing{i % 3 == 0 ? std::nullopt : std::optional<Duration>(1h), 24h};
+    batches.push_back({"shop/user/" + std::to_string(i % 50), {Operation::insert(key, value, timing)}});
+  }
+  const auto made = storage->commit(batches).value();
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    auto& operation = batches[i].operations.front();
+    operation = Operation::replace(operation.key, made.batches[i].revision, operation.value, {.due_in = 1h});
   }
   REQUIRE(storage->commit(batches).has_value());
 }
@@ -77,16 +84,22 @@ TEST_CASE("the integrity check finds what SQLite takes for sound and breaks our 
   fill(path);
   const auto spoil = [&](const char* sql) { SQLite::Database(path, SQLite::OPEN_READWRITE).exec(sql); };
   SECTION("a value is gone") {
-    spoil("DELETE FROM onceward_value WHERE id = 3");
+    spoil("DELETE FROM onceward_apart WHERE id = 3");
     check_corrupt(sqlite::check_integrity(path), path, "1 records name a value that is not there");
   }
   SECTION("a value belongs to nobody") {
-    spoil("INSERT INTO onceward_value(value) VALUES ('v')");
+    spoil(
+        "INSERT INTO onceward_apart(partition, key, revision, shard, value) "
+        "SELECT partition, 'other', revision, shard, 'v' FROM onceward_apart LIMIT 1");
     check_corrupt(sqlite::check_integrity(path), path, "1 values belong to no record");
   }
   SECTION("the trigger is gone") {
     spoil("DROP TRIGGER onceward_forget");
     check_corrupt(sqlite::check_integrity(path), path, "1 tables, indices or triggers are missing");
+  }
+  SECTION("a record names what is another one's") {
+    spoil("UPDATE onceward_apart SET key = 'other' WHERE id = 3");
+    check_corrupt(sqlite::check_integrity(path), path, "1 records name a value that is not there, or is");
   }
   SECTION("a partition stands in a wrong shard") {
     spoil("UPDATE onceward_record SET shard = (shard + 1) % 64 WHERE partition = 'shop/user/7'");

@@ -32,7 +32,7 @@ TEST_CASE("every mistake of a campaign's text is reported, each with its place [
       "    <quota limit='2'/>\n"
       "    <reward/>\n"
       "  </task>\n"
-      "  <task id='b' starts='yesterday' on-refund='clawback'/>\n"
+      "  <task id='b' starts='yesterday' on-refund='perhaps'/>\n"
       "  <pipeline id='p'><step id='s'/><input><param name='n' type='number'/></input></pipeline>\n"
       "</campaign>");
   CHECK(has(found, "unknown-attribute", 1, 24));

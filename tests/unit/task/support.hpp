@@ -4,6 +4,7 @@
 #include <onceward/task/task_center.hpp>
 #include <onceward/testing/fake_clock.hpp>
 #include <onceward/testing/faulty_storage.hpp>
+#include <onceward/testing/recorded_journal.hpp>
 
 #include <algorithm>
 #include <map>
@@ -26,6 +27,9 @@ class Granted : public Step {
   StepOutcome run(StepContext& step) override {
     const std::lock_guard lock(mutex_);
     ++calls_;
+    if (fail_calls > 0 && fail_calls-- > 0) return Retry{"busy"};
+    if (reject_negative && step.arg<int>("amount") < 0) return Reject{"spent", "the points are spent"};
+    if (reject) return Reject{"refused", "the account is closed"};
     effects_.emplace(step.token(),
                      std::string(step.run_key()) + "=" + std::to_string(step.arg<int>("amount")));
     return Done{};
@@ -43,6 +47,10 @@ class Granted : public Step {
     std::sort(lines.begin(), lines.end());
     return lines;
   }
+  int fail_calls = 0;            ///< of the next calls
+  bool reject_negative = false;  ///< what is spent cannot be taken back
+  bool reject = false;
+
   [[nodiscard]] int calls() const {
     const std::lock_guard lock(mutex_);
     return calls_;
@@ -65,8 +73,11 @@ struct Shop {
   std::unique_ptr<Runner> runner;
   std::unique_ptr<TaskCenter> center;
   int next_id = 0;
+  Journal* journal = nullptr;
+  std::map<std::string, UserProfile> profiles;  ///< by user
 
-  explicit Shop(std::string_view tasks = {}, std::string_view zone = "UTC") {
+  explicit Shop(std::string_view tasks = {}, std::string_view zone = "UTC", Journal* tells = nullptr)
+      : journal(tells) {
     auto step = std::make_unique<Granted>();
     granted = step.get();
     registry.add(std::move(step)).value();
@@ -79,8 +90,12 @@ struct Shop {
     center.reset();
     runner =
         std::make_unique<Runner>(storage, catalog, RunnerOptions{.lease = std::chrono::milliseconds(200)});
-    center = std::make_unique<TaskCenter>(storage, catalog, *runner,
-                                          TaskCenterOptions{.lease = std::chrono::milliseconds(200)});
+    center = std::make_unique<TaskCenter>(
+        storage, catalog, *runner,
+        TaskCenterOptions{
+            .lease = std::chrono::milliseconds(200), .journal = journal, .profile = [this](auto, auto user) {
+              return Result<UserProfile>(profiles[std::string(user)]);
+            }});
   }
 
   [[nodiscard]] Campaign campaign(std::string_view tasks, std::string_view zone = "UTC",
@@ -90,7 +105,10 @@ struct Shop {
         std::string(tasks) +
         "<pipeline id='grant'><input><param name='user'/><param name='points' type='int'/></input>"
         "<step id='points' use='grant-points@1'><arg name='user' value='user'/>"
-        "<arg name='amount' value='points'/></step></pipeline></campaign>";
+        "<arg name='amount' value='points'/></step></pipeline>"
+        "<pipeline id='take'><input><param name='user'/><param name='points' type='int'/></input>"
+        "<step id='points' use='grant-points@1'><arg name='user' value='user'/>"
+        "<arg name='amount' value='-points'/></step></pipeline></campaign>";
     return Campaign::compile(parse_campaign_xml(text, "test.xml").value(), registry).value();
   }
 
@@ -101,6 +119,26 @@ struct Shop {
             at(time),        std::move(attributes)};
   }
   Receipt report(const Event& event) { return center->report(event).value(); }
+  InstanceView view(std::string_view task, std::string_view cycle, std::string_view user = "ann") {
+    return center->instance("shop", user, task, cycle).value().value_or(InstanceView{});
+  }
+  Request request(std::string_view task, std::string user = "ann") {
+    return {"shop", std::move(user), std::string(task), "r" + std::to_string(++next_id)};
+  }
+  /// Does all that is due or will be within an hour.
+  void settle() {
+    for (int i = 0; i < 20; ++i) {
+      clock.advance(std::chrono::minutes(3));
+      while (center->work().value().taken > 0) continue;
+    }
+  }
+  /// "from-trigger-to" of every line.
+  static std::vector<std::string> moves(const testing::RecordedJournal& journal) {
+    std::vector<std::string> lines;
+    for (const auto& line : journal.lines())
+      if (line.room == "task") lines.push_back(line.from + "-" + line.trigger + "-" + line.to);
+    return lines;
+  }
   std::int64_t progress(std::string_view task, std::string_view cycle, std::string_view user = "ann") {
     const auto instance = center->instance("shop", user, task, cycle).value();
     return instance ? instance->progress : 0;

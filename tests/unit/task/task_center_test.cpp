@@ -124,6 +124,24 @@ TEST_CASE("an event given twice in one call is applied once, in order with the o
   CHECK(shop.progress("buy", "-") == 2);
 }
 
+TEST_CASE("two last events at once: one grant [task-35]") {
+  for (int round = 0; round < 50; ++round) {
+    Shop shop("<task id='buy'><on event='paid'/>" + stage(2, 10) + "</task>");
+    shop.report(shop.event());
+    std::atomic<int> grants = 0;
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < 2; ++i) {
+      callers.emplace_back([&, event = shop.event()] {
+        grants += static_cast<int>(shop.center->report(event).value().grants.size());
+      });
+    }
+    callers.clear();
+    REQUIRE(grants == 1);
+    REQUIRE(shop.progress("buy", "-") == 3);
+    REQUIRE(shop.granted->list() == Lines{"ann/buy/-/1=10"});
+  }
+}
+
 TEST_CASE("one event from 32 threads is applied once [task-36]") {
   Shop shop("<task id='buy'><on event='paid'/>" + stage(1, 10) + "</task>");
   const auto event = shop.event();

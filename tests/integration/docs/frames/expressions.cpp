@@ -12,6 +12,7 @@ int main() {
   const onceward::Policy policy;
   const auto handler = [](const auto& request) { return request.user + 1; };
 #include "key_of_a_struct.inc"
+#include "key_of_several_arguments.inc"
   using onceward::Map;
   const onceward::Value names = Map{{"event", Map{{"amount_pence", 1000}, {"country", "SE"}}},
                                     {"user", Map{{"id", 42}}},
@@ -25,7 +26,8 @@ int main() {
 #include "expression_first.inc"
 #include "own_functions.inc"
   return bound && listed && is_gold && counts && text == "reward:42:t-9:1" &&
-                 grant({"gifts-uk", 42}).value() == 43
+                 grant({"gifts-uk", 42}).value() == 43 && bill_once({7, 250}, "Ann").value() == 250 &&
+                 same_bill({7, 250}, "Ann").verdict() == onceward::Verdict::replayed
              ? 0
              : 1;
 }

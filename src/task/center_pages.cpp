@@ -1,0 +1,248 @@
+#include <onceward/core/timestamp.hpp>
+
+#include "task/center_state.hpp"
+#include "task/chores.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+// Pages of tasks, replay by operators, imports of lines.
+namespace onceward {
+namespace {
+
+constexpr std::size_t most_entries = 1000;
+constexpr std::size_t lines_at_once = 256;
+
+Result<Event> event_of_line(std::string_view merchant, std::string_view line) {
+  const auto value = Value::from_json(line);
+  if (!value) return fail(value.error());
+  if (value->map() == nullptr) return fail(ErrorCode::invalid_argument, "the line is no object");
+  Event event{std::string(merchant)};
+  for (const auto& [name, member] : *value->map()) {
+    std::string* text = name == "id"         ? &event.id
+                        : name == "user"     ? &event.user
+                        : name == "type"     ? &event.type
+                        : name == "reverses" ? &event.reverses
+                                             : nullptr;
+    if (text != nullptr) {
+      if (member.string() == nullptr)
+        return fail(ErrorCode::invalid_argument, fmt::format("\"{}\" must be text", name));
+      *text = *member.string();
+    } else if (name == "at") {
+      const auto at = member.string() == nullptr ? std::nullopt : parse_timestamp(*member.string());
+      if (!at) return fail(ErrorCode::invalid_argument, "\"at\" must be a time such as 2024-03-10T12:00:00Z");
+      event.at = *at;
+    } else if (name == "attributes") {
+      if (member.map() == nullptr)
+        return fail(ErrorCode::invalid_argument, "\"attributes\" must be an object");
+      event.attributes = *member.map();
+    } else if (name == "amount") {
+      if (member.integer() == nullptr)
+        return fail(ErrorCode::invalid_argument, "\"amount\" must be an integer");
+      event.amount = *member.integer();
+    } else {
+      return fail(ErrorCode::invalid_argument, fmt::format("\"{}\" is no member of an event", name));
+    }
+  }
+  if (value->find("at") == nullptr) return fail(ErrorCode::invalid_argument, "\"at\" is missing");
+  return event;
+}
+
+}  // namespace
+
+Result<ImportReport> TaskCenter::import(std::string_view merchant, std::string_view lines) {
+  ImportReport report;
+  std::vector<Event> events;
+  std::vector<std::size_t> places;
+  const auto flush = [&]() -> Result<void> {
+    const auto answers = report_many(events);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i]) {
+        ++(answers[i]->duplicate ? report.duplicates : report.applied);
+      } else if (retry_advice(answers[i].error().code) == RetryAdvice::give_up) {
+        report.bad.push_back({places[i], answers[i].error()});
+      } else {
+        return fail(answers[i].error());
+      }
+    }
+    events.clear();
+    places.clear();
+    return {};
+  };
+  for (std::size_t number = 1; !lines.empty(); ++number) {
+    const auto end = std::min(lines.find('\n'), lines.size());
+    auto line = lines.substr(0, end);
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) continue;
+    auto event = event_of_line(merchant, line);
+    if (!event) {
+      report.bad.push_back({number, std::move(event).error()});
+      continue;
+    }
+    events.push_back(*std::move(event));
+    places.push_back(number);
+    if (events.size() < lines_at_once) continue;
+    if (auto flushed = flush(); !flushed) return fail(std::move(flushed).error());
+  }
+  if (auto flushed = flush(); !flushed) return fail(std::move(flushed).error());
+  std::sort(report.bad.begin(), report.bad.end(),
+            [](const ImportReport::Bad& a, const ImportReport::Bad& b) { return a.line < b.line; });
+  return report;
+}
+
+Result<TaskPage> TaskCenter::list(const ListRequest& request) {
+  if (request.limit == 0 || request.limit > most_entries) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("a page of {} tasks; ask for 1 to {}", request.limit, most_entries));
+  }
+  const auto index = state_->merchants.find(request.merchant);
+  if (index == nullptr) {
+    return fail(ErrorCode::not_found,
+                fmt::format("the merchant \"{}\" has published no campaign", request.merchant));
+  }
+  const auto& tasks = index->campaign().tasks;
+  std::size_t first = 0;
+  if (!request.cursor.empty()) {
+    const auto last = std::find_if(tasks.begin(), tasks.end(), [&](const task_detail::CompiledTask& task) {
+      return task.definition->id == request.cursor;
+    });
+    if (last == tasks.end())
+      return fail(ErrorCode::invalid_argument, "the cursor is of another campaign; list from the start");
+    first = static_cast<std::size_t>(last - tasks.begin()) + 1;
+  }
+  const auto at = request.at.value_or(SystemClock().now());
+  const auto count = std::min(request.limit, tasks.size() - first);
+  const auto partition = task_detail::user_partition(request.merchant, request.user);
+  // Whose cycles are the user's own is known once his start is read.
+  std::vector<std::string> anchors;
+  std::vector<RecordRef> refs;
+  for (std::size_t i = first; i < first + count; ++i) {
+    if (tasks[i].own_cycles) anchors.push_back(task_detail::anchor_key(tasks[i].definition->id));
+  }
+  for (const auto& key : anchors) refs.push_back({partition, key});
+  const auto stored = task_detail::read_all(state_->storage, refs);
+  if (!stored) return fail(stored.error());
+  TaskPage page;
+  std::vector<task_detail::ViewWanted> wanted;
+  for (std::size_t i = first, own = 0; i < first + count; ++i) {
+    const auto& task = tasks[i];
+    const auto& definition = *task.definition;
+    std::string cycle;
+    if (!task.own_cycles) {
+      cycle = task.calendar.cycle_of(at);
+    } else if (const auto& record = (*stored)[own++]) {
+      const auto anchor = task_detail::decode_anchor(*record);
+      if (!anchor) return fail(anchor.error());
+      const auto calendar = task_detail::calendar_of(index->campaign(), task, *anchor);
+      if (!calendar) return fail(calendar.error());
+      cycle = calendar->cycle_of(at);
+    }
+    page.entries.push_back({definition.id, definition.title, definition.version, cycle});
+    wanted.push_back({index.get(), partition, request.user, definition.id, std::move(cycle)});
+  }
+  auto views = task_detail::read_views(state_->storage, wanted);
+  if (!views) return fail(std::move(views).error());
+  for (std::size_t i = 0; i < count; ++i) page.entries[i].view = std::move((*views)[i]);
+  if (first + count < tasks.size() && count > 0) page.cursor = page.entries.back().task;
+  return page;
+}
+
+Result<ReplayReport> TaskCenter::replay(const ReplayRequest& request) {
+  if (request.user.empty())
+    return fail(ErrorCode::invalid_argument, "replay goes user by user: name the user");
+  if (request.force && (request.actor.empty() || request.reason.empty())) {
+    return fail(ErrorCode::invalid_argument, "a forced replay needs an actor and a reason");
+  }
+  const auto index = state_->merchants.find(request.merchant);
+  if (index == nullptr) {
+    return fail(ErrorCode::not_found,
+                fmt::format("the merchant \"{}\" has published no campaign", request.merchant));
+  }
+  ReplayReport report;
+  const auto partition = task_detail::user_partition(request.merchant, request.user);
+  const auto prefix =
+      std::string(task_detail::instance_prefix) + (request.task.empty() ? "" : request.task + "/");
+  for (std::string cursor;;) {
+    const auto page = state_->storage.scan(partition, prefix, cursor, limits::page_records);
+    if (!page) return fail(page.error());
+    for (const auto& record : page->records) {
+      const auto [task, cycle] = task_detail::parse_instance_key(record.key);
+      if (!request.cycle.empty() && cycle != request.cycle) continue;
+      if (auto done = state_->replay_one(request, partition, record, page->now, report); !done)
+        return fail(std::move(done).error());
+    }
+    cursor = page->cursor;
+    if (cursor.empty()) return report;
+  }
+}
+
+Result<void> TaskCenter::State::replay_one(const ReplayRequest& request, const std::string& partition,
+                                           const Record& record, Timestamp now, ReplayReport& report) {
+  const auto [task, cycle] = task_detail::parse_instance_key(record.key);
+  const auto stands =
+      view(request.merchant, task_detail::user_owner(request.user), request.user, task, cycle);
+  if (!stands) return fail(stands.error());
+  if (!*stands) return {};
+  const auto& seen = **stands;
+  const bool ended = seen.status == Status::terminated || seen.status == Status::expired;
+  if (!ended && seen.status != Status::failed) {
+    // A reward of an unfinished task may have stopped as well.
+    const bool stopped = std::any_of(seen.grants.begin(), seen.grants.end(), task_detail::has_stopped);
+    if (!stopped) return {};
+  }
+  const auto name = fmt::format("{}/{}", task, cycle);
+  const bool by_itself = !ended || seen.reason == "retry_exhausted";
+  if (!by_itself && !request.force) {
+    report.refused.push_back(name);
+    return {};
+  }
+  report.pushed.push_back(name);
+  if (request.dry_run) return {};
+  if (!by_itself) {
+    task_detail::Act act{Trigger::replay, 0, request.actor, request.reason, true};
+    if (auto moved = this->act(std::move(act), request.merchant, request.user, partition, record, now);
+        !moved)
+      return fail(std::move(moved).error());
+  }
+  return push_runs(request, partition, seen);
+}
+
+Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const std::string& partition,
+                                          const InstanceView& seen) {
+  const auto index = merchants.find(request.merchant);
+  const auto* task = index->find(seen.task, seen.version);
+  if (task == nullptr) return {};
+  std::vector<std::string> keys;
+  for (const auto& grant : seen.grants) {
+    if (!task_detail::has_stopped(grant)) continue;
+    const auto& stage = task->stage(grant.stage);
+    const auto& plan = grant.state == "revoked" && stage.take_back ? *stage.take_back : stage.plan;
+    keys.push_back(run_record_key(
+        plan.definition().id,
+        to_run_key({request.merchant, request.user, seen.task, seen.cycle, grant.stage, grant.generation})));
+  }
+  std::vector<RecordRef> refs;
+  for (const auto& key : keys) refs.push_back({partition, key});
+  const auto stored = task_detail::read_all(storage, refs);
+  if (!stored) return fail(stored.error());
+  std::vector<Batch> batches;
+  for (const auto& record : *stored) {
+    if (!record) continue;
+    auto again = task_detail::push_on(*record);
+    if (!again) return fail(std::move(again).error());
+    batches.push_back({partition, {*std::move(again)}});
+  }
+  // Refused: another one pushed it on.
+  const auto pushed = task_detail::commit_all(storage, batches);
+  if (!pushed) return fail(pushed.error());
+  const task_detail::Line line{partition,         task_detail::instance_key(seen.task, seen.cycle),
+                               Trigger::replay,   seen.status,
+                               Status::rewarding, request.reason,
+                               request.actor};
+  if (!batches.empty()) task_detail::tell(options.journal, {&line, 1});
+  return {};
+}
+
+}  // namespace onceward

@@ -1,0 +1,32 @@
+#pragma once
+#include <onceward/task/task_center.hpp>
+
+#include "task/requests.hpp"
+#include "task/views.hpp"
+
+namespace onceward {
+
+struct TaskCenter::State {
+  Storage& storage;
+  PlanCatalog& catalog;
+  Runner& runner;
+  TaskCenterOptions options;
+  task_detail::Merchants merchants{};
+
+  task_detail::Requests requests() { return {storage, runner, options, merchants}; }
+  void report_some(Storage& on, std::span<const Event> events, std::span<Result<Receipt>> places,
+                   bool drives);
+  Result<std::optional<InstanceView>> view(std::string_view merchant, std::string_view owner,
+                                           std::string_view user, std::string_view task,
+                                           std::string_view cycle);
+  /// Has an instance's time end, or an operator push it on.
+  Result<Receipt> act(task_detail::Act act, std::string_view merchant, std::string_view user,
+                      const std::string& partition, const Record& record, Timestamp now);
+  Result<void> replay_one(const ReplayRequest& request, const std::string& partition, const Record& record,
+                          Timestamp now, ReplayReport& report);
+  Result<void> push_runs(const ReplayRequest& request, const std::string& partition,
+                         const InstanceView& seen);
+  Result<void> tell_ended(std::span<const std::pair<std::string, std::string>> rewards);
+};
+
+}  // namespace onceward

@@ -1,0 +1,333 @@
+#include "task/chores.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+
+namespace onceward::task_detail {
+namespace {
+
+constexpr std::string_view taken_mark = "1";
+constexpr std::string_view returned_mark = "returned";
+
+std::string unit_key(const Todo& todo) { return fmt::format("unit/{}/{}", todo.period, todo.unit); }
+std::string count_key(const Todo& todo) { return fmt::format("count/{}", todo.period); }
+
+IndexEntry entry_of(const WaitingTodo& todo) {
+  if (todo.merchant == nullptr) return {nullptr, nullptr, 0, false};
+  return todo.merchant->entry_of(todo.todo.grant.task, todo.todo.version);
+}
+
+Error too_many(std::string_view key, std::size_t rounds) {
+  return {ErrorCode::timeout,
+          fmt::format("\"{}\" met other callers {} times in a row; it is done later", key, rounds)};
+}
+
+}  // namespace
+
+Result<ReadAnswer> read_many(Storage& storage, std::span<const RecordRef> refs) {
+  ReadAnswer answer;
+  answer.records.reserve(refs.size());
+  while (!refs.empty()) {
+    const auto some = std::min(refs.size(), limits::span_reads);
+    auto stored = storage.read(refs.first(some));
+    if (!stored) return fail(std::move(stored).error());
+    answer.now = stored->now;
+    std::move(stored->records.begin(), stored->records.end(), std::back_inserter(answer.records));
+    refs = refs.subspan(some);
+  }
+  return answer;
+}
+
+Result<std::vector<std::optional<Record>>> read_all(Storage& storage, std::span<const RecordRef> refs) {
+  auto answer = read_many(storage, refs);
+  if (!answer) return fail(std::move(answer).error());
+  return std::move(answer->records);
+}
+
+Result<std::vector<BatchAnswer>> commit_all(Storage& storage, std::span<const Batch> batches) {
+  std::vector<BatchAnswer> answers;
+  answers.reserve(batches.size());
+  while (!batches.empty()) {
+    const auto some = std::min(batches.size(), limits::span_batches);
+    auto committed = storage.commit(batches.first(some));
+    if (!committed) return fail(std::move(committed).error());
+    std::move(committed->batches.begin(), committed->batches.end(), std::back_inserter(answers));
+    batches = batches.subspan(some);
+  }
+  return answers;
+}
+
+GrantReceipt* grant_at(std::span<Result<Receipt>> answers, std::size_t place, std::size_t grant) {
+  if (place >= answers.size() || !answers[place] || grant >= answers[place]->grants.size()) return nullptr;
+  return &answers[place]->grants[grant];
+}
+
+void note(GrantReceipt* receipt, const Grant& grant) {
+  if (receipt == nullptr || receipt->generation != grant.generation || receipt->taken_back) return;
+  receipt->out_of_stock = grant.state == Grant::State::out_of_stock;
+  receipt->collectable = grant.state == Grant::State::earned;
+}
+
+Result<void> Chores::take_units(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs,
+                                std::span<Result<Receipt>> answers) {
+  std::vector<Batch> takes;
+  std::vector<WaitingTodo*> known;
+  for (auto& todo : todos) {
+    const auto entry = entry_of(todo);
+    // Not published here: it waits for who knows it.
+    if (entry.task == nullptr || !entry.task->definition->quota) continue;
+    todo.todo.unit = unit_name(todo.todo.grant);
+    known.push_back(&todo);
+    takes.push_back({quota_partition(todo.todo.grant.merchant, todo.todo.grant.task),
+                     {Operation::insert(unit_key(todo.todo), std::string(taken_mark)),
+                      Operation::add(count_key(todo.todo), 1, 0, entry.task->definition->quota->limit)}});
+  }
+  if (known.empty()) return {};
+  const auto taken = commit_all(storage_, takes);
+  if (!taken) return fail(taken.error());
+  std::vector<Decision> decisions;
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const auto& answer = (*taken)[i];
+    // Refused at the insert: the unit is this grant's already, from before a crash, or was given back.
+    const bool had = answer.refused == 0 && answer.found && answer.found->value == taken_mark;
+    decisions.push_back({known[i], answer.applied() || had});
+  }
+  return decide(std::move(decisions), runs, answers);
+}
+
+/// Decides one grant; false where it does not wait any more.
+Result<bool> Chores::decide_one(const Decision& decision, Instance& instance, Batch& batch,
+                                std::vector<WaitingRun>& runs) {
+  const auto& todo = decision.todo->todo;
+  auto* grant = instance.grant_of(todo.grant.stage);
+  if (grant == nullptr || grant->generation != todo.grant.generation || grant->state != Grant::State::waiting)
+    return false;
+  const auto entry = entry_of(*decision.todo);
+  if (!decision.granted) {
+    grant->state = Grant::State::out_of_stock;
+    grant->unit = false;
+    grant->input = {};
+  } else if (!grant->collected) {
+    grant->state = Grant::State::earned;
+  } else {
+    auto run = runner_.prepare(entry.task->stage(grant->stage).plan, batch.partition, to_run_key(todo.grant),
+                               grant->input);
+    if (!run) return fail(std::move(run).error());
+    grant->state = Grant::State::granted;
+    if (entry.task->definition->on_refund == OnRefund::keep) grant->input = {};
+    batch.operations.push_back(run->insert);
+    runs.push_back({decision.todo->place, decision.todo->grant, *std::move(run), absent});
+  }
+  move(instance, Trigger::event, facts_of(instance, *entry.task));
+  return true;
+}
+
+Result<void> Chores::decide(std::vector<Decision> decisions, std::vector<WaitingRun>& runs,
+                            std::span<Result<Receipt>> answers) {
+  for (std::size_t round = 0; !decisions.empty(); ++round) {
+    if (round > options_.conflict_retries) return fail(too_many(decisions.front().todo->key, round));
+    std::map<std::pair<std::string, std::string>, std::vector<Decision>> by_instance;
+    for (const auto& decision : decisions) {
+      const auto& grant = decision.todo->todo.grant;
+      by_instance[{decision.todo->partition, instance_key(grant.task, grant.cycle)}].push_back(decision);
+    }
+    std::vector<RecordRef> refs;
+    for (const auto& [name, some] : by_instance) {
+      refs.push_back({name.first, name.second});
+      for (const auto& decision : some) refs.push_back({name.first, decision.todo->key});
+    }
+    const auto stored = read_many(storage_, refs);
+    if (!stored) return fail(stored.error());
+    std::size_t next = 0;
+    std::vector<Batch> batches;
+    std::vector<std::vector<Decision>> decided;
+    std::vector<std::vector<WaitingRun>> started;
+    decisions.clear();
+    for (auto& [name, some] : by_instance) {
+      const auto& record = stored->records[next++];
+      const auto todos = next;
+      next += some.size();
+      if (!record) continue;
+      auto instance = decode_instance(*record);
+      if (!instance) return fail(std::move(instance).error());
+      Batch batch{name.first, {}};
+      std::vector<WaitingRun> of_batch;
+      std::vector<Decision> mine;
+      bool moved = false;
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        const auto& grant = some[i].todo->todo.grant;
+        if (const auto& todo = stored->records[todos + i]) {
+          auto done = decide_one(some[i], *instance, batch, of_batch);
+          if (!done) return fail(std::move(done).error());
+          moved = moved || *done;
+          batch.operations.push_back(Operation::remove(some[i].todo->key, todo->revision));
+          mine.push_back(some[i]);
+        }
+        // Another caller may have decided it the same way, since a grant's unit is taken at most once.
+        if (const auto* stands = instance->grant_of(grant.stage))
+          note(grant_at(answers, some[i].todo->place, some[i].todo->grant), *stands);
+      }
+      if (batch.operations.empty()) continue;
+      if (moved) {
+        batch.operations.insert(batch.operations.begin(),
+                                Operation::replace(name.second, record->revision, encode(*instance),
+                                                   timing_of(*instance, stored->now)));
+      }
+      batches.push_back(std::move(batch));
+      decided.push_back(std::move(mine));
+      started.push_back(std::move(of_batch));
+    }
+    if (batches.empty()) return {};
+    const auto answered = commit_all(storage_, batches);
+    if (!answered) return fail(answered.error());
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      if (!(*answered)[i].applied()) {
+        decisions.insert(decisions.end(), decided[i].begin(), decided[i].end());
+        continue;
+      }
+      for (auto& run : started[i]) {
+        run.revision = (*answered)[i].revision;
+        runs.push_back(std::move(run));
+      }
+    }
+  }
+  return {};
+}
+
+Result<void> Chores::return_units(std::span<WaitingTodo> todos) {
+  std::vector<WaitingTodo*> left;
+  for (auto& todo : todos) left.push_back(&todo);
+  for (std::size_t round = 0; !left.empty(); ++round) {
+    if (round > options_.conflict_retries) return fail(too_many(left.front()->key, round));
+    if (auto done = return_some(left); !done) return done;
+  }
+  return remove(todos);
+}
+
+Result<void> Chores::return_some(std::vector<WaitingTodo*>& left) {
+  std::vector<std::string> partitions;
+  std::vector<std::string> keys;
+  for (const auto* todo : left) {
+    partitions.push_back(quota_partition(todo->todo.grant.merchant, todo->todo.grant.task));
+    keys.push_back(unit_key(todo->todo));
+  }
+  std::vector<RecordRef> refs;
+  for (std::size_t i = 0; i < left.size(); ++i) refs.push_back({partitions[i], keys[i]});
+  const auto units = read_all(storage_, refs);
+  if (!units) return fail(units.error());
+  std::vector<Batch> batches;
+  std::vector<WaitingTodo*> writers;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    const auto& unit = (*units)[i];
+    if (unit && unit->value == returned_mark) continue;
+    writers.push_back(left[i]);
+    if (unit) {
+      batches.push_back({partitions[i],
+                         {Operation::replace(keys[i], unit->revision, std::string(returned_mark)),
+                          Operation::add(count_key(left[i]->todo), -1, 0)}});
+    } else {
+      batches.push_back({partitions[i], {Operation::insert(keys[i], std::string(returned_mark))}});
+    }
+  }
+  const auto answers = commit_all(storage_, batches);
+  if (!answers) return fail(answers.error());
+  left.clear();
+  for (std::size_t i = 0; i < writers.size(); ++i) {
+    if (!(*answers)[i].applied()) left.push_back(writers[i]);
+  }
+  return {};
+}
+
+Result<void> Chores::take_back(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
+  std::vector<Batch> batches;
+  std::vector<WaitingRun> prepared;
+  for (const auto& todo : todos) {
+    const auto entry = entry_of(todo);
+    if (entry.task == nullptr) continue;
+    const auto& stage = entry.task->stage(todo.todo.grant.stage);
+    if (!stage.take_back) continue;
+    const auto key = to_run_key(todo.todo.grant);
+    const auto reward = runner_.find(stage.plan.definition().id, todo.partition, key);
+    if (!reward) return fail(reward.error());
+    // Taken back before it has arrived it would arrive afterwards.
+    if (*reward && (*reward)->state == RunState::running) continue;
+    auto run = runner_.prepare(*stage.take_back, todo.partition, key, todo.todo.input);
+    if (!run) return fail(std::move(run).error());
+    batches.push_back({todo.partition, {Operation::remove(todo.key, todo.revision), run->insert}});
+    prepared.push_back({todo.place, todo.grant, *std::move(run), absent});
+  }
+  const auto answers = commit_all(storage_, batches);
+  if (!answers) return fail(answers.error());
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    // Refused: another process does it.
+    if (!(*answers)[i].applied()) continue;
+    prepared[i].revision = (*answers)[i].revision;
+    runs.push_back(std::move(prepared[i]));
+  }
+  return {};
+}
+
+Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
+  std::vector<Batch> batches;
+  std::vector<WaitingRun> prepared;
+  std::vector<WaitingTodo> known;
+  for (const auto& todo : todos) {
+    const auto entry = entry_of(todo);
+    if (entry.task == nullptr) continue;
+    const auto& grant = todo.todo.grant;
+    const auto partition = owner_partition(grant.merchant, user_owner(grant.user));
+    auto run =
+        runner_.prepare(entry.task->stage(grant.stage).plan, partition, to_run_key(grant), todo.todo.input);
+    if (!run) return fail(std::move(run).error());
+    batches.push_back({partition, {run->insert}});
+    prepared.push_back({todo.place, todo.grant, *std::move(run), absent});
+    known.push_back(todo);
+  }
+  const auto answers = commit_all(storage_, batches);
+  if (!answers) return fail(answers.error());
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    // Refused: the member has it already.
+    if (!(*answers)[i].applied()) continue;
+    prepared[i].revision = (*answers)[i].revision;
+    runs.push_back(std::move(prepared[i]));
+  }
+  return remove(known);
+}
+
+Result<void> Chores::remove(std::span<const WaitingTodo> todos) {
+  std::vector<Batch> batches;
+  for (const auto& todo : todos)
+    batches.push_back({todo.partition, {Operation::remove(todo.key, todo.revision)}});
+  // Refused: another process has removed it, having done the same.
+  if (const auto removed = commit_all(storage_, batches); !removed) return fail(removed.error());
+  return {};
+}
+
+Result<void> Chores::lapse(std::span<WaitingTodo> todos) {
+  std::vector<Batch> batches;
+  std::vector<WaitingTodo> returns;
+  for (const auto& todo : todos) {
+    auto back = todo;
+    back.todo.kind = Todo::Kind::return_unit;
+    back.key = todo_key(back.todo);
+    // From here on the claim's own batch, which removes the same todo, is refused, however late it comes.
+    batches.push_back({todo.partition,
+                       {Operation::remove(todo.key, todo.revision),
+                        Operation::insert(back.key, encode(back.todo), {.due_in = options_.lease})}});
+    returns.push_back(std::move(back));
+  }
+  const auto answers = commit_all(storage_, batches);
+  if (!answers) return fail(answers.error());
+  std::vector<WaitingTodo> mine;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (!(*answers)[i].applied()) continue;
+    returns[i].revision = (*answers)[i].revision;
+    mine.push_back(std::move(returns[i]));
+  }
+  return return_units(mine);
+}
+
+}  // namespace onceward::task_detail

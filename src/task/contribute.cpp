@@ -1,0 +1,407 @@
+#include "task/work.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+// What one event does to the instances of one user: pure, kept aside until the whole of it is right.
+namespace onceward::task_detail {
+
+const Instance* UserWork::current(const Effects& effects, std::size_t slot) const {
+  const auto moved = std::find_if(effects.moved.begin(), effects.moved.end(),
+                                  [&](const auto& item) { return item.first == slot; });
+  if (moved != effects.moved.end()) return &moved->second;
+  return slots_[slot].instance ? &*slots_[slot].instance : nullptr;
+}
+
+void UserWork::put(Effects& effects, std::size_t slot, Instance instance) {
+  const auto moved = std::find_if(effects.moved.begin(), effects.moved.end(),
+                                  [&](const auto& item) { return item.first == slot; });
+  if (moved != effects.moved.end()) {
+    moved->second = std::move(instance);
+  } else {
+    effects.moved.emplace_back(slot, std::move(instance));
+  }
+}
+
+Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event, const EventRecord* early) {
+  Effects effects;
+  effects.record.fingerprint = event.fingerprint;
+  effects.record.skipped = event.skipped;
+  // Taken back before it came: it contributes nothing, and stays taken back.
+  if (early != nullptr) effects.record.gone = early->gone;
+  if (!effects.record.gone) {
+    effects.record.contributions.reserve(event.candidates.size());
+    effects.moved.reserve(event.candidates.size());
+    const auto reduced = event.reduced + (early == nullptr ? 0 : early->taken);
+    for (const auto& candidate : event.candidates) {
+      if (auto done = contribute(event, candidate, reduced, effects); !done)
+        return fail(std::move(done).error());
+    }
+    pass_on(event, reduced, effects);
+  }
+  effects.encoded = encode(effects.record);
+  if (auto fits = check_size(event, effects); !fits) return fail(std::move(fits).error());
+  return effects;
+}
+
+void UserWork::pass_on(const PendingEvent& event, std::int64_t reduced, Effects& effects) const {
+  for (const auto& passed : event.passed_on) {
+    effects.record.passed_on.emplace_back(passed.owner, passed.task);
+    Todo todo{Todo::Kind::pass_on, {event.event->merchant, event.event->user, passed.task, "-"}};
+    todo.owner = passed.owner;
+    todo.event = to_value(*event.event);
+    todo.reduced = reduced;
+    add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
+  }
+}
+
+void UserWork::add_todo(const PendingEvent& event, Todo todo, std::size_t grant, Effects& effects) const {
+  auto key = todo_key(todo);
+  effects.todos.push_back(
+      {event.place, grant, std::string(partition_), std::move(key), absent, std::move(todo), event.merchant});
+}
+
+void UserWork::add_line(const Slot& slot, Trigger trigger, Status from, Status to, std::string reason,
+                        Effects& effects, const std::string& actor) const {
+  if (options_.journal == nullptr) return;
+  effects.lines.push_back({std::string(partition_), slot.key, trigger, from, to, std::move(reason), actor});
+}
+
+/// A new instance, where the task lets an event begin one.
+std::optional<Instance> UserWork::begin(const Candidate& candidate, Timestamp cycle_end, Timestamp at,
+                                        Effects& effects, std::string_view& refused) {
+  const auto& task = *candidate.entry->task;
+  const auto& definition = *task.definition;
+  Instance instance{definition.version};
+  if (definition.claim == Mode::manual) {
+    if (definition.count_from == CountFrom::cycle) {
+      instance.status = Status::not_taken;
+      return instance;
+    }
+    refused = "not_claimed";
+    return std::nullopt;
+  }
+  if (!candidate.refused.empty()) {
+    refused = candidate.refused;
+    return std::nullopt;
+  }
+  if (definition.per_user != 0) {
+    const auto counter = counter_of(definition.id);
+    const auto taken = std::count(effects.taken.begin(), effects.taken.end(), counter);
+    if (counters_[counter].count + taken >= definition.per_user) {
+      refused = "limit";
+      return std::nullopt;
+    }
+    effects.taken.push_back(counter);
+  }
+  instance.status = Status::claimed;
+  if (task.timed) set_deadlines(instance, task, at, cycle_end);
+  return instance;
+}
+
+/// Lets the event's user into the group; false where it is full.
+bool UserWork::join(const PendingEvent& event, const Candidate& candidate, Instance& instance, bool& joined) {
+  const auto& user = event.event->user;
+  joined = std::find(instance.members.begin(), instance.members.end(), user) == instance.members.end();
+  if (!joined) return true;
+  if (instance.members.size() >= static_cast<std::size_t>(candidate.entry->task->definition->members))
+    return false;
+  instance.members.push_back(user);
+  return true;
+}
+
+Result<bool> UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
+  const auto& definition = *candidate.entry->task->definition;
+  if (instance.version == definition.version) return true;
+  if (candidate.entry->in_force && definition.on_update == OnUpdate::migrate) {
+    instance.version = definition.version;
+    instance.reached = std::min(instance.reached, static_cast<std::int64_t>(definition.stages.size()));
+    return true;
+  }
+  if (event.merchant->find(definition.id, instance.version) != nullptr) return false;
+  return fail(
+      ErrorCode::wrong_state,
+      fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not published "
+                  "here; publish its campaign before the current one",
+                  event.event->id, event.event->user, instance.version, definition.id));
+}
+
+Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& candidate, std::int64_t reduced,
+                                  Effects& effects) {
+  const auto& task = *candidate.entry->task;
+  const auto& definition = *task.definition;
+  const auto at = event.event->at;
+  const auto skip = [&](std::string_view reason) {
+    effects.record.skipped.push_back({definition.id, candidate.cycle, std::string(reason)});
+    return Result<void>();
+  };
+  Timestamp cycle_end = Timestamp::max();
+  if (task.timed || task.own_cycles) {
+    auto calendar = calendar_of(event, candidate);
+    if (!calendar) return fail(std::move(calendar).error());
+    cycle_end = std::min(calendar->end_of(calendar->number_of(at)), definition.ends.value_or(cycle_end));
+  }
+  const auto place = slot_of(definition.id, candidate.cycle);
+  const auto& slot = slots_[place];
+  const auto* known = current(effects, place);
+  std::optional<Instance> instance;
+  if (known != nullptr) {
+    instance = *known;
+    auto counts = pinned(event, candidate, *instance);
+    if (!counts) return fail(std::move(counts).error());
+    if (!*counts) return {};
+  } else if (!candidate.entry->in_force) {
+    return {};
+  }
+  if (definition.late && cycle_end != Timestamp::max() && now_ >= cycle_end + *definition.late) {
+    const auto status = instance ? instance->status : Status::not_taken;
+    add_line(slot, Trigger::event, status, status, "late", effects);
+    return skip("late");
+  }
+  if (!instance) {
+    std::string_view refused;
+    instance = begin(candidate, cycle_end, at, effects, refused);
+    if (!instance) return skip(refused);
+    if (instance->status == Status::claimed)
+      add_line(slot, Trigger::claim, Status::not_taken, Status::claimed, {}, effects);
+  }
+  if (instance->status == Status::terminated || instance->status == Status::expired) return skip("ended");
+  if (instance->deadline && at >= *instance->deadline && instance->status != Status::completed)
+    return skip("ended");
+  if (definition.claim == Mode::manual && definition.count_from == CountFrom::claim && instance->claimed_at &&
+      at < *instance->claimed_at) {
+    return skip("not_claimed");
+  }
+  bool joined = false;
+  if (task.group && !join(event, candidate, *instance, joined)) return skip("group_full");
+  auto contributed = candidate.contributed;
+  const bool completes = event.act.has_value();
+  if (completes) {
+    contributed.add = task.stages.back().target - instance->progress;
+    if (contributed.add <= 0 || find_move(instance->status, Trigger::complete, {true, false}) == nullptr)
+      return skip("wrong_state");
+  }
+  if (reduced != 0 && contributed.taking.divisible) contributed.add = left_of(contributed.add, reduced);
+  const auto added = add(*instance, task, contributed);
+  if (!added) return fail(added.error());
+  if (!*added) return skip("full");
+  effects.record.contributions.push_back({definition.id, candidate.cycle, contributed.amount()});
+  effects.record.takings.push_back(contributed.taking);
+  if (joined && instance->reached > 0) {
+    auto late_member =
+        grant_members(event, task, candidate.cycle, {&event.event->user, 1}, 1, instance->reached, effects);
+    if (!late_member) return late_member;
+  }
+  if (auto done = reach(event, *candidate.entry, slot, *instance,
+                        completes ? Trigger::complete : Trigger::event, effects);
+      !done) {
+    return done;
+  }
+  put(effects, place, *std::move(instance));
+  return {};
+}
+
+Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry, const Slot& slot,
+                             Instance& instance, Trigger trigger, Effects& effects) {
+  const auto& task = *entry.task;
+  const auto from = instance.status;
+  Reached done;
+  // History is worth nothing before the claim; what ended is moved by nobody but replay.
+  const bool counts = from != Status::not_taken || trigger == Trigger::claim;
+  if (counts && from != Status::terminated && from != Status::expired) done = settle(instance, task);
+  for (const auto& fallen : done.fallen) fall(event, task, slot, fallen, effects);
+  for (const auto number : done.stages) {
+    if (auto earned = earn(event, entry, slot, number, instance, effects); !earned) return earned;
+  }
+  move(instance, trigger, facts_of(instance, task));
+  if (from != instance.status) {
+    if (instance.status == Status::completed && task.definition->collect_within != Duration::zero())
+      instance.collect_until = now_ + task.definition->collect_within;
+    add_line(slot, trigger, from, instance.status, {}, effects);
+  } else if (trigger == Trigger::take_back) {
+    add_line(slot, trigger, from, from, "kept", effects);
+  }
+  return {};
+}
+
+void UserWork::fall(const PendingEvent& event, const CompiledTask& task, const Slot& slot,
+                    const Grant& fallen, Effects& effects) {
+  GrantKey key{event.event->merchant, std::string(user_of(event)), slot.task, slot.cycle, fallen.stage,
+               fallen.generation};
+  const auto place = effects.record.grants.size();
+  const auto& stage = task.stage(fallen.stage);
+  effects.record.grants.push_back({slot.task, slot.cycle, fallen.stage,
+                                   stage.take_back ? stage.take_back->definition().id : std::string(),
+                                   fallen.generation, true, true});
+  if (fallen.unit) add_todo(event, return_of(key, fallen, task.definition->version), place, effects);
+  if (fallen.state != Grant::State::revoked || !stage.take_back) return;
+  Todo todo{Todo::Kind::take_back, std::move(key)};
+  todo.version = task.definition->version;
+  todo.input = take_back_input(*stage.take_back, fallen.input);
+  add_todo(event, std::move(todo), place, effects);
+}
+
+Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, const Slot& slot,
+                            std::int64_t number, Instance& instance, Effects& effects) {
+  const auto& task = *entry.task;
+  const auto& definition = *task.definition;
+  if (task.group) return grant_members(event, task, slot.cycle, instance.members, number, number, effects);
+  const auto& stage = task.stage(number);
+  auto* before = instance.grant_of(number);
+  GrantKey key{event.event->merchant,
+               std::string(user_of(event)),
+               definition.id,
+               slot.cycle,
+               number,
+               before == nullptr ? 1 : before->generation + 1};
+  auto input = input_of(event.event->attributes, event.event->id, key.user, stage, definition.id);
+  if (!input) return fail(std::move(input).error());
+  // Made for a reward that waits, too, where it is made again later: an input no run takes must refuse the
+  // event now. Found later, it would keep its own and every other waiting reward from being made.
+  auto run = runner_.prepare(stage.plan, std::string(partition_), to_run_key(key),
+                             task.tracked ? *input : *std::move(input));
+  if (!run) return fail(std::move(run).error());
+  const auto place = effects.record.grants.size();
+  effects.record.grants.push_back(
+      {definition.id, slot.cycle, number, stage.plan.definition().id, key.generation, task.tracked, false});
+  if (!task.tracked) {
+    effects.runs.push_back({event.place, place, *std::move(run), absent});
+    return {};
+  }
+  Grant grant{number, key.generation};
+  grant.input = *std::move(input);
+  grant.collected = definition.collect == Mode::automatic;
+  const auto* quota = definition.quota ? &*definition.quota : nullptr;
+  const bool unit = quota != nullptr && quota->at != QuotaAt::claim &&
+                    (grant.collected || quota->at == QuotaAt::completion);
+  if (unit) {
+    grant.state = Grant::State::waiting;
+    grant.unit = true;
+    grant.period = cycle_of(quota->per, entry.campaign->zone, event.event->at);
+    Todo todo{Todo::Kind::take_unit, key};
+    todo.period = grant.period;
+    todo.version = definition.version;
+    add_todo(event, std::move(todo), place, effects);
+  } else if (grant.collected) {
+    grant.state = Grant::State::granted;
+    if (definition.on_refund == OnRefund::keep) grant.input = {};
+    effects.runs.push_back({event.place, place, *std::move(run), absent});
+  }
+  if (before != nullptr) {
+    *before = std::move(grant);
+  } else {
+    instance.grants.push_back(std::move(grant));
+  }
+  return {};
+}
+
+/// Each member is rewarded in a partition of his own.
+Result<void> UserWork::grant_members(const PendingEvent& event, const CompiledTask& task,
+                                     const std::string& cycle, std::span<const std::string> members,
+                                     std::int64_t first, std::int64_t last, Effects& effects) {
+  for (auto number = first; number <= last; ++number) {
+    const auto& stage = task.stage(number);
+    for (const auto& member : members) {
+      Todo todo{Todo::Kind::member, {event.event->merchant, member, task.definition->id, cycle, number, 1}};
+      auto input = input_of(event.event->attributes, event.event->id, member, stage, task.definition->id);
+      if (!input) return fail(std::move(input).error());
+      todo.input = *std::move(input);
+      todo.version = task.definition->version;
+      auto run = runner_.prepare(stage.plan, owner_partition(event.event->merchant, user_owner(member)),
+                                 to_run_key(todo.grant), todo.input);
+      if (!run) return fail(std::move(run).error());
+      add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
+    }
+  }
+  return {};
+}
+
+std::string_view UserWork::user_of(const PendingEvent& event) noexcept {
+  return std::string_view(event.owner).substr(event.owner.find('/') + 1);
+}
+
+Result<UserWork::Effects> UserWork::reversal_of(const PendingEvent& event) {
+  Effects effects;
+  effects.record.fingerprint = event.fingerprint;
+  effects.record.reverses = event.event->reverses;
+  const auto& slot = event_slots_[event_slot_of(event.reverses_key)];
+  const EventRecord before = slot.record.value_or(EventRecord{});
+  if (!before.reverses.empty()) {
+    return fail(ErrorCode::wrong_state,
+                fmt::format("event \"{}\" of user \"{}\" reverses \"{}\", which is a reversal itself",
+                            event.event->id, event.event->user, event.event->reverses));
+  }
+  EventRecord after = before;
+  if (!event.event->amount) {
+    after.gone = true;
+  } else if (__builtin_add_overflow(after.taken, *event.event->amount, &after.taken)) {
+    return fail(ErrorCode::out_of_range,
+                fmt::format("event \"{}\" of user \"{}\": what is taken back of \"{}\" would leave 64 bits",
+                            event.event->id, event.event->user, event.event->reverses));
+  }
+  for (std::size_t i = 0; i < before.contributions.size(); ++i) {
+    if (auto done = take_back(event, i, before, after, effects); !done) return fail(std::move(done).error());
+    if (misnamed_) return effects;
+  }
+  if (!before.gone) {
+    for (const auto& [owner, task] : before.passed_on) {
+      effects.record.passed_on.emplace_back(owner, task);
+      Todo todo{Todo::Kind::pass_on, {event.event->merchant, event.event->user, task, "-"}};
+      todo.owner = owner;
+      todo.event = to_value(*event.event);
+      add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
+    }
+  }
+  effects.original = std::move(after);
+  effects.encoded = encode(effects.record);
+  if (auto fits = check_size(event, effects); !fits) return fail(std::move(fits).error());
+  return effects;
+}
+
+Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const EventRecord& before,
+                                 const EventRecord& after, Effects& effects) {
+  const auto& contribution = before.contributions[i];
+  const auto place = find_slot(contribution.task, contribution.cycle);
+  const auto* known = place < slots_.size() ? current(effects, place) : nullptr;
+  if (known == nullptr) {
+    // Its event was applied after this one looked ahead.
+    misnamed_ = place == slots_.size();
+    if (misnamed_) return {};
+    return fail(ErrorCode::corrupt, fmt::format("event \"{}\" contributed to \"{}\", which is not there",
+                                                event.event->reverses, slots_[place].key));
+  }
+  Instance instance = *known;
+  const auto entry = event.merchant->entry_of(contribution.task, instance.version);
+  if (entry.task == nullptr) {
+    return fail(ErrorCode::wrong_state,
+                fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not "
+                            "published here; publish its campaign before the current one",
+                            event.event->id, event.event->user, instance.version, contribution.task));
+  }
+  const auto& taking = before.takings[i];
+  auto part = contributed_of(contribution.amount, taking, entry.task->measure);
+  const auto left = [&](const EventRecord& record) -> std::int64_t {
+    if (record.gone) return 0;
+    return taking.divisible ? left_of(part.add, record.taken) : part.add;
+  };
+  const bool counted = !part.counted.is_null();
+  if (counted ? before.gone == after.gone : left(before) == left(after)) return {};
+  if (!counted) part.add = left(before) - left(after);
+  if (auto done = subtract(instance, *entry.task, part); !done) return done;
+  effects.record.contributions.push_back(
+      {contribution.task, contribution.cycle, counted ? part.counted : Value(-part.add)});
+  effects.record.takings.push_back(taking);
+  if (auto done = reach(event, entry, slots_[place], instance, Trigger::take_back, effects); !done)
+    return done;
+  put(effects, place, std::move(instance));
+  return {};
+}
+
+std::size_t UserWork::find_slot(const std::string& task, const std::string& cycle) const noexcept {
+  const auto found = std::find_if(slots_.begin(), slots_.end(),
+                                  [&](const Slot& slot) { return slot.task == task && slot.cycle == cycle; });
+  return static_cast<std::size_t>(found - slots_.begin());
+}
+
+}  // namespace onceward::task_detail

@@ -1,0 +1,125 @@
+#include "task/moving.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace onceward::task_detail {
+
+MoveFacts facts_of(const Instance& instance, const CompiledTask& task) noexcept {
+  const bool waits = std::any_of(instance.grants.begin(), instance.grants.end(), [](const Grant& grant) {
+    return grant.state == Grant::State::earned || (grant.state == Grant::State::waiting && !grant.collected);
+  });
+  return {instance.reached == static_cast<std::int64_t>(task.stages.size()), waits};
+}
+
+bool move(Instance& instance, Trigger trigger, const MoveFacts& facts) noexcept {
+  const auto* found = find_move(instance.status, trigger, facts);
+  if (found == nullptr) return false;
+  instance.status = found->to;
+  return true;
+}
+
+Result<Value> input_of(const Map& event, std::string_view event_id, std::string_view user,
+                       const CompiledStage& stage, std::string_view task) {
+  const Binding names[] = {{"event", &event}, {"user", nullptr, user}};
+  Map input;
+  input.reserve(stage.arguments.size() + 1);
+  for (const auto& wanted : stage.plan.definition().inputs) {
+    if (wanted.name == "user") input.set("user", user);
+  }
+  for (const auto& [name, expression] : stage.arguments) {
+    auto value = expression.evaluate(names);
+    if (!value) {
+      auto error = std::move(value).error();
+      error.message = fmt::format("event \"{}\": argument \"{}\" of task \"{}\": {}", event_id, name, task,
+                                  error.message);
+      return fail(std::move(error));
+    }
+    input.set(name, *std::move(value));
+  }
+  return Value(std::move(input));
+}
+
+Value take_back_input(const Plan& plan, const Value& input) {
+  Map taken;
+  for (const auto& wanted : plan.definition().inputs) {
+    if (const auto* value = input.find(wanted.name)) taken.set(wanted.name, *value);
+  }
+  return taken;
+}
+
+std::string unit_name(const GrantKey& grant) { return to_run_key(grant); }
+
+Todo return_of(const GrantKey& grant, const Grant& fallen, std::string_view version) {
+  Todo todo{Todo::Kind::return_unit, grant};
+  todo.unit = unit_name(grant);
+  todo.period = fallen.period;
+  todo.version = version;
+  return todo;
+}
+
+std::string user_owner(std::string_view user) {
+  std::string owner("user/");
+  owner.append(user);
+  return owner;
+}
+
+std::string owner_partition(std::string_view merchant, std::string_view owner) {
+  std::string partition;
+  partition.reserve(merchant.size() + owner.size() + 1);
+  partition.append(merchant).append("/").append(owner);
+  return partition;
+}
+
+std::string anchor_key(std::string_view task) { return fmt::format("anchor/{}", task); }
+std::string counter_key(std::string_view task) { return fmt::format("claims/{}", task); }
+
+std::string encode(const Anchor& anchor) {
+  return Value(Map{{"zone", anchor.zone}, {"from", std::int64_t{anchor.from.time_since_epoch().count()}}})
+      .to_json();
+}
+
+Result<Anchor> decode_anchor(const Record& record) {
+  const auto value = Value::from_json(record.value);
+  const auto* zone = value ? value->find("zone") : nullptr;
+  const auto* from = value ? value->find("from") : nullptr;
+  if (zone == nullptr || zone->string() == nullptr || from == nullptr || from->integer() == nullptr) {
+    return fail(ErrorCode::corrupt,
+                fmt::format("the record \"{}\" is not what this version writes; look at it before going on",
+                            record.key));
+  }
+  return Anchor{*zone->string(), Timestamp(Duration(*from->integer()))};
+}
+
+Result<Calendar> calendar_of(const CompiledCampaign& campaign, const CompiledTask& task,
+                             const Anchor& anchor) {
+  auto rule = task.calendar.rule();
+  if (rule.period == Period::rolling) rule.from = anchor.from;
+  if (!task.definition->user_zone || anchor.zone.empty()) return Calendar(rule, task.calendar.zone());
+  auto zone = campaign.zones.find(anchor.zone);
+  if (!zone) return fail(std::move(zone).error());
+  return Calendar(rule, zone->with_day_at(task.definition->day_starts));
+}
+
+void set_deadlines(Instance& instance, const CompiledTask& task, Timestamp now, Timestamp cycle_end) {
+  const auto& definition = *task.definition;
+  instance.claimed_at = now;
+  std::optional<Timestamp> deadline;
+  const auto at_latest = [&](Timestamp time) { deadline = std::min(deadline.value_or(time), time); };
+  if (definition.within != Duration::zero()) at_latest(now + definition.within);
+  if (definition.late && cycle_end != Timestamp::max()) at_latest(cycle_end + *definition.late);
+  if (definition.late && definition.ends) at_latest(*definition.ends + *definition.late);
+  if (definition.quota && definition.quota->at == QuotaAt::claim &&
+      definition.quota->hold != Duration::zero())
+    at_latest(now + definition.quota->hold);
+  instance.deadline = deadline;
+}
+
+Timing timing_of(const Instance& instance, Timestamp now) {
+  const auto due = instance.due();
+  if (!due) return {};
+  return {.due_in = std::clamp(Duration(*due - now), Duration::zero(), Duration(limits::duration_us))};
+}
+
+}  // namespace onceward::task_detail

@@ -1,0 +1,287 @@
+#include "task/requests.hpp"
+
+#include <onceward/core/digest.hpp>
+#include <onceward/core/ids.hpp>
+
+#include "core/utf8.hpp"
+#include "task/chores.hpp"
+#include "task/eligible.hpp"
+#include "task/views.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace onceward::task_detail {
+namespace {
+
+constexpr std::size_t most_key = 200;
+constexpr std::size_t most_text = 1024;
+constexpr std::size_t fingerprint_digits = 32;
+
+Result<void> check(Trigger trigger, const Request& request) {
+  const auto wrong = [&](std::string_view what, std::string_view why) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{} of task \"{}\" for user \"{}\": its {} {}", to_string(trigger), request.task,
+                            request.user, what, why));
+  };
+  const auto bounded = [](const std::string& text, std::size_t most) {
+    return !text.empty() && text.size() <= most &&
+           core_detail::first_not_utf8(text) == std::string_view::npos;
+  };
+  if (!bounded(request.key, most_key)) return wrong("key", "must be 1 to 200 bytes of UTF-8");
+  if (!bounded(request.user, 128)) return wrong("user", "must be 1 to 128 bytes of UTF-8");
+  if (request.task.size() > 64 || request.cycle.size() > 64) return wrong("task or cycle", "is too long");
+  for (const auto* text : {&request.actor, &request.reason}) {
+    if (!text->empty() && !bounded(*text, most_text))
+      return wrong("actor or reason", "is too long or no UTF-8");
+  }
+  if (trigger == Trigger::withdraw && (request.actor.empty() || request.reason.empty()))
+    return wrong("actor and reason", "must be given");
+  return {};
+}
+
+std::string fingerprint_of(Trigger trigger, const Request& request) {
+  List parts{to_string(trigger), request.task, request.cycle, request.stage, request.actor, request.reason};
+  if (request.at) parts.push_back(std::int64_t{request.at->time_since_epoch().count()});
+  return sha256_hex(Value(std::move(parts)).to_json()).substr(0, fingerprint_digits);
+}
+
+std::string key_of(Trigger trigger, const Request& request) {
+  // What was completed can be taken back, as an event can.
+  return trigger == Trigger::complete ? event_key("complete:" + request.key) : "request/" + request.key;
+}
+
+Reply::Outcome outcome_of(std::string_view reason) noexcept {
+  if (reason == "late") return Reply::Outcome::late;
+  if (reason == "limit" || reason == "not_eligible") return Reply::Outcome::not_eligible;
+  return Reply::Outcome::wrong_state;
+}
+
+}  // namespace
+
+Result<Requests::Asked> Requests::ask(Trigger trigger, const Request& request) {
+  if (auto checked = check(trigger, request); !checked) return fail(std::move(checked).error());
+  Asked asked{&request, merchants_.find(request.merchant), {nullptr, nullptr, 0, false}};
+  if (asked.merchant != nullptr) {
+    if (const auto* task = asked.merchant->in_force(request.task)) {
+      asked.entry = {&asked.merchant->campaign(), task, 0, true};
+    } else if (const auto known = asked.merchant->versions.find(request.task);
+               known != asked.merchant->versions.end()) {
+      const auto& any = known->second.rbegin()->second;
+      asked.entry = {any.campaign, any.task, 0, false};
+    }
+  }
+  if (asked.entry.task == nullptr) {
+    return fail(ErrorCode::not_found,
+                fmt::format("the merchant \"{}\" has no task \"{}\"", request.merchant, request.task));
+  }
+  const auto& task = *asked.entry.task;
+  asked.partition = user_partition(request.merchant, request.user);
+  const auto request_key = key_of(trigger, request);
+  const auto anchor = anchor_key(request.task);
+  const RecordRef refs[] = {{asked.partition, request_key}, {asked.partition, anchor}};
+  const auto stored = storage_.read(std::span(refs).first(task.own_cycles ? 2 : 1));
+  if (!stored) return fail(stored.error());
+  asked.known = stored->records[0].has_value();
+  asked.at = request.at.value_or(stored->now);
+  auto calendar = Result<Calendar>(task.calendar);
+  if (task.own_cycles) {
+    if (options_.profile && task.definition->user_zone) {
+      auto profile = options_.profile(request.merchant, request.user);
+      if (!profile) return fail(std::move(profile).error());
+      asked.zone = profile->timezone;
+    }
+    Anchor where{asked.zone, asked.at};
+    if (stored->records[1]) {
+      auto known = decode_anchor(*stored->records[1]);
+      if (!known) return fail(std::move(known).error());
+      where = *std::move(known);
+    }
+    calendar = calendar_of(*asked.entry.campaign, task, where);
+    if (!calendar) return fail(std::move(calendar).error());
+  }
+  const auto number = calendar->number_of(asked.at);
+  asked.cycle = request.cycle.empty() ? calendar->name_of(number) : request.cycle;
+  asked.cycle_end = calendar->end_of(number);
+  return asked;
+}
+
+Result<std::optional<InstanceView>> Requests::view_of(const Asked& asked) {
+  const ViewWanted wanted{asked.merchant.get(), asked.partition, asked.request->user, asked.request->task,
+                          asked.cycle};
+  auto views = read_views(storage_, {&wanted, 1});
+  if (!views) return fail(std::move(views).error());
+  return std::move(views->front());
+}
+
+Result<std::optional<Cause>> Requests::audience_of(const Asked& asked) {
+  const auto& task = *asked.entry.task;
+  if (!task.audience) return std::optional<Cause>();
+  UserProfile profile;
+  if (options_.profile) {
+    auto known = options_.profile(asked.request->merchant, asked.request->user);
+    if (!known) return fail(std::move(known).error());
+    profile = *std::move(known);
+  }
+  const Binding names[] = {{"profile", &profile.attributes}, {"user", nullptr, asked.request->user}};
+  const auto belongs = task.audience->test(names);
+  if (!belongs && belongs.error().code != ErrorCode::unknown_name) return fail(belongs.error());
+  if (belongs && *belongs) return std::optional<Cause>();
+  return std::optional(
+      Cause{"audience", fmt::format("the user does not belong to: {}", task.audience->text())});
+}
+
+Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional<InstanceView>& view) {
+  const auto& definition = *asked.entry.task->definition;
+  const auto& request = *asked.request;
+  auto stands = view_of(asked);
+  if (!stands) return fail(std::move(stands).error());
+  view = *std::move(stands);
+  auto causes = window_causes(asked.entry, asked.at);
+  auto audience = audience_of(asked);
+  if (!audience) return fail(std::move(audience).error());
+  if (*audience) causes.push_back(**std::move(audience));
+  if (!definition.after.empty()) {
+    const auto missing =
+        unrewarded(storage_, *asked.merchant, request.merchant, request.user, definition.after, asked.at);
+    if (!missing) return fail(missing.error());
+    for (const auto& task : *missing)
+      causes.push_back({"prerequisite", fmt::format("\"{}\" comes first", task)});
+  }
+  const auto quota = quota_partition(request.merchant, request.task);
+  const auto counter = counter_key(request.task);
+  const auto count = definition.quota ? "count/" + quota_period(asked.entry, asked.at) : std::string("count");
+  const RecordRef refs[] = {{asked.partition, counter}, {quota, count}};
+  const auto stored = storage_.read(refs);
+  if (!stored) return fail(stored.error());
+  count_causes(asked.entry, stored->records[0], stored->records[1], asked.at, causes);
+  return causes;
+}
+
+/// The unit of a quota at the claim: taken before the instance is there, under a todo that gives it back
+/// where this process dies. The instance's batch removes that todo: once it lapsed, the batch is refused.
+Result<std::optional<WaitingTodo>> Requests::take_unit(const Asked& asked, bool& out_of_stock) {
+  const auto& definition = *asked.entry.task->definition;
+  if (!definition.quota || definition.quota->at != QuotaAt::claim) return std::optional<WaitingTodo>();
+  const auto& request = *asked.request;
+  Todo todo{Todo::Kind::claim, {request.merchant, request.user, request.task, asked.cycle}};
+  todo.version = definition.version;
+  todo.period = quota_period(asked.entry, asked.at);
+  // Each try has a name of its own, so that one that lapsed can never be taken for a later one.
+  todo.unit = unit_name(todo.grant) + "/" + new_owner_id();
+  WaitingTodo waiting{0,    WaitingTodo::no_grant, asked.partition, todo_key(todo), absent,
+                      todo, asked.merchant};
+  const auto noted = commit_one(
+      storage_,
+      {asked.partition, {Operation::insert(waiting.key, encode(todo), {.due_in = options_.lease})}});
+  if (!noted) return fail(noted.error());
+  waiting.revision = noted->revision;
+  const auto taken =
+      commit_one(storage_, {quota_partition(request.merchant, request.task),
+                            {Operation::insert(fmt::format("unit/{}/{}", todo.period, todo.unit), "1"),
+                             Operation::add("count/" + todo.period, 1, 0, definition.quota->limit)}});
+  if (!taken) return fail(taken.error());
+  out_of_stock = !taken->applied();
+  if (!out_of_stock) return std::optional(std::move(waiting));
+  if (auto removed = Chores(storage_, runner_, options_).remove({&waiting, 1}); !removed)
+    return fail(std::move(removed).error());
+  return std::optional<WaitingTodo>();
+}
+
+PendingEvent Requests::pending_of(Trigger trigger, const Asked& asked, const Event& event) const {
+  const auto& request = *asked.request;
+  PendingEvent pending{0,
+                       &event,
+                       asked.merchant,
+                       user_owner(request.user),
+                       asked.partition,
+                       key_of(trigger, request),
+                       fingerprint_of(trigger, request),
+                       {}};
+  pending.zone = asked.zone;
+  pending.act = Act{trigger, request.stage, request.actor, request.reason};
+  pending.candidates.push_back({&asked.entry, asked.cycle, {}, {}, true});
+  return pending;
+}
+
+Result<Reply> Requests::run(Trigger trigger, const Request& request) {
+  const auto asked = ask(trigger, request);
+  if (!asked) return fail(asked.error());
+  Reply reply{.task = request.task, .cycle = asked->cycle};
+  const auto& definition = *asked->entry.task->definition;
+  if (trigger == Trigger::complete && definition.complete != Mode::manual) {
+    reply.outcome = Reply::Outcome::wrong_state;
+    reply.causes.push_back({"wrong_state", "the task is completed by events alone"});
+    return reply;
+  }
+  std::optional<WaitingTodo> unit;
+  const bool begins =
+      trigger == Trigger::claim || (trigger == Trigger::complete && definition.claim == Mode::automatic);
+  if (begins && !asked->known) {
+    auto causes = causes_of(*asked, reply.view);
+    if (!causes) return fail(std::move(causes).error());
+    if (trigger == Trigger::claim && reply.view) {
+      reply.outcome = Reply::Outcome::wrong_state;
+      return reply;
+    }
+    // A unit that is taken later may have come back by then.
+    if (definition.quota && definition.quota->at != QuotaAt::claim)
+      std::erase_if(*causes, [](const Cause& cause) { return cause.code == "out_of_stock"; });
+    if (!causes->empty() && !reply.view) {
+      reply.outcome = outcome_of(*causes);
+      reply.causes = *std::move(causes);
+      return reply;
+    }
+    if (trigger == Trigger::claim) {
+      bool out_of_stock = false;
+      auto taken = take_unit(*asked, out_of_stock);
+      if (!taken) return fail(std::move(taken).error());
+      unit = *std::move(taken);
+      if (out_of_stock) {
+        reply.outcome = Reply::Outcome::out_of_stock;
+        reply.causes.push_back(stock_cause(asked->entry, asked->at));
+        return reply;
+      }
+    }
+  }
+  const Event event{request.merchant, request.key, request.user, "request", asked->at};
+  std::vector<PendingEvent> pending;
+  pending.push_back(pending_of(trigger, *asked, event));
+  pending.front().act->unit = unit;
+  Result<Receipt> answer;
+  Reporter(storage_, runner_, options_, drives_).report(std::move(pending), {&answer, 1});
+  const bool refused = answer && !answer->skipped.empty();
+  if (unit && (!answer || refused || answer->duplicate)) {
+    // Not needed: another caller was faster. Where this fails it lapses.
+    (void)Chores(storage_, runner_, options_).lapse({&*unit, 1});
+  }
+  if (!answer) return fail(answer.error());
+  if (refused) reply.outcome = outcome_of(answer->skipped.front().reason);
+  reply.replayed = answer->duplicate;
+  reply.grants = std::move(answer->grants);
+  auto view = view_of(*asked);
+  if (!view) return fail(std::move(view).error());
+  reply.view = *std::move(view);
+  return reply;
+}
+
+Result<Explanation> Requests::explain(const Request& request) {
+  auto named = request;
+  if (named.key.empty()) named.key = "explain";
+  const auto asked = ask(Trigger::claim, named);
+  if (!asked) return fail(asked.error());
+  Explanation explanation{request.task, asked->cycle};
+  auto causes = causes_of(*asked, explanation.view);
+  if (!causes) return fail(std::move(causes).error());
+  explanation.causes = *std::move(causes);
+  if (explanation.view) {
+    Cause cause{"wrong_state", fmt::format("the user has it: {}", to_string(explanation.view->status))};
+    if (asked->cycle_end != Timestamp::max()) cause.changes_at = asked->cycle_end;
+    explanation.causes.push_back(std::move(cause));
+  }
+  return explanation;
+}
+
+}  // namespace onceward::task_detail

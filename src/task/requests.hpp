@@ -1,0 +1,43 @@
+#pragma once
+#include "task/reporter.hpp"
+
+namespace onceward::task_detail {
+
+/// What users and operators ask for: one instance at a time, on the way events take.
+class Requests {
+ public:
+  Requests(Storage& storage, Runner& runner, const TaskCenterOptions& options, const Merchants& merchants,
+           bool drives = true)
+      : storage_(storage), runner_(runner), options_(options), merchants_(merchants), drives_(drives) {}
+
+  Result<Reply> run(Trigger trigger, const Request& request);
+  Result<Explanation> explain(const Request& request);
+
+ private:
+  /// A request with all that is known before it is decided.
+  struct Asked {
+    const Request* request;
+    std::shared_ptr<const MerchantIndex> merchant;
+    IndexEntry entry;
+    std::string partition;
+    std::string cycle;
+    Timestamp at{};
+    Timestamp cycle_end = Timestamp::max();
+    std::string zone{};
+    bool known = false;  ///< its key was used before
+  };
+  Result<Asked> ask(Trigger trigger, const Request& request);
+  Result<std::vector<Cause>> causes_of(const Asked& asked, std::optional<InstanceView>& view);
+  Result<std::optional<Cause>> audience_of(const Asked& asked);
+  Result<std::optional<WaitingTodo>> take_unit(const Asked& asked, bool& out_of_stock);
+  PendingEvent pending_of(Trigger trigger, const Asked& asked, const Event& event) const;
+  Result<std::optional<InstanceView>> view_of(const Asked& asked);
+
+  Storage& storage_;
+  Runner& runner_;
+  const TaskCenterOptions& options_;
+  const Merchants& merchants_;
+  bool drives_;
+};
+
+}  // namespace onceward::task_detail

@@ -1,0 +1,202 @@
+#include "task/views.hpp"
+
+#include "task/chores.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace onceward::task_detail {
+namespace {
+
+constexpr std::array<std::string_view, 6> grant_states = {"earned",       "waiting", "granted",
+                                                          "out_of_stock", "voided",  "revoked"};
+
+/// A run a view needs: of the reward, or of what takes it back.
+struct RunWanted {
+  std::int64_t stage;
+  std::int64_t generation;
+  bool revoked;
+  std::string key;
+};
+
+std::string run_key_of(const ViewWanted& wanted, const CompiledStage& stage, std::int64_t number,
+                       std::int64_t generation, bool revoked) {
+  const auto& plan = revoked && stage.take_back ? *stage.take_back : stage.plan;
+  // The merchant is the first part of every partition.
+  const GrantKey grant{wanted.partition.substr(0, wanted.partition.find('/')),
+                       wanted.user,
+                       wanted.task,
+                       wanted.cycle,
+                       number,
+                       generation};
+  return run_record_key(plan.definition().id, to_run_key(grant));
+}
+
+std::vector<RunWanted> runs_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task) {
+  std::vector<RunWanted> runs;
+  if (wanted.user.empty()) return runs;
+  if (!task.tracked) {
+    for (std::int64_t number = 1; number <= instance.reached; ++number)
+      runs.push_back({number, 1, false, run_key_of(wanted, task.stage(number), number, 1, false)});
+    return runs;
+  }
+  for (const auto& grant : instance.grants) {
+    const bool revoked = grant.state == Grant::State::revoked;
+    if (!revoked && grant.state != Grant::State::granted) continue;
+    runs.push_back({grant.stage, grant.generation, revoked,
+                    run_key_of(wanted, task.stage(grant.stage), grant.stage, grant.generation, revoked)});
+  }
+  return runs;
+}
+
+using Known = std::map<std::string, std::optional<Record>, std::less<>>;
+
+/// The status once the rewards' runs are looked at: what only they know.
+void resolve(InstanceView& view, const CompiledTask& task) {
+  if (view.status != Status::rewarding) return;
+  const auto is = [&](RunState state) {
+    return std::find_if(view.grants.begin(), view.grants.end(), [&](const GrantView& grant) {
+      return grant.state == "granted" && grant.run == state;
+    });
+  };
+  const bool waits = std::any_of(view.grants.begin(), view.grants.end(),
+                                 [](const GrantView& grant) { return grant.state == "waiting"; });
+  if (waits || is(RunState::running) != view.grants.end()) return;
+  auto trigger = Trigger::reward_done;
+  if (const auto exhausted = is(RunState::needs_attention); exhausted != view.grants.end()) {
+    trigger = Trigger::reward_exhausted;
+    view.reason = "retry_exhausted";
+  } else if (const auto failed = is(RunState::failed); failed != view.grants.end()) {
+    trigger = Trigger::reward_failed;
+    view.reason = failed->reason;
+  }
+  const MoveFacts facts{view.reached == static_cast<std::int64_t>(task.stages.size())};
+  if (const auto* found = find_move(view.status, trigger, facts)) view.status = found->to;
+}
+
+Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task,
+                             const Known& known) {
+  InstanceView view{wanted.task,       instance.version,      wanted.cycle,    instance.progress,
+                    instance.reached,  instance.status,       instance.reason, current_run(instance, task),
+                    instance.deadline, instance.collect_until};
+  view.members = instance.members;
+  if (!task.tracked) {
+    for (std::int64_t number = 1; number <= instance.reached; ++number)
+      view.grants.push_back({number, 1, grant_states[static_cast<std::size_t>(Grant::State::granted)]});
+  }
+  for (const auto& grant : instance.grants) {
+    view.grants.push_back(
+        {grant.stage, grant.generation, grant_states[static_cast<std::size_t>(grant.state)]});
+  }
+  // A run whose retention has passed has ended well, or somebody looked at it.
+  for (auto& grant : view.grants) {
+    if (grant.state == "granted") grant.run = RunState::succeeded;
+  }
+  for (const auto& run : runs_of(wanted, instance, task)) {
+    const auto found = known.find(run.key);
+    if (found == known.end() || !found->second) continue;
+    auto stored = decode_run_view(*found->second);
+    if (!stored) return fail(std::move(stored).error());
+    for (auto& grant : view.grants) {
+      if (grant.stage != run.stage) continue;
+      grant.run = stored->state;
+      grant.reason = stored->reason;
+      grant.owed = run.revoked && stored->state != RunState::succeeded && stored->state != RunState::running;
+    }
+  }
+  resolve(view, task);
+  return view;
+}
+
+}  // namespace
+
+bool has_stopped(const GrantView& grant) noexcept {
+  const bool issued = grant.state == "granted" || grant.state == "revoked";
+  return issued && (grant.run == RunState::failed || grant.run == RunState::needs_attention);
+}
+
+Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
+                                                            std::span<const ViewWanted> wanted) {
+  std::vector<std::string> keys;
+  std::vector<std::size_t> counts;
+  for (const auto& view : wanted) {
+    const auto before = keys.size();
+    keys.push_back(instance_key(view.task, view.cycle));
+    if (const auto* task = view.merchant->in_force(view.task); task != nullptr && !view.user.empty()) {
+      for (std::size_t i = 0; i < task->stages.size(); ++i) {
+        const auto number = static_cast<std::int64_t>(i) + 1;
+        keys.push_back(run_key_of(view, task->stages[i], number, 1, false));
+      }
+    }
+    counts.push_back(keys.size() - before);
+  }
+  std::vector<RecordRef> refs;
+  refs.reserve(keys.size());
+  for (std::size_t i = 0, next = 0; i < wanted.size(); ++i) {
+    for (std::size_t k = 0; k < counts[i]; ++k) refs.push_back({wanted[i].partition, keys[next++]});
+  }
+  auto stored = read_all(storage, refs);
+  if (!stored) return fail(std::move(stored).error());
+  std::vector<std::optional<Instance>> instances(wanted.size());
+  std::vector<Known> known(wanted.size());
+  std::vector<std::pair<std::size_t, std::string>> missing;
+  for (std::size_t i = 0, next = 0; i < wanted.size(); next += counts[i], ++i) {
+    const auto& record = (*stored)[next];
+    if (!record) continue;
+    auto instance = decode_instance(*record);
+    if (!instance) return fail(std::move(instance).error());
+    for (std::size_t k = 1; k < counts[i]; ++k)
+      known[i].emplace(keys[next + k], std::move((*stored)[next + k]));
+    if (const auto* task = wanted[i].merchant->find(wanted[i].task, instance->version)) {
+      for (auto& run : runs_of(wanted[i], *instance, *task)) {
+        if (!known[i].contains(run.key)) missing.emplace_back(i, std::move(run.key));
+      }
+    }
+    instances[i] = *std::move(instance);
+  }
+  refs.clear();
+  for (const auto& [place, key] : missing) refs.push_back({wanted[place].partition, key});
+  auto more = read_all(storage, refs);
+  if (!more) return fail(std::move(more).error());
+  for (std::size_t i = 0; i < missing.size(); ++i)
+    known[missing[i].first].insert_or_assign(missing[i].second, std::move((*more)[i]));
+  std::vector<std::optional<InstanceView>> views(wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (!instances[i] || instances[i]->status == Status::not_taken) continue;
+    const auto* task = wanted[i].merchant->find(wanted[i].task, instances[i]->version);
+    if (task == nullptr) {
+      views[i] = InstanceView{wanted[i].task,         instances[i]->version, wanted[i].cycle,
+                              instances[i]->progress, instances[i]->reached, instances[i]->status,
+                              instances[i]->reason};
+      continue;
+    }
+    auto view = view_of(wanted[i], *instances[i], *task, known[i]);
+    if (!view) return fail(std::move(view).error());
+    views[i] = *std::move(view);
+  }
+  return views;
+}
+
+Result<std::vector<std::string>> unrewarded(Storage& storage, const MerchantIndex& merchant,
+                                            std::string_view merchant_name, std::string_view user,
+                                            std::span<const std::string> tasks, Timestamp at) {
+  std::vector<ViewWanted> wanted;
+  for (const auto& id : tasks) {
+    const auto* task = merchant.in_force(id);
+    wanted.push_back({&merchant, user_partition(merchant_name, user), std::string(user), id,
+                      task == nullptr ? "-" : task->calendar.cycle_of(at)});
+  }
+  const auto views = read_views(storage, wanted);
+  if (!views) return fail(views.error());
+  std::vector<std::string> missing;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    const auto& view = (*views)[i];
+    if (!view || view->status != Status::rewarded) missing.push_back(tasks[i]);
+  }
+  return missing;
+}
+
+}  // namespace onceward::task_detail

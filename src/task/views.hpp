@@ -1,0 +1,37 @@
+#pragma once
+#include <onceward/task/request.hpp>
+
+#include "task/merchants.hpp"
+#include "task/moving.hpp"
+#include "task/records.hpp"
+
+namespace onceward::task_detail {
+
+/// An instance to look at.
+struct ViewWanted {
+  const MerchantIndex* merchant = nullptr;
+  std::string partition;
+  std::string user;  ///< whose rewards; empty: a group's
+  std::string task;
+  std::string cycle;
+};
+
+/// Instances as they stand, their rewards' runs included: one read for the usual ones, a second one where a
+/// reward is of a later generation or an older version. Empty where there is no instance, or only history.
+Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
+                                                            std::span<const ViewWanted> wanted);
+
+/// Of these tasks, the first that is not rewarded to the user in its cycle at a time, and so on.
+Result<std::vector<std::string>> unrewarded(Storage& storage, const MerchantIndex& merchant,
+                                            std::string_view merchant_name, std::string_view user,
+                                            std::span<const std::string> tasks, Timestamp at);
+
+/// Whether a reward's run, or what takes it back, has ended without success.
+[[nodiscard]] bool has_stopped(const GrantView& grant) noexcept;
+
+/// A run as stored. Errors: corrupt.
+Result<RunView> decode_run_view(const Record& record);
+/// What makes an ended run that has not succeeded go on where it stopped. Errors: corrupt.
+Result<Operation> push_on(const Record& record);
+
+}  // namespace onceward::task_detail

@@ -1,0 +1,243 @@
+// Events that take back what other events contributed: whole, in parts, early, after the reward.
+#include "support.hpp"
+
+#include <onceward/testing/recorded_journal.hpp>
+
+#include "support/catch.hpp"
+
+using namespace task_test;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+Event reversal(Shop& shop, const Event& of, std::optional<std::int64_t> amount = {}) {
+  auto event = shop.event({}, "2024-03-10T13:00:00Z", of.user, "refunded");
+  event.reverses = of.id;
+  event.amount = amount;
+  return event;
+}
+
+/// A stage that can be taken back.
+std::string fragile(int target, int points) {
+  return "<stage target='" + std::to_string(target) +
+         "' pipeline='grant' take-back='take'><arg name='points' value='" + std::to_string(points) +
+         "'/></stage>";
+}
+
+const std::string spend = "<task id='spend'><on event='paid' add='event.n'/>" + stage(100, 1) + "</task>";
+
+}  // namespace
+
+TEST_CASE("a refund takes back exactly what its event contributed [task-58]") {
+  Shop shop("<task id='buy'><on event='paid'/>" + stage(3, 1) + "</task>");
+  shop.report(shop.event());
+  const auto second = shop.event();
+  shop.report(second);
+  const auto receipt = shop.report(reversal(shop, second));
+  CHECK(receipt.contributions == std::vector<Contribution>{{"buy", "-", -1}});
+  CHECK(shop.progress("buy", "-") == 1);
+  // The same event cannot be taken back twice, whoever asks.
+  CHECK(shop.report(reversal(shop, second)).contributions.empty());
+  CHECK(shop.progress("buy", "-") == 1);
+}
+
+TEST_CASE("a part of a sum is taken back, once for each refund [task-63]") {
+  Shop shop(spend);
+  const auto order = shop.event({{"n", 90}});
+  shop.report(order);
+  const auto part = reversal(shop, order, 30);
+  shop.report(part);
+  CHECK(shop.progress("spend", "-") == 60);
+  CHECK(shop.report(part).duplicate);
+  CHECK(shop.progress("spend", "-") == 60);
+  auto other = part;
+  other.amount = 31;
+  CHECK(shop.center->report(other).error().code == ErrorCode::conflict);
+  shop.report(reversal(shop, order, 1000));  // no more than is left
+  CHECK(shop.progress("spend", "-") == 0);
+  shop.report(reversal(shop, order));
+  CHECK(shop.progress("spend", "-") == 0);
+}
+
+TEST_CASE("what merely counted stays until all of its event is taken back") {
+  Shop shop("<task id='buy'><on event='paid'/>" + stage(9, 1) + "</task>" + spend);
+  const auto order = shop.event({{"n", 50}});
+  shop.report(order);
+  shop.report(reversal(shop, order, 20));
+  CHECK(shop.progress("buy", "-") == 1);
+  CHECK(shop.progress("spend", "-") == 30);
+  shop.report(reversal(shop, order));
+  CHECK(shop.progress("buy", "-") == 0);
+  CHECK(shop.progress("spend", "-") == 0);
+}
+
+TEST_CASE("a refund that comes first leaves nothing for its event to contribute [task-62]") {
+  Shop shop(spend);
+  const auto order = shop.event({{"n", 90}});
+  shop.report(reversal(shop, order));
+  const auto receipt = shop.report(order);
+  CHECK(receipt.contributions.empty());
+  CHECK(shop.progress("spend", "-") == 0);
+  CHECK(shop.report(order).duplicate);
+  const auto other = shop.event({{"n", 90}});
+  shop.report(reversal(shop, other, 30));
+  CHECK(shop.report(other).contributions == std::vector<Contribution>{{"spend", "-", 60}});
+  shop.report(reversal(shop, other, 10));
+  CHECK(shop.progress("spend", "-") == 50);
+}
+
+TEST_CASE("an order and its refunds in one call, in any order") {
+  Shop shop(spend);
+  const auto order = shop.event({{"n", 90}});
+  const auto early = reversal(shop, order, 5);
+  const auto late = reversal(shop, order, 10);
+  for (const auto& answer : shop.center->report_many(std::vector<Event>{early, order, late, order}))
+    REQUIRE(answer.has_value());
+  CHECK(shop.progress("spend", "-") == 75);
+}
+
+TEST_CASE("distinct values are counted by their events: the last one taken back takes the value [task-9]") {
+  Shop shop("<task id='sku'><on event='paid' distinct='event.sku'/>" + stage(5, 1) + "</task>");
+  const auto first = shop.event({{"sku", "a"}});
+  const auto second = shop.event({{"sku", "a"}});
+  shop.report(first);
+  shop.report(second);
+  shop.report(reversal(shop, first));
+  CHECK(shop.progress("sku", "-") == 1);
+  shop.report(reversal(shop, second));
+  CHECK(shop.progress("sku", "-") == 0);
+}
+
+TEST_CASE("a streak loses the day its only event was on") {
+  Shop shop("<task id='habit'><on event='paid' streak='day'/>" + stage(9, 1) + "</task>");
+  Event second;
+  for (const auto* day : {"2024-03-10T10:00:00Z", "2024-03-11T10:00:00Z", "2024-03-12T10:00:00Z"}) {
+    const auto event = shop.event({}, day);
+    shop.report(event);
+    if (event.id == "e2") second = event;
+  }
+  CHECK(shop.progress("habit", "-") == 3);
+  shop.report(reversal(shop, second));
+  CHECK(shop.progress("habit", "-") == 1);
+}
+
+TEST_CASE("a reward nobody collected is void, and its unit returns [task-59]") {
+  Shop shop("<task id='buy' collect='manual'><on event='paid'/>" + stage(1, 10) +
+            "<quota limit='1'/></task>");
+  const auto order = shop.event();
+  CHECK(shop.report(order).grants.at(0).collectable);
+  CHECK(shop.view("buy", "-").status == Status::completed);
+  CHECK(shop.report(shop.event({}, "2024-03-10T12:00:00Z", "bob")).grants.at(0).out_of_stock);
+  const auto receipt = shop.report(reversal(shop, order));
+  CHECK(receipt.grants.at(0).taken_back);
+  CHECK(shop.view("buy", "-").status == Status::in_progress);
+  CHECK(shop.view("buy", "-").grants.at(0).state == "voided");
+  CHECK(read_one(*shop.memory, "shop/quota/buy", "count/-").value()->value == "0");
+  // Somebody else may have it now; earned again it is another generation.
+  CHECK(shop.report(shop.event({}, "2024-03-10T12:00:00Z", "cid")).grants.at(0).collectable);
+  const auto again = shop.report(shop.event());
+  CHECK(again.grants.at(0).out_of_stock);
+  CHECK(again.grants.at(0).generation == 2);
+  CHECK(shop.granted->list().empty());
+}
+
+TEST_CASE("a reward is taken back once, and earned again as the next generation [task-60]") {
+  testing::RecordedJournal journal;
+  Shop shop("<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "</task>", "UTC",
+            &journal);
+  const auto order = shop.event();
+  CHECK(shop.report(order).grants.at(0).state == RunState::succeeded);
+  CHECK(shop.view("buy", "-").status == Status::rewarded);
+  const auto refund = reversal(shop, order);
+  const auto receipt = shop.report(refund);
+  CHECK(receipt.grants.at(0).taken_back);
+  CHECK(receipt.grants.at(0).state == RunState::succeeded);
+  CHECK(shop.view("buy", "-").status == Status::revoked);
+  CHECK(shop.report(refund).duplicate);
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10"});
+  const auto again = shop.report(shop.event());
+  CHECK(again.grants.at(0).generation == 2);
+  CHECK(shop.view("buy", "-").status == Status::rewarded);
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10", "ann/buy/-/1=10"});
+  CHECK(shop.moves(journal) == Lines{"not_taken-claim-claimed", "claimed-event-rewarding",
+                                     "rewarding-reward_done-rewarded", "rewarding-take_back-revoked",
+                                     "rewarding-reward_done-rewarded", "revoked-event-rewarding",
+                                     "rewarding-reward_done-rewarded"});
+}
+
+TEST_CASE("on-refund keep leaves a reward alone, and says so [task-61]") {
+  testing::RecordedJournal journal;
+  Shop shop("<task id='buy'><on event='paid'/>" + stage(1, 10) + "</task>", "UTC", &journal);
+  const auto order = shop.event();
+  shop.report(order);
+  const auto receipt = shop.report(reversal(shop, order));
+  CHECK(receipt.grants.empty());
+  CHECK(shop.view("buy", "-").status == Status::rewarded);
+  CHECK(shop.progress("buy", "-") == 0);
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=10"});
+  CHECK(shop.moves(journal).back() == "rewarding-take_back-rewarding");
+  CHECK(shop.report(shop.event()).grants.empty());
+}
+
+TEST_CASE("what cannot be taken back is owed") {
+  Shop shop("<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "</task>");
+  const auto order = shop.event();
+  shop.report(order);
+  shop.granted->reject_negative = true;  // the points are spent
+  shop.report(reversal(shop, order));
+  const auto view = shop.view("buy", "-");
+  CHECK(view.status == Status::revoked);
+  CHECK(view.grants.at(0).owed);
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=10"});
+}
+
+TEST_CASE("a reward that is still on its way is taken back after it arrived, never before") {
+  Shop shop("<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "</task>");
+  const auto order = shop.event();
+  shop.granted->fail_calls = 1;
+  CHECK(shop.report(order).grants.at(0).state == RunState::running);
+  shop.report(reversal(shop, order));
+  CHECK(shop.granted->list().empty());
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10"});
+}
+
+TEST_CASE("a reversal has to name another event, and cannot be reversed itself") {
+  Shop shop(spend);
+  const auto order = shop.event({{"n", 5}});
+  shop.report(order);
+  const auto refund = reversal(shop, order);
+  shop.report(refund);
+  CHECK(shop.center->report(reversal(shop, refund)).error().code == ErrorCode::wrong_state);
+  auto itself = shop.event();
+  itself.reverses = itself.id;
+  CHECK(shop.center->report(itself).error().code == ErrorCode::invalid_argument);
+  CHECK(shop.center->report(reversal(shop, order, 0)).error().code == ErrorCode::invalid_argument);
+}
+
+TEST_CASE("a crash at any write of a refund after the reward: taken back once, its unit returned once") {
+  using testing::FaultyStorage;
+  const auto task =
+      "<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "<quota limit='5'/></task>";
+  for (const auto fault : {FaultyStorage::Fault::before, FaultyStorage::Fault::after}) {
+    for (std::size_t skip = 0; skip < 6; ++skip) {
+      INFO("fault " << static_cast<int>(fault) << ", commit " << skip);
+      Shop shop(task);
+      const auto order = shop.event();
+      shop.report(order);
+      const auto dead = ErrorCode::corrupt;
+      shop.storage.fail_calls(FaultyStorage::Call::commit, fault, dead, 1, skip);
+      shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, dead, 1000, 0);
+      const auto refund = reversal(shop, order);
+      (void)shop.center->report(refund);
+      shop.storage.heal();
+      shop.restart();
+      shop.center->publish(shop.campaign(task)).value();
+      shop.report(refund);
+      shop.settle();
+      CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10"});
+      CHECK(read_one(*shop.memory, "shop/quota/buy", "count/-").value()->value == "0");
+      CHECK(shop.memory->scan("shop/user/ann", "todo/", "", 10).value().records.empty());
+    }
+  }
+}

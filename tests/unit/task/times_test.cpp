@@ -1,0 +1,130 @@
+// Deadlines, graces, a user's own cycles, streaks that forgive.
+#include "support.hpp"
+
+#include "support/catch.hpp"
+
+using namespace task_test;
+using Lines = std::vector<std::string>;
+
+TEST_CASE("a late event counts inside the grace, and is told to be late after it [task-30] [task-31]") {
+  testing::RecordedJournal journal;
+  Shop shop("<task id='day' period='day' late='2h'><on event='paid'/>" + stage(9, 1) + "</task>", "UTC",
+            &journal);
+  shop.clock.set(at("2024-03-11T01:59:59Z"));
+  CHECK(shop.report(shop.event({}, "2024-03-10T23:00:00Z")).contributions.at(0).cycle == "D:2024-03-10");
+  shop.clock.set(at("2024-03-11T02:00:00Z"));
+  const auto late = shop.event({}, "2024-03-10T23:30:00Z");
+  CHECK(shop.report(late).skipped == std::vector<Skipped>{{"day", "D:2024-03-10", "late"}});
+  CHECK(shop.report(late).skipped.size() == 1);
+  CHECK(shop.progress("day", "D:2024-03-10") == 1);
+  CHECK(journal.lines().back().reason == "late");
+  shop.center->work().value();
+  CHECK(shop.view("day", "D:2024-03-10").status == Status::expired);
+}
+
+TEST_CASE("the cycle is chosen by the event's time, not by the node's clock [task-29]") {
+  Shop shop("<task id='day' period='day'><on event='paid'/>" + stage(9, 1) + "</task>");
+  shop.clock.set(at("2024-03-11T00:04:00Z"));  // five minutes ahead
+  CHECK(shop.report(shop.event({}, "2024-03-10T23:59:00Z")).contributions.at(0).cycle == "D:2024-03-10");
+}
+
+TEST_CASE("one freeze forgives one missed day of a streak; two missed begin it anew [task-32]") {
+  Shop shop("<task id='habit'><on event='in' streak='day' freeze='1'/>" + stage(7, 1) + "</task>");
+  const auto on = [&](int day) {
+    auto event = shop.event({}, "2024-03-01T10:00:00Z", "ann", "in");
+    event.at += std::chrono::days(day - 1);
+    return shop.report(event);
+  };
+  for (int day = 1; day <= 4; ++day) on(day);
+  for (int day = 6; day <= 7; ++day) on(day);  // missed the fifth
+  CHECK(shop.view("habit", "-").run == 6);
+  CHECK(on(8).grants.size() == 1);
+  on(10);  // missed the ninth: the freeze is used up
+  CHECK(shop.view("habit", "-").run == 1);
+  on(13);  // missed two
+  CHECK(shop.view("habit", "-").run == 1);
+  CHECK(shop.progress("habit", "-") == 7);
+}
+
+TEST_CASE("an event in the grace of a day forgives the day before it") {
+  Shop shop("<task id='habit'><on event='paid' streak='day' grace='3h'/>" + stage(9, 1) + "</task>");
+  shop.report(shop.event({}, "2024-03-10T10:00:00Z"));
+  shop.report(shop.event({}, "2024-03-12T02:59:59Z"));  // of the eleventh's late evening
+  CHECK(shop.view("habit", "-").run == 2);
+  shop.report(shop.event({}, "2024-03-14T03:00:00Z"));
+  CHECK(shop.view("habit", "-").run == 1);
+}
+
+TEST_CASE("rolling cycles begin at the user's own start") {
+  Shop shop("<task id='trial' period='rolling' every='7d'><on event='paid'/>" + stage(2, 1) + "</task>");
+  shop.report(shop.event({}, "2024-03-10T11:20:00Z"));
+  CHECK(shop.report(shop.event({}, "2024-03-17T11:19:59Z")).grants.at(0).cycle == "R:2024-03-10T11:20:00Z");
+  CHECK(shop.report(shop.event({}, "2024-03-17T11:20:00Z")).contributions.at(0).cycle ==
+        "R:2024-03-17T11:20:00Z");
+  CHECK(shop.report(shop.event({}, "2024-03-10T11:19:00Z")).contributions.at(0).cycle ==
+        "R:2024-03-03T11:20:00Z");
+  const auto one_call = std::vector<Event>{shop.event({}, "2024-05-01T00:00:00Z", "bob"),
+                                           shop.event({}, "2024-05-07T23:00:00Z", "bob")};
+  CHECK(shop.center->report_many(one_call)[1]->grants.at(0).cycle == "R:2024-05-01T00:00:00Z");
+}
+
+TEST_CASE("cycles follow the user's zone as it was when the user began") {
+  Shop shop("<task id='day' period='day' zone='user'><on event='paid'/>" + stage(9, 1) + "</task>");
+  shop.profiles["ann"].timezone = "Asia/Shanghai";
+  CHECK(shop.report(shop.event({}, "2024-03-10T16:30:00Z")).contributions.at(0).cycle == "D:2024-03-11");
+  shop.profiles["ann"].timezone = "America/New_York";  // moved
+  CHECK(shop.report(shop.event({}, "2024-03-11T16:30:00Z")).contributions.at(0).cycle == "D:2024-03-12");
+  CHECK(shop.report(shop.event({}, "2024-03-10T16:30:00Z", "bob")).contributions.at(0).cycle ==
+        "D:2024-03-10");
+  const auto page = shop.center->list({"shop", "ann", at("2024-03-11T16:30:00Z")}).value();
+  CHECK(page.entries.at(0).cycle == "D:2024-03-12");
+  CHECK(page.entries.at(0).view.value().progress == 1);
+}
+
+TEST_CASE("what is not completed in its time expires; what is not collected as well [task-29]") {
+  Shop shop("<task id='quick' claim='manual' within='1h'><on event='paid'/>" + stage(2, 1) +
+            "</task><task id='gift' collect='manual' collect-within='1d'><on event='came'/>" + stage(1, 1) +
+            "<quota limit='1'/></task>");
+  shop.clock.set(at("2024-03-10T12:00:00Z"));
+  shop.center->claim(shop.request("quick")).value();
+  shop.report(shop.event({}, "2024-03-10T12:30:00Z"));
+  CHECK(shop.report(shop.event({}, "2024-03-10T13:00:00Z")).skipped.at(0).reason == "ended");
+  shop.report(shop.event({}, "2024-03-10T12:00:00Z", "ann", "came"));
+  shop.clock.set(at("2024-03-10T13:00:00Z"));
+  shop.restart();  // the process that knew of them is gone
+  shop.center
+      ->publish(
+          shop.campaign("<task id='quick' claim='manual' within='1h'><on event='paid'/>" + stage(2, 1) +
+                        "</task><task id='gift' collect='manual' collect-within='1d'><on event='came'/>" +
+                        stage(1, 1) + "<quota limit='1'/></task>"))
+      .value();
+  CHECK(shop.center->work().value().taken > 0);
+  CHECK(shop.view("quick", "-").status == Status::expired);
+  CHECK(shop.view("gift", "-").status == Status::completed);
+  shop.clock.set(at("2024-03-11T12:00:00Z"));
+  CHECK(shop.center->collect(shop.request("gift")).value().outcome == Reply::Outcome::late);
+  shop.settle();
+  CHECK(shop.view("gift", "-").status == Status::expired);
+  CHECK(shop.view("gift", "-").reason == "not_collected");
+  CHECK(read_one(*shop.memory, "shop/quota/gift", "count/-").value()->value == "0");
+  CHECK(shop.granted->list().empty());
+}
+
+TEST_CASE("a new version that migrates takes its users along with what they have") {
+  Shop shop("<task id='buy' version='1'><on event='paid'/>" + stage(5, 10) + "</task>");
+  for (int i = 0; i < 3; ++i) shop.report(shop.event());
+  shop.center
+      ->publish(shop.campaign("<task id='buy' version='2' on-update='migrate'><on event='paid'/>" +
+                              stage(4, 20) + "</task>"))
+      .value();
+  CHECK(shop.report(shop.event()).grants.size() == 1);
+  CHECK(shop.view("buy", "-").version == "2");
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=20"});
+}
+
+TEST_CASE("a user may take a task so often") {
+  Shop shop("<task id='day' period='day' per-user='2'><on event='paid'/>" + stage(1, 1) + "</task>");
+  CHECK(shop.report(shop.event({}, "2024-03-10T12:00:00Z")).grants.size() == 1);
+  CHECK(shop.report(shop.event({}, "2024-03-11T12:00:00Z")).grants.size() == 1);
+  CHECK(shop.report(shop.event({}, "2024-03-12T12:00:00Z")).skipped.at(0).reason == "limit");
+}
