@@ -505,11 +505,35 @@ TEST_CASE("what may be null must be handled, or it does not compile") {
     return all;
   };
   const auto base = [] {
-    return pipeline("r").input("n", Value::Kind::integer, false).step("a", "book@1").when("n != null");
+    return pipeline("r")
+        .input("n", Value::Kind::integer, false)
+        .step("a", "book@1", {{"amount", "n"}})
+        .when("n != null");
   };
   CHECK(codes(base().step("b", "book@1", {{"amount", "steps.a.amount"}})) == Paths{"nullable"});
   CHECK(codes(base().step("b", "book@1", {{"amount", "steps.a?.amount"}})).empty());
   CHECK(codes(base().step("b", "book@1", {{"amount", "n + 1"}})) == Paths{"nullable"});
   CHECK(codes(base().step("b", "book@1", {{"amount", "(n ?: 0) + 1"}})).empty());
   CHECK(codes(base().step("b", "book@1", {{"amount", "steps.aa.x"}})) == Paths{"unknown-name"});
+  // A condition that says so handles it too.
+  const auto with = [&](const char* when) {
+    return codes(base().step("b", "book@1", {{"amount", "steps.a.amount + n"}}).when(when));
+  };
+  CHECK(with("steps.a?.amount != null && n != null").empty());
+  CHECK(with("!(steps.a == null || n == null)").empty());
+  CHECK(with("steps.a != null") == Paths{"nullable"});
+  CHECK(with("steps.a != null || n != null") == Paths{"nullable"});
+  CHECK(with("steps.a != null && (n == null || n > 3)") == Paths{"nullable"});
+  CHECK(with("steps.a != null && n == null") == Paths{"nullable"});
+  CHECK(codes(base().step("b", "book@1", {{"amount", "n == null ? 0 : n + 1"}})).empty());
+  CHECK(codes(base().step("b", "book@1", {{"amount", "n != null ? 0 : n + 1"}})) == Paths{"nullable"});
+  const auto chosen = [&](const char* test) {
+    return codes(
+        base().choose("c", when(test, [](Body& b) { b.step("d", "book@1"); }), otherwise([](Body& b) {
+                        b.step("e", "book@1", {{"amount", "n + 1"}});
+                      })));
+  };
+  CHECK(chosen("n == null").empty());
+  CHECK(chosen("n != null") == Paths{"nullable"});
+  CHECK(chosen("n != null && n > 3") == Paths{"nullable"});
 }
