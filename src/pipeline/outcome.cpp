@@ -278,7 +278,8 @@ void take_over(Run& run, const CompiledPlan& plan) {
   each(run.root, plan.root, [&](Place& place, const Node& node) {
     if (place.status != Status::active && place.status != Status::undoing) return;
     // A step without effects leaves nothing to be in doubt about, and one whose rows are rolled back neither.
-    if (place.status == Status::active && node.entry->spec.effect == Effect::idempotent) place.in_doubt = true;
+    if (place.status == Status::active && node.entry->spec.effect == Effect::idempotent)
+      place.in_doubt = true;
     place.status = place.status == Status::active ? Status::waiting : Status::undo_waiting;
     place.due = Instant::after({});
     ++place.attempt;
