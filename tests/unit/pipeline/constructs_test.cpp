@@ -257,6 +257,19 @@ TEST_CASE("backward recovery undoes what is done, last first, once each, with it
   CHECK(works.undone.size() == 2);
 }
 
+TEST_CASE("a call whose answer was lost stays in doubt when the next one says: not now") {
+  Works works;
+  const auto plan = works.plan(pipeline("r").recover(Recover::backward).parallel("fan", Join::all, [](Branches& b) {
+    book(b, {"a", "b"});
+  }));
+  works.next["a"] = {Unknown{"lost"}, Retry{"down", 1h}};
+  works.next["b"] = {Retry{"busy", 1min}, Reject{"closed", "no"}};
+  works.start(plan);
+  works.later(plan, 10s);
+  CHECK(works.later(plan, 1min).state == RunState::failed);
+  CHECK(works.undone == Paths{"anull"});
+}
+
 TEST_CASE("an undo that a crash interrupts is resumed; those before it are not repeated [pipeline-9]") {
   Works works;
   auto builder = pipeline("r").recover(Recover::backward);
