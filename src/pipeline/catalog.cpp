@@ -42,4 +42,10 @@ std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view vers
   return known->second;
 }
 
+std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view version) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto known = state_->plans.find(std::pair(std::string(id), std::string(version)));
+  return known == state_->plans.end() ? std::nullopt : std::optional(known->second);
+}
+
 }  // namespace onceward

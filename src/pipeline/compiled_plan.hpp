@@ -5,11 +5,31 @@
 
 namespace onceward::pipeline_detail {
 
-struct CompiledStep {
-  const StepDefinition* definition;
-  const StepRegistry::Entry* entry;
-  std::vector<std::pair<std::string, Expression>> arguments;
-  std::optional<Expression> when;
+/// A construct of a plan, ready to be run. Every kind keeps what it contains in `children`: a sequence,
+/// parallel and the body of a foreach, attempt or call one child for each construct; a choose and an attempt
+/// one sequence for each branch.
+struct Node {
+  const StepDefinition* definition = nullptr;  ///< null: a sequence that nobody wrote (a branch, the root)
+  StepKind kind = StepKind::sequence;
+  const StepRegistry::Entry* entry = nullptr;  ///< step
+  struct Argument {
+    std::string name;
+    Expression expression;
+    Value::Kind kind = Value::Kind::null;  ///< what the step or the callee wants
+    bool required = false;
+  };
+  std::vector<Argument> arguments{};
+  std::optional<Expression> when{};
+  std::optional<Expression> value{};     ///< set, result, fail, wait; foreach: its items
+  std::optional<Expression> item_key{};  ///< foreach
+  std::vector<Expression> tests{};       ///< choose: of its branches; an otherwise has none
+  std::vector<Node> children{};
+  const PipelineDefinition* callee = nullptr;  ///< call
+  bool reads_steps = false;                    ///< one of its expressions reads more than inputs
+
+  [[nodiscard]] std::string_view id() const noexcept {
+    return definition == nullptr ? std::string_view() : std::string_view(definition->id);
+  }
 };
 
 struct CompiledPlan {
@@ -18,8 +38,13 @@ struct CompiledPlan {
   CompiledPlan& operator=(const CompiledPlan&) = delete;
 
   PipelineDefinition definition;
+  std::string canonical;
   std::string sha256;
-  std::vector<CompiledStep> steps;
+  Node root{};
+  std::optional<KeyTemplate> key{};
+  std::optional<Expression> serial_by{};
+  std::size_t nodes = 0;        ///< constructs, those of callees included
+  std::vector<Plan> callees{};  ///< keeps what calls point to
 };
 
 }  // namespace onceward::pipeline_detail

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 namespace onceward {
 namespace pipeline_detail {
@@ -34,9 +35,8 @@ PipelineInput read_param(XmlReader& reader, pugi::xml_node node) {
   return input;
 }
 
-RetryPolicy read_retry(XmlReader& reader, pugi::xml_node node) {
-  static constexpr std::string_view attributes[] = {"attempts", "first", "factor", "cap", "jitter"};
-  reader.allow(node, attributes, {});
+/// The attributes of a retry policy on `node`.
+RetryPolicy read_policy(XmlReader& reader, pugi::xml_node node) {
   RetryPolicy retry;
   const auto attempts = reader.integer(node, "attempts", retry.attempts);
   // Out of bounds stays out of bounds: the compiler names the bounds.
@@ -48,20 +48,188 @@ RetryPolicy read_retry(XmlReader& reader, pugi::xml_node node) {
   return retry;
 }
 
-StepDefinition read_step(XmlReader& reader, pugi::xml_node node) {
-  static constexpr std::string_view attributes[] = {"id", "use", "when"};
-  static constexpr std::string_view children[] = {"arg", "retry"};
+void read_retry(XmlReader& reader, pugi::xml_node node, StepDefinition& step) {
+  static constexpr std::string_view attributes[] = {"attempts", "first", "factor", "cap", "jitter"};
+  static constexpr std::string_view of_rule[] = {"code", "attempts", "first", "factor", "cap", "jitter"};
+  static constexpr std::string_view children[] = {"on"};
   reader.allow(node, attributes, children);
-  StepDefinition step{reader.required(node, "id"), reader.required(node, "use")};
-  step.arguments = read_arguments(reader, node);
-  step.when = reader.expression(node, "when");
-  step.place = reader.place(node);
-  std::size_t retries = 0;
-  for (const auto retry : node.children("retry")) {
-    if (++retries > 1)
-      reader.report(reader.place(retry), "duplicate-element", "a second <retry>", "keep one");
-    step.retry = read_retry(reader, retry);
+  step.retry = read_policy(reader, node);
+  for (const auto rule : node.children("on")) {
+    reader.allow(rule, of_rule, {});
+    auto code = reader.required(rule, "code");
+    step.rules.push_back({std::move(code), read_policy(reader, rule)});
   }
+}
+
+void read_undo(XmlReader& reader, pugi::xml_node node, StepDefinition& step) {
+  static constexpr std::string_view attributes[] = {"skip", "attempts", "first", "factor", "cap", "jitter"};
+  reader.allow(node, attributes, {});
+  step.undo = {reader.boolean(node, "skip", false), read_policy(reader, node)};
+}
+
+void read_timeout(XmlReader& reader, pugi::xml_node node, StepDefinition& step) {
+  static constexpr std::string_view attributes[] = {"attempt", "total"};
+  reader.allow(node, attributes, {});
+  step.timeout = reader.duration(node, "attempt", {});
+  step.total = reader.duration(node, "total", {});
+}
+
+/// An element that may be there once.
+template <class Read>
+void read_once(XmlReader& reader, pugi::xml_node node, const char* name, const Read& read) {
+  std::size_t count = 0;
+  for (const auto child : node.children(name)) {
+    if (++count > 1)
+      reader.report(reader.place(child), "duplicate-element", fmt::format("a second <{}>", name), "keep one");
+    read(child);
+  }
+}
+
+int bounded_integer(XmlReader& reader, pugi::xml_node node, const char* name, int otherwise) {
+  return static_cast<int>(std::clamp<std::int64_t>(reader.integer(node, name, otherwise), -1, 1'000'000'000));
+}
+
+/// The elements that are constructs, by the place of their kind.
+constexpr std::array<std::string_view, 12> construct_words = {"step",    "sequence", "parallel", "choose",
+                                                              "foreach", "try",      "call",     "wait",
+                                                              "await",   "set",      "result",   "fail"};
+constexpr std::array<std::string_view, 3> join_words = {"all", "any", "quorum"};
+constexpr std::array<std::string_view, 2> on_fail_words = {"cancel", "wait"};
+constexpr std::array<std::string_view, 2> recover_words = {"forward", "backward"};
+
+std::optional<StepKind> kind_of(pugi::xml_node node) {
+  const auto found = std::find(construct_words.begin(), construct_words.end(), std::string_view(node.name()));
+  if (found == construct_words.end()) return std::nullopt;
+  return static_cast<StepKind>(found - construct_words.begin());
+}
+
+StepDefinition read_construct(XmlReader& reader, pugi::xml_node node, StepKind kind);
+
+/// Every construct within `node`, in order; what else is there is for `allow` to judge.
+std::vector<StepDefinition> read_body(XmlReader& reader, pugi::xml_node node) {
+  std::vector<StepDefinition> body;
+  for (const auto child : node.children()) {
+    if (child.type() != pugi::node_element) continue;
+    if (const auto kind = kind_of(child)) body.push_back(read_construct(reader, child, *kind));
+  }
+  return body;
+}
+
+using Words = std::vector<std::string_view>;
+
+void allow(XmlReader& reader, pugi::xml_node node, Words attributes, Words children, bool body) {
+  if (body) children.insert(children.end(), construct_words.begin(), construct_words.end());
+  reader.allow(node, attributes, children);
+}
+
+void read_step(XmlReader& reader, pugi::xml_node node, StepDefinition& step) {
+  allow(reader, node, {"id", "use", "when"}, {"arg", "retry", "timeout", "undo"}, false);
+  step.uses = reader.required(node, "use");
+  step.arguments = read_arguments(reader, node);
+  read_once(reader, node, "retry", [&](pugi::xml_node child) { read_retry(reader, child, step); });
+  read_once(reader, node, "timeout", [&](pugi::xml_node child) { read_timeout(reader, child, step); });
+  read_once(reader, node, "undo", [&](pugi::xml_node child) { read_undo(reader, child, step); });
+}
+
+void read_choose(XmlReader& reader, pugi::xml_node node, StepDefinition& step) {
+  allow(reader, node, {"id", "when"}, {"when", "otherwise"}, false);
+  for (const auto child : node.children()) {
+    const std::string_view name = child.name();
+    if (name != "when" && name != "otherwise") continue;
+    BranchDefinition branch;
+    branch.place = reader.place(child);
+    if (name == "when") {
+      allow(reader, child, {"test"}, {}, true);
+      branch.test = reader.required(child, "test");
+    } else {
+      allow(reader, child, {}, {}, true);
+    }
+    branch.body = read_body(reader, child);
+    step.branches.push_back(std::move(branch));
+  }
+}
+
+void read_try(XmlReader& reader, pugi::xml_node node, StepDefinition& step) {
+  allow(reader, node, {"id", "when"}, {"catch", "finally"}, true);
+  step.body = read_body(reader, node);
+  for (const auto child : node.children("catch")) {
+    allow(reader, child, {"code"}, {}, true);
+    step.branches.push_back({reader.optional(child, "code"), read_body(reader, child), reader.place(child)});
+  }
+  read_once(reader, node, "finally", [&](pugi::xml_node child) {
+    allow(reader, child, {}, {}, true);
+    step.last = read_body(reader, child);
+  });
+}
+
+void read_foreach(XmlReader& reader, pugi::xml_node node, StepDefinition& step) {
+  allow(reader, node, {"id", "items", "var", "item-key", "max", "concurrency", "on-fail", "when"}, {}, true);
+  step.items = reader.required(node, "items");
+  step.variable = reader.required(node, "var");
+  step.item_key = reader.required(node, "item-key");
+  step.max = bounded_integer(reader, node, "max", step.max);
+  step.concurrency = bounded_integer(reader, node, "concurrency", step.concurrency);
+  step.on_fail = static_cast<OnFail>(reader.word(node, "on-fail", on_fail_words, 0));
+  step.body = read_body(reader, node);
+}
+
+StepDefinition read_construct(XmlReader& reader, pugi::xml_node node, StepKind kind) {
+  StepDefinition step;
+  step.kind = kind;
+  step.place = reader.place(node);
+  if (kind == StepKind::set)
+    step.id = reader.required(node, "name");
+  else if (kind == StepKind::result)
+    step.id = reader.optional(node, "id", "result");
+  else
+    step.id = reader.required(node, "id");
+  switch (kind) {
+    case StepKind::step: read_step(reader, node, step); break;
+    case StepKind::sequence:
+      allow(reader, node, {"id", "when"}, {}, true);
+      step.body = read_body(reader, node);
+      break;
+    case StepKind::parallel:
+      allow(reader, node, {"id", "join", "quorum", "on-fail", "when"}, {}, true);
+      step.join = static_cast<Join>(reader.word(node, "join", join_words, 0));
+      step.quorum = bounded_integer(reader, node, "quorum", 0);
+      step.on_fail = static_cast<OnFail>(reader.word(node, "on-fail", on_fail_words, 0));
+      step.body = read_body(reader, node);
+      break;
+    case StepKind::choose: read_choose(reader, node, step); break;
+    case StepKind::foreach: read_foreach(reader, node, step); break;
+    case StepKind::attempt: read_try(reader, node, step); break;
+    case StepKind::call:
+      allow(reader, node, {"id", "pipeline", "version", "when"}, {"arg"}, false);
+      step.uses = reader.required(node, "pipeline");
+      step.version = reader.optional(node, "version");
+      step.arguments = read_arguments(reader, node);
+      break;
+    case StepKind::wait:
+      allow(reader, node, {"id", "for", "until", "when"}, {}, false);
+      step.total = reader.duration(node, "for", {});
+      step.value = reader.expression(node, "until");
+      break;
+    case StepKind::await:
+      allow(reader, node, {"id", "signal", "timeout", "when"}, {}, false);
+      step.code = reader.required(node, "signal");
+      step.total = reader.duration(node, "timeout", {});
+      break;
+    case StepKind::set:
+      allow(reader, node, {"name", "value", "when"}, {}, false);
+      step.value = reader.required(node, "value");
+      break;
+    case StepKind::result:
+      allow(reader, node, {"id", "value", "when"}, {}, false);
+      step.value = reader.required(node, "value");
+      break;
+    case StepKind::fail:
+      allow(reader, node, {"id", "code", "message", "when"}, {}, false);
+      step.code = reader.required(node, "code");
+      step.value = reader.expression(node, "message");
+      break;
+  }
+  step.when = reader.expression(node, "when");
   return step;
 }
 
@@ -75,46 +243,167 @@ std::string duration_text(Duration duration) {
   return {};
 }
 
-void write_step(const StepDefinition& step, const std::string& margin, std::string& out) {
-  out.append(margin).append("<step");
-  write_attribute("id", step.id, out);
-  write_attribute("use", step.uses, out);
-  if (!step.when.empty()) write_attribute("when", step.when, out);
-  const bool plain = step.arguments.empty() && step.retry == RetryPolicy{};
-  out += plain ? "/>\n" : ">\n";
-  if (plain) return;
+void write_policy(const RetryPolicy& retry, std::string& out) {
+  write_attribute("attempts", std::to_string(retry.attempts), out);
+  write_attribute("first", duration_text(retry.first), out);
+  write_attribute("factor", fmt::format("{}", retry.factor), out);
+  write_attribute("cap", duration_text(retry.cap), out);
+  write_attribute("jitter", retry.jitter ? "true" : "false", out);
+}
+
+void write_construct(const StepDefinition& step, const std::string& margin, std::string& out);
+
+void write_body(const std::vector<StepDefinition>& body, const std::string& margin, std::string& out) {
+  for (const auto& step : body) write_construct(step, margin, out);
+}
+
+/// An element with a body of constructs: `<name attribute="value">`; no attribute where its name is empty.
+void write_branch(std::string_view name, std::string_view attribute, const std::string& value,
+                  const std::vector<StepDefinition>& body, const std::string& margin, std::string& out) {
+  out.append(margin).append("<").append(name);
+  if (!attribute.empty()) write_attribute(attribute, value, out);
+  out += ">\n";
+  write_body(body, margin + "  ", out);
+  out.append(margin).append("</").append(name).append(">\n");
+}
+
+void write_arguments(const StepDefinition& step, const std::string& margin, std::string& out) {
   for (const auto& [name, value] : step.arguments) {
-    out.append(margin).append("  <arg");
+    out.append(margin).append("<arg");
     write_attribute("name", name, out);
     write_attribute("value", value, out);
     out += "/>\n";
   }
-  if (step.retry != RetryPolicy{}) {
-    out.append(margin).append("  <retry");
-    write_attribute("attempts", std::to_string(step.retry.attempts), out);
-    write_attribute("first", duration_text(step.retry.first), out);
-    write_attribute("factor", fmt::format("{}", step.retry.factor), out);
-    write_attribute("cap", duration_text(step.retry.cap), out);
-    write_attribute("jitter", step.retry.jitter ? "true" : "false", out);
+}
+
+/// What stands within a step.
+void write_inside_of_step(const StepDefinition& step, const std::string& margin, std::string& out) {
+  write_arguments(step, margin, out);
+  if (step.retry != RetryPolicy{} || !step.rules.empty()) {
+    out.append(margin).append("<retry");
+    write_policy(step.retry, out);
+    out += step.rules.empty() ? "/>\n" : ">\n";
+    for (const auto& rule : step.rules) {
+      out.append(margin).append("  <on");
+      write_attribute("code", rule.code, out);
+      write_policy(rule.policy, out);
+      out += "/>\n";
+    }
+    if (!step.rules.empty()) out.append(margin).append("</retry>\n");
+  }
+  if (step.timeout != Duration::zero() || step.total != Duration::zero()) {
+    out.append(margin).append("<timeout");
+    if (step.timeout != Duration::zero()) write_attribute("attempt", duration_text(step.timeout), out);
+    if (step.total != Duration::zero()) write_attribute("total", duration_text(step.total), out);
     out += "/>\n";
   }
-  out.append(margin).append("</step>\n");
+  if (step.undo != UndoPolicy{}) {
+    out.append(margin).append("<undo");
+    write_attribute("skip", step.undo.skip ? "true" : "false", out);
+    write_policy(step.undo.retry, out);
+    out += "/>\n";
+  }
+}
+
+void write_inside(const StepDefinition& step, const std::string& margin, std::string& out) {
+  switch (step.kind) {
+    case StepKind::step: return write_inside_of_step(step, margin, out);
+    case StepKind::call: return write_arguments(step, margin, out);
+    case StepKind::choose:
+      for (const auto& branch : step.branches) {
+        if (branch.test.empty())
+          write_branch("otherwise", "", "", branch.body, margin, out);
+        else
+          write_branch("when", "test", branch.test, branch.body, margin, out);
+      }
+      return;
+    case StepKind::attempt:
+      write_body(step.body, margin, out);
+      for (const auto& branch : step.branches)
+        write_branch("catch", branch.test.empty() ? "" : "code", branch.test, branch.body, margin, out);
+      if (!step.last.empty()) write_branch("finally", "", "", step.last, margin, out);
+      return;
+    default: return write_body(step.body, margin, out);
+  }
+}
+
+void write_attributes(const StepDefinition& step, std::string& out) {
+  static const StepDefinition plain{};
+  write_attribute(step.kind == StepKind::set ? "name" : "id", step.id, out);
+  switch (step.kind) {
+    case StepKind::step: write_attribute("use", step.uses, out); break;
+    case StepKind::parallel:
+      if (step.join != Join::all)
+        write_attribute("join", join_words[static_cast<std::size_t>(step.join)], out);
+      if (step.quorum != 0) write_attribute("quorum", std::to_string(step.quorum), out);
+      break;
+    case StepKind::foreach:
+      write_attribute("items", step.items, out);
+      write_attribute("var", step.variable, out);
+      write_attribute("item-key", step.item_key, out);
+      if (step.max != plain.max) write_attribute("max", std::to_string(step.max), out);
+      if (step.concurrency != plain.concurrency)
+        write_attribute("concurrency", std::to_string(step.concurrency), out);
+      break;
+    case StepKind::call:
+      write_attribute("pipeline", step.uses, out);
+      if (!step.version.empty()) write_attribute("version", step.version, out);
+      break;
+    case StepKind::wait:
+      if (step.total != Duration::zero()) write_attribute("for", duration_text(step.total), out);
+      if (!step.value.empty()) write_attribute("until", step.value, out);
+      break;
+    case StepKind::await:
+      write_attribute("signal", step.code, out);
+      if (step.total != Duration::zero()) write_attribute("timeout", duration_text(step.total), out);
+      break;
+    case StepKind::set:
+    case StepKind::result: write_attribute("value", step.value, out); break;
+    case StepKind::fail:
+      write_attribute("code", step.code, out);
+      if (!step.value.empty()) write_attribute("message", step.value, out);
+      break;
+    default: break;
+  }
+  if (step.on_fail != plain.on_fail)
+    write_attribute("on-fail", on_fail_words[static_cast<std::size_t>(step.on_fail)], out);
+  if (!step.when.empty()) write_attribute("when", step.when, out);
+}
+
+void write_construct(const StepDefinition& step, const std::string& margin, std::string& out) {
+  const auto name = construct_words[static_cast<std::size_t>(step.kind)];
+  out.append(margin).append("<").append(name);
+  write_attributes(step, out);
+  const auto before = out.size();
+  out += ">\n";
+  const auto begun = out.size();
+  write_inside(step, margin + "  ", out);
+  if (out.size() == begun) {
+    out.resize(before);
+    out += "/>\n";
+  } else {
+    out.append(margin).append("</").append(name).append(">\n");
+  }
 }
 
 }  // namespace
 
 PipelineDefinition read_pipeline(XmlReader& reader, pugi::xml_node node) {
-  static constexpr std::string_view attributes[] = {"id", "version"};
-  static constexpr std::string_view children[] = {"input", "step"};
-  reader.allow(node, attributes, children);
+  allow(reader, node, {"id", "version", "key", "recover", "deadline", "serial-by", "priority"}, {"input"},
+        true);
   PipelineDefinition definition{reader.required(node, "id"), reader.optional(node, "version", "1")};
   definition.place = reader.place(node);
+  definition.key = reader.expression(node, "key");
+  definition.recover = static_cast<Recover>(reader.word(node, "recover", recover_words, 0));
+  definition.deadline = reader.duration(node, "deadline", {});
+  definition.serial_by = reader.expression(node, "serial-by");
+  definition.priority = bounded_integer(reader, node, "priority", 0);
   for (const auto input : node.children("input")) {
     static constexpr std::string_view inputs[] = {"param"};
     reader.allow(input, {}, inputs);
     for (const auto param : input.children("param")) definition.inputs.push_back(read_param(reader, param));
   }
-  for (const auto step : node.children("step")) definition.steps.push_back(read_step(reader, step));
+  definition.steps = read_body(reader, node);
   return definition;
 }
 
@@ -141,6 +430,12 @@ void write_pipeline(const PipelineDefinition& definition, std::size_t indent, st
   out.append(margin).append("<pipeline");
   write_attribute("id", definition.id, out);
   write_attribute("version", definition.version, out);
+  if (!definition.key.empty()) write_attribute("key", definition.key, out);
+  if (definition.recover != Recover::forward) write_attribute("recover", "backward", out);
+  if (definition.deadline != Duration::zero())
+    write_attribute("deadline", duration_text(definition.deadline), out);
+  if (!definition.serial_by.empty()) write_attribute("serial-by", definition.serial_by, out);
+  if (definition.priority != 0) write_attribute("priority", std::to_string(definition.priority), out);
   out += ">\n";
   if (!definition.inputs.empty()) {
     out.append(margin).append("  <input>\n");
@@ -153,7 +448,7 @@ void write_pipeline(const PipelineDefinition& definition, std::size_t indent, st
     }
     out.append(margin).append("  </input>\n");
   }
-  for (const auto& step : definition.steps) write_step(step, margin + "  ", out);
+  write_body(definition.steps, margin + "  ", out);
   out.append(margin).append("</pipeline>\n");
 }
 
@@ -171,13 +466,13 @@ Result<PipelineDefinition> parse_pipeline_xml(std::string_view text, std::string
 }
 
 Result<Plan> compile_pipeline_xml(std::string_view text, std::string_view file, const StepRegistry& registry,
-                                  std::vector<Diagnostic>* diagnostics) {
+                                  std::vector<Diagnostic>* diagnostics, const PlanCatalog* callees) {
   pipeline_detail::XmlReader reader(text);
   auto& all = reader.diagnostics();
   if (const auto root = reader.root("pipeline")) {
     const auto definition = pipeline_detail::read_pipeline(reader, root);
     std::vector<Diagnostic> more;
-    auto plan = Plan::compile(definition, registry, &more);
+    auto plan = Plan::compile(definition, registry, &more, callees);
     if (plan && all.empty()) return plan;
     reader.add_later(std::move(more));
   }

@@ -7,62 +7,183 @@
 // record.
 namespace onceward::pipeline_detail {
 
+/// A moment of the storage's clock, or one counted from the write that stores it: what is new when a record
+/// is written cannot know the storage's time of that write. `anchor` turns the second into the first.
+struct Instant {
+  std::int64_t us = 0;
+  bool relative = false;
+
+  [[nodiscard]] static Instant after(Duration wait) noexcept { return {wait.count(), true}; }
+  [[nodiscard]] bool set() const noexcept { return us != 0 || relative; }
+  [[nodiscard]] bool reached(Timestamp now) const noexcept {
+    return relative ? us == 0 : us <= now.time_since_epoch().count();
+  }
+  friend bool operator==(const Instant&, const Instant&) = default;
+};
+
+enum class Status : std::uint8_t {
+  fresh,     ///< not begun
+  active,    ///< its call is under way: recorded before the call
+  waiting,   ///< for its next attempt, or a timer, until `due`
+  awaiting,  ///< a signal, at most until `due`
+  open,      ///< a construct that contains something unfinished
+  done,
+  skipped,
+  failed,
+  cancelled,
+  undoing,       ///< its undo is under way
+  undo_waiting,  ///< for the next attempt of its undo
+  undone,
+};
+
+/// What a place stands for, and so what it adds to the path of what is within it.
+enum class Role : std::uint8_t {
+  step,    ///< a construct with an id
+  item,    ///< the body for one item of a foreach; `id` is its key
+  branch,  ///< a branch of a choose or an attempt; `id` is its number
+  callee,  ///< the body of a called pipeline
+};
+
+/// Where one construct of a run stands. A sequence has places of those that have begun, in order.
+struct Place {
+  std::string id{};
+  Role role = Role::step;
+  Status status = Status::fresh;
+  Value value{};  ///< its result; of a failed one {code, message, step}; of an item, the item; of a callee,
+                  ///< its input
+  int attempt = 0;
+  int deaths = 0;           ///< workers that died at it
+  bool in_doubt = false;    ///< nobody knows whether it took effect
+  std::int64_t digest = 0;  ///< of the arguments its token was used with; 0: of none yet
+  Instant started{};        ///< its first call, since which its downstream remembers its token
+  Instant due{};
+  std::vector<Place> children{};
+
+  friend bool operator==(const Place&, const Place&) = default;
+};
+[[nodiscard]] bool ended(Status status) noexcept;
+
+/// What somebody asked of a run: a signal, or its cancellation. Appended by whoever asks, taken by the
+/// worker.
+struct Request {
+  std::int64_t number = 0;
+  std::string name{};  ///< of the signal; "cancel"
+  std::string id{};    ///< asked twice, it counts once
+  Value payload{};     ///< of a cancellation {mode, actor, reason}
+  friend bool operator==(const Request&, const Request&) = default;
+};
+
+/// A token that was used, of a place that an operator took back.
+struct Sent {
+  std::string path;
+  std::int64_t digest = 0;
+  Instant started{};
+  friend bool operator==(const Sent&, const Sent&) = default;
+};
+
 /// What the record of a run holds.
 struct Run {
-  std::string pipeline;
-  std::string version;
-  std::string plan;  ///< the first digits of the plan's sha256
+  std::string pipeline{};
+  std::string version{};
+  std::string plan{};  ///< the first digits of the plan's sha256
   RunState state = RunState::running;
   std::string reason{};
   Value input{};
-  std::vector<StepRecord> steps{};  ///< finished ones; the next of the plan is in progress
-  int attempt = 1;                  ///< of the step in progress
-  bool waiting = false;             ///< for its next attempt; false while running: a worker holds the lease
-  int deaths = 0;                   ///< workers that died at this step
-  std::string owner{};              ///< the runner that wrote last
+  Place root{};            ///< the sequence of the pipeline's constructs
+  bool undoing = false;    ///< it goes backward; `reason` says why
+  bool cancelled = false;  ///< what is undone, or ended, was cancelled
+  Value result{};
+  Instant deadline{};
+  std::int64_t due_in = -1;  ///< microseconds from the write to the record's due time; -1: none
+  std::string owner{};       ///< names one holding of the run
+  std::int64_t serial = 0;   ///< counts the owner's writes
+  std::string turn{};        ///< the serial-by value whose turn it needs; empty: none
+  /// Of the record that holds its turn; 0: it has none, -1: it has, and the record must be read to know.
+  std::int64_t turn_revision = 0;
+  std::int64_t next_request = 1;
+  std::vector<Request> requests{};
+  std::vector<std::string> taken{};  ///< ids of signals that were consumed
+  std::vector<Sent> sent{};
+  std::vector<RunAct> acts{};
 };
 
 inline constexpr std::size_t plan_digits = 16;
+inline constexpr std::size_t most_reason_bytes = 1024;
 /// After so many workers died at one step the run is left to an operator: it may be what kills them.
 inline constexpr int most_deaths = 5;
 
 [[nodiscard]] std::string encode(const Run& run);
 /// Errors: corrupt.
 Result<Run> decode_run(const Record& record);
+/// Turns what counts from the write into times.
+void anchor(Run& run, Timestamp written) noexcept;
+/// The same of a record that was read.
+void anchor(Run& run, const Record& record) noexcept;
 [[nodiscard]] RunView view_of(const Run& run, std::string partition, std::string key,
                               std::optional<Timestamp> due);
+/// Calls `visit(path, place)` for every place with an id of its own, in order.
+void each_place(const Run& run,
+                const std::function<void(const std::string& path, const Place& place)>& visit);
+/// An item's key as it stands in a path.
+[[nodiscard]] std::string item_part(std::string_view foreach_id, std::string_view key);
 
 /// Checks an input against a plan and completes it: optional inputs that are not there become null.
 /// Errors: invalid_argument naming the input.
-Result<Value> complete_input(const CompiledPlan& plan, Value input);
+Result<Value> complete_input(const PipelineDefinition& definition, Value input);
 
-/// A new run, standing at its first step that is not skipped, or ended where there is none.
-[[nodiscard]] Run begin_run(const CompiledPlan& plan, std::string_view sha256, Value input);
-
-/// The arguments of the step in progress. Errors: those of the expressions, wrong_kind where one does not fit
-/// the step's spec; the run cannot go on then.
-Result<Value> arguments_of(const Run& run, const CompiledPlan& plan);
+/// A call that a run wants to be made. The place stays where it is until its outcome is applied.
+struct Call {
+  enum class Kind : std::uint8_t { act, undo, verify };
+  Kind kind = Kind::act;
+  const Node* node = nullptr;
+  Place* place = nullptr;
+  std::string path{};
+  Value arguments{};
+};
 
 /// What a run does next.
 struct Move {
-  enum class Kind : std::uint8_t { call, wait, ended };
+  enum class Kind : std::uint8_t { call, wait, await, ended };
   Kind kind = Kind::ended;
   Duration wait{};
 };
 
-/// Applies a step's outcome. `chance` in [0, 1) draws the jitter.
-Move after_outcome(Run& run, const CompiledPlan& plan, StepOutcome outcome, double chance);
-/// Ends a run that cannot go on for a reason of its definition.
+/// A new run; `advance` takes it to its first call.
+[[nodiscard]] Run begin_run(const CompiledPlan& plan, std::string_view sha256, Value input);
+/// Goes as far as it can without a call: `calls` are then up to `room` (>= 1) calls to make, already marked
+/// as under way. `now` is the storage's; the epoch where it is not known yet.
+Move advance(Run& run, const CompiledPlan& plan, Timestamp now, std::size_t room, std::vector<Call>& calls);
+/// Applies what came of a call. `chance` in [0, 1) draws the jitter; `now` as for advance. advance follows.
+void apply(Run& run, const Call& call, StepOutcome outcome, double chance, Timestamp now);
+void apply(Run& run, const Call& call, Verification found);
+/// The same where the runner stops before the call was made, or was told to stop in it: at once, and no
+/// attempt is counted.
+void release(const Call& call, bool called, std::string reason, Run& run);
+/// Ends a run that cannot go on without an operator.
 Move give_up(Run& run, std::string reason);
-/// The record would be too large with the result of the step that ended last: the result is left out, the run
-/// given up.
-Move drop_result(Run& run, const CompiledPlan& plan);
+/// The record would be too large with the results of the calls made last (`paths`): they are left out, the
+/// run is given up.
+Move drop_results(Run& run, std::span<const std::string> paths);
+/// Null where the run has not come there. Valid until the run moves on.
+[[nodiscard]] Place* find_place(Run& run, std::string_view path);
+/// Takes over what others asked of the run since it was written; true where there is anything.
+bool adopt_requests(Run& run, const Run& found);
 /// Whether a stored run is one that this plan may go on with.
 [[nodiscard]] bool fits(const Run& run, const CompiledPlan& plan) noexcept;
-/// A worker takes over a run whose due time came: the step in progress is tried again, unless its workers
-/// keep dying.
-Move take_over(Run& run, const CompiledPlan& plan);
+/// A worker takes over a run whose due time came: what was under way is in doubt and is tried again, unless
+/// its workers keep dying. advance follows, where it is still running.
+void take_over(Run& run, const CompiledPlan& plan);
+/// Pushes on a run that stopped: what took effect stays, what did not end well has fresh attempts under its
+/// old tokens. Errors: wrong_state (it goes on, succeeded, or was undone).
+Result<void> begin_again(Run& run);
+/// The same without a look at how it stands, for acts that settle a place first.
+void go_on(Run& run);
+[[nodiscard]] bool any_undone(const Place& place) noexcept;
+[[nodiscard]] Unexpected wrong_state(const Run& run, std::string_view what);
+[[nodiscard]] int deaths_of(const Run& run) noexcept;
 /// The delay before the attempt after `attempt`.
 [[nodiscard]] Duration backoff(const RetryPolicy& policy, int attempt, double chance);
+/// How long a call may take, of the attempt's timeout, the step's total and the run's deadline the least.
+[[nodiscard]] std::optional<Duration> time_left(const Run& run, const Call& call, Timestamp now) noexcept;
 
 }  // namespace onceward::pipeline_detail

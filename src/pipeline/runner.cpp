@@ -3,10 +3,12 @@
 #include <onceward/pipeline/runner.hpp>
 
 #include "pipeline/driver.hpp"
+#include "pipeline/runner_state.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -16,59 +18,12 @@ namespace onceward {
 
 using pipeline_detail::Driver;
 using pipeline_detail::Held;
-using pipeline_detail::Move;
 
 namespace {
 
 constexpr std::size_t token_digits = 32;
-constexpr std::size_t most_span = 1024;
-constexpr unsigned most_workers = 256;
 
 }  // namespace
-
-struct Runner::State {
-  State(Storage& in, const PlanCatalog& of, RunnerOptions chosen)
-      : storage(in), catalog(of), options(std::move(chosen)), driver(in, options, new_owner_id()) {
-    options.span = std::clamp<std::size_t>(options.span, 1, most_span);
-    options.workers = std::clamp(options.workers, 1U, most_workers);
-  }
-
-  Storage& storage;
-  const PlanCatalog& catalog;
-  RunnerOptions options;
-  Driver driver;
-
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::function<void(const RunView&)> on_attention;
-  std::vector<std::jthread> workers;
-
-  void tell(const Held& held) {
-    if (held.state() != RunState::needs_attention) return;
-    std::function<void(const RunView&)> callback;
-    {
-      const std::lock_guard lock(mutex);
-      callback = on_attention;
-    }
-    if (callback) callback(held.view());
-  }
-  Result<void> drive(std::vector<Held*> runs, const std::stop_token& stop);
-  /// Runs that are taken over and driven side by side. One whose workers died more than once goes alone: if
-  /// it is what kills them, it takes no neighbour along.
-  [[nodiscard]] std::vector<std::vector<Held*>> groups_of(
-      const std::vector<std::unique_ptr<Held>>& taken) const;
-  void work_until(const std::stop_token& stop, Runner& runner);
-};
-
-std::string_view to_string(RunState state) noexcept {
-  switch (state) {
-    case RunState::running: return "running";
-    case RunState::succeeded: return "succeeded";
-    case RunState::failed: return "failed";
-    case RunState::needs_attention: return "needs_attention";
-  }
-  return "unknown";
-}
 
 std::string run_record_key(std::string_view pipeline, std::string_view key) {
   std::string record_key(pipeline_detail::run_prefix);
@@ -77,11 +32,11 @@ std::string run_record_key(std::string_view pipeline, std::string_view key) {
 }
 
 std::string step_token(std::string_view name_space, std::string_view pipeline, std::string_view partition,
-                       std::string_view run_key, std::string_view step_id) {
+                       std::string_view run_key, std::string_view step_id, std::string_view act) {
   // Each part is preceded by its length, so that no two lists of parts make one text.
   std::string text;
   text.reserve(192);
-  for (const auto part : {name_space, pipeline, partition, run_key, step_id, std::string_view("do")}) {
+  for (const auto part : {name_space, pipeline, partition, run_key, step_id, act}) {
     text.append(std::to_string(part.size())).append(":").append(part);
   }
   Sha256 hash;
@@ -109,13 +64,13 @@ std::vector<std::vector<Held*>> Runner::State::groups_of(
   std::vector<std::vector<Held*>> groups;
   std::vector<Held*> together;
   for (const auto& held : taken) {
-    if (held->run.deaths > 1) continue;
+    if (deaths_of(held->run) > 1) continue;
     together.push_back(held.get());
     if (together.size() == options.span) groups.push_back(std::exchange(together, {}));
   }
   if (!together.empty()) groups.push_back(std::move(together));
   for (const auto& held : taken) {
-    if (held->run.deaths > 1) groups.push_back({held.get()});
+    if (deaths_of(held->run) > 1) groups.push_back({held.get()});
   }
   return groups;
 }
@@ -131,7 +86,7 @@ const std::string& PreparedRun::partition() const noexcept { return held_->parti
 
 Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std::string key,
                                     Value input) const {
-  auto complete = pipeline_detail::complete_input(plan.compiled(), std::move(input));
+  auto complete = pipeline_detail::complete_input(plan.definition(), std::move(input));
   if (!complete) return fail(std::move(complete).error());
   auto record_key = run_record_key(plan.definition().id, key);
   if (key.empty() || record_key.size() > limits::key_bytes) {
@@ -144,8 +99,15 @@ Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std
       Held{plan, pipeline_detail::begin_run(plan.compiled(), plan.sha256(), *std::move(complete)),
            std::move(partition), std::move(key), std::move(record_key)});
   held->run.owner = state_->driver.new_owner();
-  held->next = {held->run.state == RunState::running ? Move::Kind::call : Move::Kind::ended};
-  auto insert = Operation::insert(held->record_key, encode(held->run), state_->driver.timing_of(held->next));
+  if (const auto& serial = plan.compiled().serial_by) {
+    const auto value = serial->evaluate(held->run.input);
+    if (!value) return fail(value.error());
+    held->run.turn = value->to_json();
+    if (held->run.turn.size() + plan.definition().id.size() + 8 > limits::key_bytes)
+      return fail(ErrorCode::invalid_argument, "the value of serial-by is too long");
+  }
+  held->advance_to_calls();
+  auto insert = state_->driver.write_of(*held);
   if (insert.value.size() > limits::value_bytes) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("the input of the run \"{}\" of pipeline \"{}\" is larger than {} bytes",
@@ -160,6 +122,9 @@ Result<void> Runner::drive(std::span<PreparedRun> runs, std::span<const Revision
   for (std::size_t i = 0; i < runs.size(); ++i) {
     held.push_back(runs[i].held_.get());
     held.back()->revision = revisions[i];
+    // A first revision is the storage's time of the write, or a little more.
+    held.back()->now = Timestamp(Duration(revisions[i]));
+    anchor(held.back()->run, held.back()->now);
   }
   return state_->drive(std::move(held), {});
 }
@@ -169,17 +134,20 @@ Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std:
   auto prepared = prepare(plan, std::string(partition), std::string(key), input);
   if (!prepared) return fail(std::move(prepared).error());
   auto& held = *prepared->held_;
-  auto written = commit_one(state_->storage, {held.partition, {prepared->insert}});
+  const Batch batch{held.partition, {prepared->insert}};
+  auto written = state_->storage.commit(std::span(&batch, 1));
   std::optional<Record> found;
   if (written) {
-    held.revision = written->revision;
-    found = std::move(written->found);
+    auto& answer = written->batches[0];
+    found = std::move(answer.found);
+    if (answer.applied()) state_->driver.applied(held, answer, written->now);
   } else if (retry_advice(written.error().code) == RetryAdvice::read_back) {
     auto stored = read_one(state_->storage, partition, held.record_key);
     if (!stored || !*stored) return fail(std::move(written).error());
-    // Its answer was lost, not the write: what stands there with this owner and content is this start's.
+    // Its answer was lost, not the write: what stands there with this owner is this start's.
     held.revision = (*stored)->revision;
-    if ((*stored)->value != prepared->insert.value) found = *std::move(stored);
+    const auto other = pipeline_detail::decode_run(**stored);
+    if (!other || other->owner != held.run.owner) found = *std::move(stored);
   } else {
     return fail(std::move(written).error());
   }
@@ -187,8 +155,8 @@ Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std:
     if (auto driven = state_->drive({&held}, {}); !driven) return fail(std::move(driven).error());
     return held.view();
   }
-  auto other = pipeline_detail::decode_run(*found);
-  if (!other) return fail(std::move(other).error());
+  const auto other = pipeline_detail::decode_run(*found);
+  if (!other) return fail(other.error());
   if (other->input != held.run.input) {
     return fail(
         ErrorCode::conflict,
@@ -196,6 +164,33 @@ Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std:
                     plan.definition().id));
   }
   return view_of(*other, std::string(partition), std::string(key), found->due);
+}
+
+Result<RunView> Runner::start(const Plan& plan, std::string_view partition, const Value& input) {
+  auto complete = pipeline_detail::complete_input(plan.definition(), input);
+  if (!complete) return fail(std::move(complete).error());
+  const auto key = plan.key_of(*complete);
+  if (!key) return fail(key.error());
+  return start(plan, partition, *key, *complete);
+}
+
+Result<void> Runner::enqueue(Storage& enlisted, const Plan& plan, std::string partition, std::string key,
+                             Value input) {
+  auto prepared = prepare(plan, std::move(partition), std::move(key), std::move(input));
+  if (!prepared) return fail(std::move(prepared).error());
+  auto& held = *prepared->held_;
+  state_->driver.release_all(std::array{&held});
+  auto insert = state_->driver.write_of(held);
+  const auto written = commit_one(enlisted, {held.partition, {std::move(insert)}});
+  if (!written) return fail(written.error());
+  if (written->applied()) return {};
+  const auto other = pipeline_detail::decode_run(*written->found);
+  if (!other) return fail(other.error());
+  if (other->input == held.run.input) return {};
+  return fail(ErrorCode::conflict,
+              fmt::format("the run \"{}\" of pipeline \"{}\" was started with another input; "
+                          "nothing was done",
+                          held.key, plan.definition().id));
 }
 
 Result<std::optional<RunView>> Runner::find(std::string_view pipeline, std::string_view partition,
@@ -208,9 +203,41 @@ Result<std::optional<RunView>> Runner::find(std::string_view pipeline, std::stri
   return std::optional(view_of(*run, std::string(partition), std::string(key), (*record)->due));
 }
 
-Result<WorkReport> Runner::work(std::size_t limit) {
+Result<WorkReport> Runner::work(std::size_t limit) { return state_->work(limit, {}); }
+
+bool Runner::State::take(const std::string& partition, const Record& record, Timestamp now,
+                         WorkReport& report, std::vector<std::unique_ptr<Held>>& taken) {
+  auto run = pipeline_detail::decode_run(record);
+  const auto head = run ? run_record_key(run->pipeline, "") : std::string();
+  if (!run || !record.key.starts_with(head)) {
+    ++report.corrupt;
+    return false;
+  }
+  auto plan = catalog.find(run->pipeline, run->version, run->plan);
+  if (!plan) {
+    ++report.unknown_plans;
+    return false;
+  }
+  if (run->state != RunState::running || !fits(*run, plan->compiled())) {
+    ++report.corrupt;
+    return false;
+  }
+  anchor(*run, record);
+  run->owner = driver.new_owner();
+  run->serial = 0;
+  auto key = record.key.substr(head.size());
+  taken.push_back(std::make_unique<Held>(
+      Held{*std::move(plan), *std::move(run), partition, std::move(key), record.key, record.revision}));
+  auto& held = *taken.back();
+  held.now = now;
+  take_over(held.run, held.plan.compiled());
+  held.advance_to_calls();
+  return true;
+}
+
+Result<WorkReport> Runner::State::work(std::size_t limit, const std::stop_token& stop) {
   // Other rooms keep due records too; a whole page is read, so that they hide no run.
-  const auto due = state_->storage.due({}, limits::page_records);
+  auto due = storage.due({}, limits::page_records);
   if (!due) return fail(due.error());
   WorkReport report;
   const auto look_again_at = [&](Timestamp time) {
@@ -218,40 +245,29 @@ Result<WorkReport> Runner::work(std::size_t limit) {
     report.next_in = std::min(report.next_in.value_or(wait), wait);
   };
   if (due->next) look_again_at(*due->next);
-  std::vector<std::unique_ptr<Held>> taken;
+  std::vector<std::unique_ptr<Held>> candidates;
   for (const auto& [partition, record] : due->entries) {
-    if (!record.key.starts_with(pipeline_detail::run_prefix)) continue;
-    if (taken.size() == limit) {
-      look_again_at(due->now);
-      break;
-    }
-    auto run = pipeline_detail::decode_run(record);
-    const auto head = run ? run_record_key(run->pipeline, "") : std::string();
-    if (!run || !record.key.starts_with(head)) {
-      ++report.corrupt;
-      continue;
-    }
-    auto plan = state_->catalog.find(run->pipeline, run->version, run->plan);
-    if (!plan) {
-      ++report.unknown_plans;
-      continue;
-    }
-    if (!fits(*run, plan->compiled())) {
-      ++report.corrupt;
-      continue;
-    }
-    run->owner = state_->driver.new_owner();
-    auto key = record.key.substr(head.size());
-    taken.push_back(std::make_unique<Held>(
-        Held{*std::move(plan), *std::move(run), partition, std::move(key), record.key, record.revision}));
-    taken.back()->next = take_over(taken.back()->run, taken.back()->plan.compiled());
+    if (record.key.starts_with(pipeline_detail::run_prefix))
+      take(partition, record, due->now, report, candidates);
   }
-  for (auto& group : state_->groups_of(taken)) {
+  std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+    return a->plan.definition().priority > b->plan.definition().priority;
+  });
+  const Places places(*this, candidates);
+  std::vector<std::unique_ptr<Held>> taken;
+  for (auto& candidate : candidates) {
+    if (taken.size() == limit || !places.has(*candidate)) {
+      look_again_at(due->now);
+      continue;
+    }
+    taken.push_back(std::move(candidate));
+  }
+  for (auto& group : groups_of(taken)) {
     // The takeover is a write that expects the revision seen: of two workers one wins.
-    if (auto won = state_->driver.record(group); !won) return fail(std::move(won).error());
+    if (auto won = driver.record(group); !won) return fail(std::move(won).error());
     std::erase_if(group, [](const Held* run) { return run->lost.has_value(); });
     report.taken += group.size();
-    if (auto driven = state_->drive(group, {}); !driven) return fail(std::move(driven).error());
+    if (auto driven = drive(group, stop); !driven) return fail(std::move(driven).error());
     for (const auto* run : group) {
       if (run->run.state != RunState::running) ++report.ended;
       if (run->due) look_again_at(*run->due);
@@ -265,9 +281,9 @@ void Runner::on_attention(std::function<void(const RunView&)> callback) {
   state_->on_attention = std::move(callback);
 }
 
-void Runner::State::work_until(const std::stop_token& stop, Runner& runner) {
+void Runner::State::work_until(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    const auto report = runner.work(options.span);
+    const auto report = work(options.span, stop);
     // A storage that is down is asked again after the usual sleep; nothing is lost meanwhile.
     Duration pause = options.idle_poll;
     if (report && report->next_in) pause = std::min(pause, *report->next_in);
@@ -281,7 +297,7 @@ void Runner::start_workers() {
   const std::lock_guard lock(state_->mutex);
   if (!state_->workers.empty()) return;
   for (unsigned i = 0; i < state_->options.workers; ++i) {
-    state_->workers.emplace_back([this](const std::stop_token& stop) { state_->work_until(stop, *this); });
+    state_->workers.emplace_back([this](const std::stop_token& stop) { state_->work_until(stop); });
   }
 }
 

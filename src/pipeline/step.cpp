@@ -88,6 +88,12 @@ void Step::run_many(std::span<StepContext> steps, std::span<StepOutcome> outcome
   }
 }
 
+StepOutcome Step::undo(StepContext& step) {
+  return Reject{"no_undo", fmt::format("the step \"{}\" implements no undo", step.step_id())};
+}
+
+Verification Step::verify(StepContext&) { return Unknown{"the step cannot verify"}; }
+
 StepRegistry::StepRegistry() : functions_(std::make_shared<const Functions>()) {}
 
 void StepRegistry::offer(const Functions& functions) {

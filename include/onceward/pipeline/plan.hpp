@@ -1,9 +1,12 @@
 #pragma once
 #include <onceward/expr/expression.hpp>
+#include <onceward/pipeline/builder.hpp>
+#include <onceward/pipeline/definition.hpp>
 #include <onceward/pipeline/diagnostic.hpp>
 #include <onceward/pipeline/step.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,65 +14,31 @@
 
 namespace onceward {
 
-/// How often and how late a step is tried again. The delay before attempt n+1 is
-/// min(cap, first * factor^(n-1)), drawn evenly from [0, delay] where `jitter` is set.
-struct RetryPolicy {
-  int attempts = 20;                                ///< 1..1000, the first one included
-  Duration first = std::chrono::milliseconds(200);  ///< > 0
-  double factor = 2.0;                              ///< 1..10
-  Duration cap = std::chrono::minutes(5);
-  bool jitter = true;
-
-  friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
-};
-
-/// One input of a pipeline.
-struct PipelineInput {
-  std::string name;
-  Value::Kind kind = Value::Kind::string;
-  bool required = true;
-
-  friend bool operator==(const PipelineInput&, const PipelineInput&) = default;
-};
-
-/// One step of a pipeline, as written: argument names with the expressions that give their values.
-struct StepDefinition {
-  std::string id;    ///< unique in the pipeline: [a-z0-9_-]{1,64}; part of the step's token
-  std::string uses;  ///< a name in the registry, "grant-points@1"
-  std::vector<std::pair<std::string, std::string>> arguments{};
-  std::string when{};  ///< an expression; the step is skipped where it is false. Empty: always
-  RetryPolicy retry{};
-  SourcePlace place{};
-
-  friend bool operator==(const StepDefinition&, const StepDefinition&) = default;
-};
-
-/// A pipeline as written, in code or XML.
-struct PipelineDefinition {
-  std::string id;
-  std::string version = "1";
-  std::vector<PipelineInput> inputs{};
-  std::vector<StepDefinition> steps{};
-  SourcePlace place{};
-
-  friend bool operator==(const PipelineDefinition&, const PipelineDefinition&) = default;
-};
-
 namespace pipeline_detail {
 struct CompiledPlan;
 }
 
+class PlanCatalog;
+
 /// A pipeline checked against a registry and compiled: what runs. Immutable, cheap to copy, for any thread.
 class Plan {
  public:
-  /// Checks everything and reports every mistake at once in `diagnostics` (never null).
-  /// Errors: invalid_argument, its message holding the diagnostics.
+  /// Checks everything and reports every mistake at once in `diagnostics`. Pipelines it calls are looked up
+  /// in `callees` and become part of it: it stays as it is, whatever later versions they get. Errors:
+  /// invalid_argument, its message holding the diagnostics.
   static Result<Plan> compile(const PipelineDefinition& definition, const StepRegistry& registry,
-                              std::vector<Diagnostic>* diagnostics = nullptr);
+                              std::vector<Diagnostic>* diagnostics = nullptr,
+                              const PlanCatalog* callees = nullptr);
 
   [[nodiscard]] const PipelineDefinition& definition() const noexcept;
-  /// Of the canonical definition, 64 hexadecimal digits: a run is pinned to (id, version, sha256).
+  /// Of the canonical definition and those it calls, 64 hexadecimal digits: a run is pinned to (id, version,
+  /// sha256).
   [[nodiscard]] const std::string& sha256() const noexcept;
+  /// The paths of all steps that have tokens, without item keys ("each[]/points"), in order.
+  [[nodiscard]] std::vector<std::string> token_paths() const;
+  /// The run key of an input, by the pipeline's key template. Errors: wrong_state where it has none; as
+  /// KeyTemplate::render.
+  [[nodiscard]] Result<std::string> key_of(const Value& input) const;
   [[nodiscard]] const pipeline_detail::CompiledPlan& compiled() const noexcept { return *compiled_; }
 
  private:
@@ -78,25 +47,24 @@ class Plan {
   std::shared_ptr<const pipeline_detail::CompiledPlan> compiled_;
 };
 
-/// Builds a pipeline in code:
-/// pipeline("reward").input("user", Value::Kind::string).step("points", "grant-points@1", {{"user",
-/// "user"}}).compile(registry)
-class PipelineBuilder {
+/// The plans a runner may run, by (id, version, sha256). Add at start-up or at a reload, from any thread.
+class PlanCatalog {
  public:
-  explicit PipelineBuilder(std::string id, std::string version = "1");
-  PipelineBuilder& input(std::string name, Value::Kind kind, bool required = true);
-  PipelineBuilder& step(std::string id, std::string uses,
-                        std::vector<std::pair<std::string, std::string>> arguments = {});
-  /// Of the step added last. Throws std::logic_error where there is none yet.
-  PipelineBuilder& when(std::string expression);
-  PipelineBuilder& retry(RetryPolicy policy);
-  [[nodiscard]] const PipelineDefinition& definition() const noexcept { return definition_; }
-  [[nodiscard]] Result<Plan> compile(const StepRegistry& registry) const;
+  PlanCatalog();
+  ~PlanCatalog();
+  /// Adding an equal plan again changes nothing.
+  /// Errors: conflict, where (id, version) is there with another content: versions are immutable.
+  Result<void> add(Plan plan);
+  /// Empty where it is not there.
+  [[nodiscard]] std::optional<Plan> find(std::string_view id, std::string_view version,
+                                         std::string_view sha256) const;
+  /// The same by what people know.
+  [[nodiscard]] std::optional<Plan> find(std::string_view id, std::string_view version) const;
 
  private:
-  PipelineDefinition definition_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
-[[nodiscard]] PipelineBuilder pipeline(std::string id, std::string version = "1");
 
 /// Reads one <pipeline> document. Every mistake of the text is reported, with line and column.
 /// Refuses DOCTYPE and entity declarations, more than limits::xml_bytes and limits::xml_depth.
@@ -106,7 +74,8 @@ Result<PipelineDefinition> parse_pipeline_xml(std::string_view text, std::string
 /// Reads and compiles one <pipeline> document: the mistakes of the text and of the definition in one list, by
 /// place. Errors: as parse_pipeline_xml.
 Result<Plan> compile_pipeline_xml(std::string_view text, std::string_view file, const StepRegistry& registry,
-                                  std::vector<Diagnostic>* diagnostics = nullptr);
+                                  std::vector<Diagnostic>* diagnostics = nullptr,
+                                  const PlanCatalog* callees = nullptr);
 /// The XML text of a definition; parse_pipeline_xml reads it back to an equal definition.
 [[nodiscard]] std::string to_xml(const PipelineDefinition& definition);
 

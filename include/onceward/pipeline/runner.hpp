@@ -1,9 +1,13 @@
 #pragma once
+#include <onceward/journal/journal.hpp>
 #include <onceward/pipeline/plan.hpp>
+#include <onceward/pipeline/run.hpp>
 #include <onceward/storage/storage.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,61 +15,43 @@
 
 namespace onceward {
 
-/// Where a run stands. Only running asks for work; the others are ends.
-enum class RunState : std::uint8_t {
-  running,          ///< a step is in progress, waits for its retry, or its worker died
-  succeeded,        ///< every step is done or skipped
-  failed,           ///< a step rejected; `reason` is its code
-  needs_attention,  ///< attempts used up, or a definition error: an operator must look
-};
-[[nodiscard]] std::string_view to_string(RunState state) noexcept;
-
-/// One finished step of a run.
-struct StepRecord {
-  std::string id;
-  bool skipped = false;
-  Value result{};
-};
-
-/// A run as it stood when it was read or left.
-struct RunView {
-  std::string partition;
-  std::string key;  ///< the run's key, as given to start
-  RunState state = RunState::running;
-  std::string reason{};             ///< why it failed or needs attention, or what the last attempt said
-  std::vector<StepRecord> steps{};  ///< finished steps, in order
-  int attempt = 0;                  ///< of the step in progress
-  std::optional<Timestamp> due{};   ///< when it will be looked at again, where it is running
-};
-
-/// The plans a runner may run, by (id, version, sha256). Add at start-up or at a reload, from any thread.
-class PlanCatalog {
- public:
-  PlanCatalog();
-  ~PlanCatalog();
-  /// Adding an equal plan again changes nothing.
-  /// Errors: conflict, where (id, version) is there with another content: versions are immutable.
-  Result<void> add(Plan plan);
-  /// Empty where it is not there.
-  [[nodiscard]] std::optional<Plan> find(std::string_view id, std::string_view version,
-                                         std::string_view sha256) const;
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
-
 struct RunnerOptions {
   std::string name_space = "onceward";  ///< part of every token: two systems on one downstream never meet
-  Duration lease = std::chrono::seconds(30);  ///< must be longer than the slowest step call
-  std::size_t span = 256;                     ///< runs driven side by side with shared commits, 1..1024
-  unsigned workers = 2;                       ///< threads of start(), 1..256
+  Duration lease = std::chrono::seconds(30);  ///< renewed while a call lasts, by a thread of the runner's own
+  bool renew = true;                          ///< false: it must be longer than the slowest step call
+  Duration longest_call = std::chrono::hours(1);  ///< after so long a lease is renewed no more
+  std::size_t span = 256;                         ///< runs driven side by side with shared commits, 1..1024
+  unsigned workers = 2;                           ///< threads of start(), 1..256
   Duration idle_poll = std::chrono::milliseconds(500);  ///< longest sleep of an idle worker
   Duration retention = std::chrono::hours(24 * 365);    ///< how long an ended run is kept
+  /// At most so many at once in this runner: calls of a step by its name ("grant-points@1"), due runs of a
+  /// pipeline by its id.
+  std::map<std::string, std::size_t, std::less<>> limits{};
+  Journal* journal = nullptr;  ///< told what operators do and how runs end; it must outlive the runner
+};
+
+/// Who asks for something, and why: part of the run's record and of the journal. Neither may be empty.
+struct Operator {
+  std::string actor;
+  std::string reason;
+};
+
+/// Names a run.
+struct RunName {
+  std::string pipeline;
+  std::string partition;
+  std::string key;
+};
+
+enum class Cancel : std::uint8_t {
+  graceful,    ///< what is under way ends, nothing else begins; what is in doubt then needs attention
+  compensate,  ///< as graceful; then what is done is undone, last first
+  abandon,     ///< it ends as it is, whatever is in doubt
 };
 
 namespace pipeline_detail {
 struct Held;  // a run in the hands of this process
+struct Run;
 }  // namespace pipeline_detail
 
 /// A run that its creator owns and has not driven yet: its record goes into a batch of the creator's.
@@ -123,20 +109,55 @@ class Runner {
   /// was not finished is found again by work() after the lease.
   Result<void> drive(std::span<PreparedRun> runs, std::span<const Revision> revisions);
 
+  /// The same with the key of the pipeline's key template. Errors: also those of Plan::key_of.
+  Result<RunView> start(const Plan& plan, std::string_view partition, const Value& input);
+
+  /// Stores a run for the workers, and does nothing else of it: on an enlisted storage the run is there if
+  /// and only if the caller's transaction is (an outbox). Errors: as start.
+  Result<void> enqueue(Storage& enlisted, const Plan& plan, std::string partition, std::string key,
+                       Value input);
+
+  /// Sends a signal to a run, whether it awaits it already or not. The same `id` counts once for a name, also
+  /// after it was consumed; empty: one signal of this name in the life of the run. The run goes on by work().
+  /// Errors: not_found (no such run), wrong_state (it has ended), exhausted (more than 64 signals wait),
+  /// invalid_argument (a payload that cannot be stored).
+  Result<void> signal(const RunName& run, std::string_view name, const Value& payload = {},
+                      std::string_view id = {});
+
+  // What operators do. Each is recorded in the run (RunView::acts, at most 100) with actor and reason, and
+  // told to the journal. Tokens never change. Errors: not_found, wrong_state (a worker is at it, or it is not
+  // in a state for this), invalid_argument, exhausted. The run goes on by work().
+  /// Ends a run that goes on; a worker that is at it sees it when its call returns.
+  Result<void> cancel(const RunName& run, Cancel mode, const Operator& by);
+  /// Pushes on a run that failed, was cancelled or needs attention: what failed begins with fresh attempts.
+  Result<void> retry(const RunName& run, const Operator& by);
+  /// Records the construct at this path as skipped.
+  Result<void> skip(const RunName& run, std::string_view path, const Operator& by);
+  /// Records the step at this path as done, with this result.
+  Result<void> set_result(const RunName& run, std::string_view path, const Value& result, const Operator& by);
+  /// Forgets the construct at this path and all after it, and runs them again with the same tokens: the
+  /// downstream answers what it answered; other arguments than before are refused before any call.
+  Result<void> rerun_from(const RunName& run, std::string_view path, const Operator& by);
+
   /// The run as stored; empty where there is none.
   Result<std::optional<RunView>> find(std::string_view pipeline, std::string_view partition,
                                       std::string_view key);
 
-  /// Takes up to `limit` runs whose due time has come and drives them. Call it in a loop, or use start().
+  /// Takes up to `limit` runs whose due time has come and drives them, those of a higher priority first. Call
+  /// it in a loop, or use start_workers().
   Result<WorkReport> work(std::size_t limit = 256);
 
-  /// Starts the worker threads; stop() lets the steps in progress finish and returns when all have.
+  /// Starts the worker threads. stop_workers() requests the steps' stop(), records those that finish,
+  /// releases all other runs at once and returns: other workers need not wait for a lease to end.
   void start_workers();
   void stop_workers();
   /// Called on a worker's thread for every run that needs attention, and for errors of the storage.
   void on_attention(std::function<void(const RunView&)> callback);
 
  private:
+  /// Changes a stored run by `change`, which gives the act it did.
+  Result<void> operate(const RunName& run, const Operator& by,
+                       const std::function<Result<RunAct>(pipeline_detail::Run&, const Record&)>& change);
   struct State;
   std::unique_ptr<State> state_;
 };
@@ -144,10 +165,10 @@ class Runner {
 /// The key of a run's record in its partition.
 [[nodiscard]] std::string run_record_key(std::string_view pipeline, std::string_view key);
 /// The token of a step: 32 hexadecimal digits of SHA-256 over the parts (namespace, pipeline, partition, run
-/// key, step id, "do"). The partition belongs to a run's identity: equal keys of two merchants never share a
-/// token.
+/// key, step path, "do" or "undo"). The partition belongs to a run's identity: equal keys of two merchants
+/// never share a token.
 [[nodiscard]] std::string step_token(std::string_view name_space, std::string_view pipeline,
                                      std::string_view partition, std::string_view run_key,
-                                     std::string_view step_id);
+                                     std::string_view step_id, std::string_view act = "do");
 
 }  // namespace onceward

@@ -21,6 +21,7 @@ class Functions;
 enum class Effect : std::uint8_t {
   pure,        ///< no effect outside; may run any number of times
   idempotent,  ///< the downstream knows tokens: a second call with the same token has no second effect
+  tx,  ///< rows written in the transaction that records the step: RunnerOptions::transactions opens it
 };
 
 /// One argument or result member of a step.
@@ -37,6 +38,7 @@ struct StepSpec {
   std::vector<StepField> results{};
   Effect effect = Effect::idempotent;
   Duration dedup_window = std::chrono::hours(24 * 30);  ///< how long the downstream remembers a token
+  bool undo = false;  ///< it implements undo(): pipelines that recover backward ask for it
 };
 
 /// The effect took place; `result` is a map (or null) that later steps read as steps.<id>.<name>.
@@ -47,6 +49,7 @@ struct Done {
 struct Retry {
   std::string reason;
   std::optional<Duration> after{};
+  std::string code{};  ///< for the retry rules of the plan
 };
 /// It will never take place: the run fails with this code. No retry.
 struct Reject {
@@ -63,6 +66,11 @@ struct Park {
 };
 using StepOutcome = std::variant<Done, Retry, Reject, Unknown, Park>;
 
+/// The effect of a token has not taken place: the call may be made.
+struct NotDone {};
+/// What verify() found out. Unknown: nothing; an operator must look.
+using Verification = std::variant<Done, NotDone, Unknown>;
+
 /// What a step sees of its run. Valid during one call, on the thread of that call.
 class StepContext {
  public:
@@ -75,16 +83,33 @@ class StepContext {
         arguments_(&arguments),
         attempt_(attempt),
         stop_(std::move(stop)) {}
+  /// The same with what most calls do not have: how long the call may take, and of an undo the do's token and
+  /// result (null where nobody knows whether it took place).
+  StepContext with(std::optional<Duration> time_left, std::string_view done_token, const Value* result) && {
+    time_left_ = time_left;
+    done_token_ = done_token;
+    result_ = result;
+    return std::move(*this);
+  }
 
   [[nodiscard]] std::string_view pipeline() const noexcept { return pipeline_; }
   [[nodiscard]] std::string_view run_key() const noexcept { return run_; }
+  /// The step's path: its id, behind the items of foreach ("each[item key]/") and the calls it is within.
   [[nodiscard]] std::string_view step_id() const noexcept { return step_; }
   /// Names this effect: 32 hexadecimal digits, equal on every attempt, after every crash, on every machine.
   /// Pass it to the downstream; it must answer a second call with the first one's result.
   [[nodiscard]] std::string_view token() const noexcept { return token_; }
   /// 1 on the first try. For logs; never part of what the downstream dedupes by.
   [[nodiscard]] int attempt() const noexcept { return attempt_; }
+  /// Requested when the runner stops and when time_left() is over: a step that heeds it frees its thread.
   [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
+  /// How long this call may take at its start: the attempt's timeout, or what is left of the step's total or
+  /// the run's deadline where that is less. Empty: no bound. Pass it to the client of the downstream.
+  [[nodiscard]] std::optional<Duration> time_left() const noexcept { return time_left_; }
+  /// Of an undo: the token of what is undone, and its result. A null result with undo means that it is not
+  /// known whether the step took place: the undo must do then what makes both right.
+  [[nodiscard]] std::string_view done_token() const noexcept { return done_token_; }
+  [[nodiscard]] const Value* result() const noexcept { return result_; }
 
   /// All arguments, a map checked against the spec.
   [[nodiscard]] const Value& arguments() const noexcept { return *arguments_; }
@@ -102,6 +127,9 @@ class StepContext {
   const Value* arguments_;
   int attempt_;
   std::stop_token stop_;
+  std::optional<Duration> time_left_{};
+  std::string_view done_token_{};
+  const Value* result_ = nullptr;
 };
 
 /// One effect, implemented by the application. One object serves every run, from any thread at once.
@@ -115,6 +143,12 @@ class Step {
   /// Override it where the downstream takes many in one call; each keeps its own token. The default calls
   /// run() for each.
   virtual void run_many(std::span<StepContext> steps, std::span<StepOutcome> outcomes);
+  /// Takes an effect back, under a token of its own (step.token()); called again until it is Done. Steps with
+  /// StepSpec::undo implement it. The default rejects.
+  virtual StepOutcome undo(StepContext& step);
+  /// Finds out whether the effect of step.token() took place, without causing it: asked before a call is
+  /// repeated after StepSpec::dedup_window. The default does not know. Never called for pure steps.
+  virtual Verification verify(StepContext& step);
 
  protected:
   Step() = default;

@@ -12,17 +12,33 @@ using namespace onceward::pipeline_detail;
 
 namespace {
 
-/// A plan of these steps, and a run that stands at the first of them.
+/// A plan of these steps, and a run that is about to call the first of them.
 struct Machine {
   Bench bench;
   Plan plan;
   Run run;
+  std::vector<Call> calls;
+  Move next;
 
   explicit Machine(PipelineBuilder builder)
-      : plan(bench.plan(std::move(builder))), run(begin_run(plan.compiled(), plan.sha256(), Map())) {}
-  Move after(const StepOutcome& outcome, double chance = 0.5) {
-    return after_outcome(run, plan.compiled(), outcome, chance);
+      : plan(bench.plan(std::move(builder))), run(begin_run(plan.compiled(), plan.sha256(), Map())) {
+    go();
   }
+  Move go() {
+    anchor(run, bench.clock.now());
+    return next = advance(run, plan.compiled(), bench.clock.now(), 1, calls);
+  }
+  Move after(const StepOutcome& outcome, double chance = 0.5) {
+    apply(run, calls.at(0), outcome, chance, bench.clock.now());
+    return go();
+  }
+  /// A worker takes the run over when its wait is over, or when another one died.
+  Move taken(Duration later = {}) {
+    bench.clock.advance(later);
+    take_over(run, plan.compiled());
+    return go();
+  }
+  [[nodiscard]] const Place& place() const { return run.root.children.back(); }
 };
 
 PipelineBuilder two_steps(RetryPolicy retry) {
@@ -51,21 +67,53 @@ Value random_value(std::mt19937& random, int depth = 0) {
   }
 }
 
+Place random_place(std::mt19937& random, int depth) {
+  Place place;
+  place.id = "s" + std::to_string(random() % 9) + (random() % 5 == 0 ? "\"\xc3\xa4" : "");
+  place.role = static_cast<Role>(random() % 4);
+  place.status = static_cast<Status>(random() % 12);
+  if (place.status != Status::skipped) place.value = random_value(random);
+  const bool open = !ended(place.status);
+  place.attempt = open || random() % 2 == 0 ? static_cast<int>(random() % 1000) : 0;
+  if (!open && place.attempt == 1) place.attempt = 0;
+  place.deaths = static_cast<int>(random() % 5);
+  place.in_doubt = random() % 3 == 0;
+  place.digest = random() % 2 == 0 ? 0 : static_cast<std::int64_t>(1 + random());
+  if (place.digest != 0 || random() % 2 == 0)
+    place.started = {static_cast<std::int64_t>(random()), random() % 2 == 0};
+  if (place.started == Instant{}) place.started = {5, true};
+  if (open && random() % 2 == 0) place.due = {static_cast<std::int64_t>(1 + random()), random() % 2 == 0};
+  for (auto n = depth > 3 ? 0 : random() % 3; n > 0; --n)
+    place.children.push_back(random_place(random, depth + 1));
+  return place;
+}
+
 Run random_run(std::mt19937& random) {
-  Run run{"grant",
-          "v2",
-          "0123456789abcdef",
-          static_cast<RunState>(random() % 4),
-          "re\"ason\n",
-          Map{{"n", random_value(random)}}};
-  for (auto n = random() % 5; n > 0; --n) {
-    const bool skipped = random() % 3 == 0;
-    run.steps.push_back({"s" + std::to_string(n), skipped, skipped ? Value() : random_value(random)});
-  }
-  run.attempt = 1 + static_cast<int>(random() % 1000);
-  run.waiting = random() % 2 == 0;
-  run.deaths = static_cast<int>(random() % 5);
+  Run run;
+  run.pipeline = "grant";
+  run.version = "v2";
+  run.plan = "0123456789abcdef";
+  run.state = static_cast<RunState>(random() % 5);
+  run.reason = "re\"ason\n";
+  run.input = Map{{"n", random_value(random)}};
+  for (auto n = random() % 5; n > 0; --n) run.root.children.push_back(random_place(random, 0));
+  run.root.status = run.state == RunState::running ? Status::open : Status::done;
+  run.undoing = random() % 2 == 0;
+  run.cancelled = random() % 2 == 0;
+  run.result = random_value(random);
+  if (random() % 2 == 0) run.deadline = {static_cast<std::int64_t>(1 + random()), random() % 2 == 0};
+  run.due_in = random() % 2 == 0 ? -1 : static_cast<std::int64_t>(random());
   run.owner = "0a1b.7";
+  run.serial = static_cast<std::int64_t>(random());
+  if (random() % 2 == 0) run.turn = "\"x\"";
+  run.turn_revision = random() % 2 == 0 ? -1 : 0;
+  for (auto n = random() % 3; n > 0; --n)
+    run.requests.push_back({run.next_request++, "paid", std::to_string(n), random_value(random)});
+  for (auto n = random() % 3; n > 0; --n) run.taken.push_back("paid/" + std::to_string(n));
+  for (auto n = random() % 3; n > 0; --n)
+    run.sent.push_back({"a/b", static_cast<std::int64_t>(random()), {7, false}});
+  for (auto n = random() % 3; n > 0; --n)
+    run.acts.push_back({"skip", "ann", "why", "a", "b", "c", Timestamp(Duration(random()))});
   return run;
 }
 
@@ -89,10 +137,10 @@ TEST_CASE("there is no wait after the last attempt [pipeline-29]") {
   for (int attempts = 1; attempts <= 4; ++attempts) {
     Machine machine(two_steps(steady(attempts)));
     for (int attempt = 1; attempt < attempts; ++attempt) {
-      CHECK(machine.run.attempt == attempt);
+      CHECK(machine.place().attempt == attempt);
       CHECK(machine.after(Unknown{"lost"}).kind == Move::Kind::wait);
-      CHECK(machine.run.waiting);
-      CHECK(take_over(machine.run, machine.plan.compiled()).kind == Move::Kind::call);
+      CHECK(machine.place().status == Status::waiting);
+      CHECK(machine.taken(1h).kind == Move::Kind::call);
     }
     CHECK(machine.after(Retry{"busy"}).kind == Move::Kind::ended);
     CHECK(machine.run.state == RunState::needs_attention);
@@ -102,13 +150,13 @@ TEST_CASE("there is no wait after the last attempt [pipeline-29]") {
 TEST_CASE("a finished step starts the next with fresh counts") {
   Machine machine(two_steps(steady(5)));
   REQUIRE(machine.after(Retry{"busy"}).kind == Move::Kind::wait);
-  take_over(machine.run, machine.plan.compiled());
-  take_over(machine.run, machine.plan.compiled());
-  CHECK(machine.run.deaths == 1);
-  CHECK(machine.run.attempt == 3);
+  machine.taken(1h);
+  machine.taken();
+  CHECK(machine.place().deaths == 1);
+  CHECK(machine.place().attempt == 3);
   CHECK(machine.after(Done{7}).kind == Move::Kind::call);
-  CHECK(machine.run.attempt == 1);
-  CHECK(machine.run.deaths == 0);
+  CHECK(machine.place().attempt == 1);
+  CHECK(machine.place().deaths == 0);
   CHECK(machine.run.reason.empty());
   CHECK(machine.after(Done{}).kind == Move::Kind::ended);
   CHECK(machine.run.state == RunState::succeeded);
@@ -116,23 +164,25 @@ TEST_CASE("a finished step starts the next with fresh counts") {
 
 TEST_CASE("waits of a step are kept within what a storage takes") {
   Machine machine(two_steps(steady(9)));
-  CHECK(machine.after(Retry{"", Duration(-5)}).wait == 0us);
-  CHECK(machine.after(Retry{"", Duration::max()}).wait == Duration(limits::duration_us));
-  CHECK(machine.after(Park{Duration::max()}).wait == Duration(limits::duration_us));
-  CHECK(machine.after(Park{Duration(-1)}).wait == 0us);
+  const auto most = Duration(limits::duration_us);
+  CHECK(machine.after(Retry{"", Duration::max()}).wait == most);
+  machine.taken(most);
+  CHECK(machine.after(Park{Duration::max()}).wait == most);
+  machine.taken(most);
+  CHECK(machine.after(Retry{"", Duration(-5)}).kind == Move::Kind::call);
+  CHECK(machine.after(Park{Duration(-1)}).kind == Move::Kind::call);
 }
 
 TEST_CASE("five dead workers at one step are the most; waits between do not count") {
   Machine machine(two_steps(steady(20)));
-  const auto& plan = machine.plan.compiled();
   for (int death = 1; death < most_deaths; ++death) {
-    CHECK(take_over(machine.run, plan).kind == Move::Kind::call);
-    CHECK(machine.run.deaths == death);
+    CHECK(machine.taken().kind == Move::Kind::call);
+    CHECK(machine.place().deaths == death);
     REQUIRE(machine.after(Retry{"busy"}).kind == Move::Kind::wait);
-    CHECK(take_over(machine.run, plan).kind == Move::Kind::call);
-    CHECK(machine.run.deaths == death);
+    CHECK(machine.taken(1h).kind == Move::Kind::call);
+    CHECK(machine.place().deaths == death);
   }
-  CHECK(take_over(machine.run, plan).kind == Move::Kind::ended);
+  CHECK(machine.taken().kind == Move::Kind::ended);
   CHECK(machine.run.state == RunState::needs_attention);
 }
 
@@ -145,11 +195,9 @@ TEST_CASE("a run reads back from its record as it was") {
     REQUIRE(decoded);
     REQUIRE(encode(*decoded) == bytes);
     REQUIRE(decoded->input == run.input);
-    REQUIRE(decoded->steps.size() == run.steps.size());
-    for (std::size_t n = 0; n < run.steps.size(); ++n) {
-      REQUIRE(decoded->steps[n].skipped == run.steps[n].skipped);
-      REQUIRE(decoded->steps[n].result == run.steps[n].result);
-    }
+    REQUIRE(decoded->root == run.root);
+    REQUIRE(decoded->requests == run.requests);
+    REQUIRE(decoded->acts == run.acts);
   }
 }
 
@@ -173,9 +221,11 @@ TEST_CASE("broken bytes are corrupt, or a run whose counts are within bounds") {
       REQUIRE(decoded.error().code == ErrorCode::corrupt);
       continue;
     }
-    REQUIRE(decoded->attempt >= 1);
-    REQUIRE(decoded->deaths >= 0);
-    REQUIRE(decoded->deaths < 2'000'000);
+    for (const auto& place : decoded->root.children) {
+      REQUIRE(place.attempt >= 0);
+      REQUIRE(place.deaths >= 0);
+      REQUIRE(place.deaths < 2'000'000);
+    }
   }
   CHECK(corrupt > 10'000);
   for (const char* text : {"", "null", "[]", "{}", "{\"pipeline\":1}"}) {
@@ -183,14 +233,16 @@ TEST_CASE("broken bytes are corrupt, or a run whose counts are within bounds") {
   }
 }
 
-TEST_CASE("only a running run within its plan may go on") {
+TEST_CASE("only a run that stands within its plan may go on") {
   Machine machine(two_steps(steady(2)));
   const auto& plan = machine.plan.compiled();
   CHECK(fits(machine.run, plan));
-  machine.run.steps.resize(2);
+  machine.run.root.children.push_back(Place{"b"});
+  CHECK(fits(machine.run, plan));
+  machine.run.root.children.push_back(Place{"c"});
   CHECK_FALSE(fits(machine.run, plan));
-  machine.run.steps.resize(1);
-  machine.run.state = RunState::failed;
+  machine.run.root.children.resize(1);
+  machine.run.root.children[0].id = "other";
   CHECK_FALSE(fits(machine.run, plan));
 }
 

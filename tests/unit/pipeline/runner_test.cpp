@@ -313,8 +313,8 @@ TEST_CASE("broken records and records of others stop no run and are not touched"
   REQUIRE(runner.start(plan, "p", "k", nothing));
   REQUIRE(runner.start(plan, "p", "many", nothing));
   auto finished = bench.stored("r", "many")->value;
-  finished.replace(finished.find("\"steps\":[]"), 10,
-                   R"("steps":[{"id":"a","result":null},{"id":"b","result":null}])");
+  finished.replace(finished.find("\"steps\":["), std::string::npos,
+                   R"("steps":[{"id":"a","result":null},{"id":"b","result":null}]})");
   const std::vector<std::pair<std::string, std::string>> strange = {{"run/r/bad", "no json"},
                                                                     {"run/r/empty", ""},
                                                                     {"run/x", bench.stored("r", "k")->value},
@@ -381,7 +381,7 @@ TEST_CASE("a result that cannot be stored ends its own run and no other; the ste
   for (const std::size_t bad : {0U, 2U}) {
     CHECK(runs[bad].state() == RunState::needs_attention);
     CHECK(runs[bad].view().reason.find("result_unstorable") == 0);
-    CHECK(runs[bad].view().steps.size() == 1);
+    CHECK(runs[bad].view().steps.at(0).id == "a");
   }
   CHECK(runs[1].state() == RunState::succeeded);
   bench.clock.advance(24h);

@@ -1,0 +1,320 @@
+#include "pipeline/run_state.hpp"
+#include "pipeline/storable.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace onceward::pipeline_detail {
+namespace {
+
+constexpr std::int64_t most_counted = 1'000'000;  // of attempts and deaths; a record with more is not ours
+constexpr std::size_t most_nested = 400;
+constexpr std::array<std::string_view, 5> state_names = {"running", "succeeded", "failed", "needs_attention",
+                                                         "cancelled"};
+constexpr std::array<std::string_view, 12> status_names = {"fresh",     "active",  "waiting",      "awaiting",
+                                                           "open",      "done",    "skipped",      "failed",
+                                                           "cancelled", "undoing", "undo_waiting", "undone"};
+constexpr std::array<std::string_view, 4> role_names = {"id", "item", "branch", "call"};
+
+/// Writes JSON by hand: every write of a run passes here.
+class Writer {
+ public:
+  explicit Writer(std::string& out) : out_(out) {}
+  void text(std::string_view name, std::string_view value) {
+    head(name);
+    quoted(value);
+  }
+  void number(std::string_view name, std::int64_t value) {
+    head(name);
+    out_.append(std::to_string(value));
+  }
+  void flag(std::string_view name) {
+    head(name);
+    out_ += "true";
+  }
+  void value(std::string_view name, const Value& value) {
+    head(name);
+    value.append_json(out_);
+  }
+  void instant(std::string_view name, const Instant& instant) {
+    if (!instant.set()) return;
+    out_.append(out_.back() == '{' ? "\"" : ",\"").append(name).append(instant.relative ? "_in\":" : "\":");
+    out_.append(std::to_string(instant.us));
+  }
+  void head(std::string_view name) {
+    out_.append(out_.back() == '{' ? "\"" : ",\"").append(name).append("\":");
+  }
+
+ private:
+  void quoted(std::string_view value) {
+    const bool plain = std::all_of(value.begin(), value.end(), [](char c) {
+      return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\' &&
+             static_cast<unsigned char>(c) < 0x7f;
+    });
+    if (plain) {
+      out_.append("\"").append(value).append("\"");
+    } else {
+      Value(value).append_json(out_);
+    }
+  }
+  std::string& out_;
+};
+
+bool ended_without_rest(const Place& place) noexcept { return ended(place.status) && !place.in_doubt; }
+
+void write_place(const Place& place, std::string& out) {
+  Writer writer(out);
+  out += '{';
+  writer.text(role_names[static_cast<std::size_t>(place.role)], place.id);
+  if (place.status == Status::skipped) {
+    writer.flag("skipped");
+  } else if (place.status == Status::done) {
+    writer.value("result", place.value);
+  } else {
+    writer.text("is", status_names[static_cast<std::size_t>(place.status)]);
+    if (!place.value.is_null()) writer.value("value", place.value);
+  }
+  if (place.attempt > 1 || (place.attempt == 1 && !ended(place.status)))
+    writer.number("attempt", place.attempt);
+  if (place.deaths > 0) writer.number("deaths", place.deaths);
+  if (place.in_doubt) writer.flag("doubt");
+  if (place.digest != 0) writer.number("args", place.digest);
+  // A call that begins with this write is the usual case, and the shortest to store.
+  if (!(place.started.relative && place.started.us == 0)) writer.instant("from", place.started);
+  if (!ended_without_rest(place)) writer.instant("due", place.due);
+  // What is within it follows it in the same list: a run may nest deeper than a JSON text may.
+  if (!place.children.empty()) writer.number("in", static_cast<std::int64_t>(place.children.size()));
+  out += '}';
+  for (const auto& child : place.children) {
+    out += ',';
+    write_place(child, out);
+  }
+}
+
+const std::string* text(const Value& value, std::string_view name) {
+  const auto* member = value.find(name);
+  return member == nullptr ? nullptr : member->string();
+}
+std::int64_t number(const Value& value, std::string_view name, std::int64_t otherwise) {
+  const auto* member = value.find(name);
+  return member == nullptr || member->integer() == nullptr ? otherwise : *member->integer();
+}
+bool flag(const Value& value, std::string_view name) {
+  const auto* member = value.find(name);
+  return member != nullptr && member->boolean() != nullptr && *member->boolean();
+}
+Instant instant(const Value& value, const std::string& name) {
+  if (const auto* member = value.find(name); member != nullptr && member->integer() != nullptr)
+    return {*member->integer(), false};
+  if (const auto* member = value.find(name + "_in"); member != nullptr && member->integer() != nullptr)
+    return {*member->integer(), true};
+  return {};
+}
+
+/// Reads the place at `at` and those within it, and moves on behind them.
+bool read_place(const List& list, std::size_t& at, Place& place, std::size_t depth) {
+  if (depth > most_nested || at >= list.size()) return false;
+  const auto& value = list[at++];
+  const std::string* id = nullptr;
+  for (std::size_t role = 0; role < role_names.size() && id == nullptr; ++role) {
+    id = text(value, role_names[role]);
+    place.role = static_cast<Role>(role);
+  }
+  if (id == nullptr) return false;
+  place.id = *id;
+  if (flag(value, "skipped")) {
+    place.status = Status::skipped;
+  } else if (const auto* result = value.find("result")) {
+    place.status = Status::done;
+    place.value = *result;
+  } else {
+    const auto* is = text(value, "is");
+    if (is == nullptr) return false;
+    const auto found = std::find(status_names.begin(), status_names.end(), *is);
+    if (found == status_names.end()) return false;
+    place.status = static_cast<Status>(found - status_names.begin());
+    if (const auto* inside = value.find("value")) place.value = *inside;
+  }
+  const auto attempt = number(value, "attempt", 0);
+  const auto deaths = number(value, "deaths", 0);
+  if (attempt < 0 || attempt > most_counted || deaths < 0 || deaths > most_counted) return false;
+  place.attempt = static_cast<int>(attempt);
+  place.deaths = static_cast<int>(deaths);
+  place.in_doubt = flag(value, "doubt");
+  place.digest = number(value, "args", 0);
+  place.started = instant(value, "from");
+  if (!place.started.set() && place.digest != 0) place.started = {0, true};
+  place.due = instant(value, "due");
+  const auto inside = number(value, "in", 0);
+  if (inside < 0 || static_cast<std::size_t>(inside) > list.size() - at) return false;
+  for (std::int64_t i = 0; i < inside; ++i) {
+    if (!read_place(list, at, place.children.emplace_back(), depth + 1)) return false;
+  }
+  return true;
+}
+
+void write_rest(const Run& run, std::string& out) {
+  Writer writer(out);
+  if (run.undoing) writer.flag("undoing");
+  if (run.cancelled) writer.flag("cancelled");
+  if (!run.result.is_null()) writer.value("result", run.result);
+  writer.instant("deadline", run.deadline);
+  if (!run.turn.empty()) writer.text("turn", run.turn);
+  if (run.turn_revision != 0) writer.number("turn_revision", run.turn_revision);
+  if (run.next_request > 1) writer.number("next", run.next_request);
+  if (!run.requests.empty()) {
+    List list;
+    for (const auto& request : run.requests)
+      list.push_back(List{request.number, request.name, request.id, request.payload});
+    writer.value("requests", list);
+  }
+  if (!run.taken.empty()) writer.value("taken", List(run.taken.begin(), run.taken.end()));
+  if (!run.sent.empty()) {
+    List list;
+    for (const auto& sent : run.sent) list.push_back(List{sent.path, sent.digest, sent.started.us});
+    writer.value("sent", list);
+  }
+  if (!run.acts.empty()) {
+    List list;
+    for (const auto& act : run.acts)
+      list.push_back(List{act.act, act.actor, act.reason, act.path, act.before, act.after,
+                          std::int64_t{act.at.time_since_epoch().count()}});
+    writer.value("acts", list);
+  }
+}
+
+/// Of a list of lists, each of at least so many members; null where it is none.
+const List* rows(const Value& value, std::string_view name, std::size_t members, bool& fine) {
+  const auto* member = value.find(name);
+  if (member == nullptr) return nullptr;
+  fine = fine && member->list() != nullptr &&
+         std::all_of(member->list()->begin(), member->list()->end(), [&](const Value& row) {
+           return row.list() != nullptr && row.list()->size() >= members;
+         });
+  return fine ? member->list() : nullptr;
+}
+std::string text_at(const Value& row, std::size_t at) {
+  const auto* text = (*row.list())[at].string();
+  return text == nullptr ? std::string() : *text;
+}
+std::int64_t number_at(const Value& row, std::size_t at) {
+  const auto* number = (*row.list())[at].integer();
+  return number == nullptr ? 0 : *number;
+}
+
+bool read_rest(const Value& value, Run& run) {
+  bool fine = true;
+  run.undoing = flag(value, "undoing");
+  run.cancelled = flag(value, "cancelled");
+  if (const auto* result = value.find("result")) run.result = *result;
+  run.deadline = instant(value, "deadline");
+  if (const auto* turn = text(value, "turn")) run.turn = *turn;
+  run.turn_revision = number(value, "turn_revision", 0);
+  run.next_request = number(value, "next", 1);
+  if (const auto* list = rows(value, "requests", 4, fine)) {
+    for (const auto& row : *list)
+      run.requests.push_back({number_at(row, 0), text_at(row, 1), text_at(row, 2), (*row.list())[3]});
+  }
+  if (const auto* taken = value.find("taken"); taken != nullptr && taken->list() != nullptr) {
+    for (const auto& id : *taken->list()) run.taken.push_back(id.string() == nullptr ? "" : *id.string());
+  }
+  if (const auto* list = rows(value, "sent", 3, fine)) {
+    for (const auto& row : *list)
+      run.sent.push_back({text_at(row, 0), number_at(row, 1), {number_at(row, 2), false}});
+  }
+  if (const auto* list = rows(value, "acts", 7, fine)) {
+    for (const auto& row : *list)
+      run.acts.push_back({text_at(row, 0), text_at(row, 1), text_at(row, 2), text_at(row, 3), text_at(row, 4),
+                          text_at(row, 5), Timestamp(Duration(number_at(row, 6)))});
+  }
+  return fine;
+}
+
+Unexpected corrupt(const Record& record) {
+  return fail(
+      ErrorCode::corrupt,
+      fmt::format("the run \"{}\" is not what this version writes; look at it before going on", record.key));
+}
+
+void anchor(Instant& instant, std::int64_t written) noexcept {
+  if (instant.relative) instant = {written + instant.us, false};
+}
+void anchor(Place& place, std::int64_t written) noexcept {
+  anchor(place.started, written);
+  anchor(place.due, written);
+  for (auto& child : place.children) anchor(child, written);
+}
+
+}  // namespace
+
+std::string encode(const Run& run) {
+  std::string out;
+  out.reserve(512);
+  out += '{';
+  Writer writer(out);
+  writer.text("pipeline", run.pipeline);
+  writer.text("version", run.version);
+  writer.text("plan", run.plan);
+  writer.text("state", state_names[static_cast<std::size_t>(run.state)]);
+  writer.text("owner", run.owner);
+  writer.number("serial", run.serial);
+  if (run.due_in >= 0) writer.number("due_in", run.due_in);
+  if (!run.reason.empty()) writer.text("reason", run.reason);
+  writer.value("input", run.input);
+  write_rest(run, out);
+  writer.head("steps");
+  out += '[';
+  for (const auto& place : run.root.children) {
+    if (out.back() != '[') out += ',';
+    write_place(place, out);
+  }
+  out += "]}";
+  return out;
+}
+
+Result<Run> decode_run(const Record& record) {
+  const auto value = Value::from_json(record.value);
+  if (!value) return corrupt(record);
+  const auto* pipeline = text(*value, "pipeline");
+  const auto* version = text(*value, "version");
+  const auto* plan = text(*value, "plan");
+  const auto* state = text(*value, "state");
+  const auto* owner = text(*value, "owner");
+  const auto* input = value->find("input");
+  const auto* steps = value->find("steps");
+  if (!pipeline || !version || !plan || !state || !owner || !input || !input->map() || !steps ||
+      !steps->list())
+    return corrupt(record);
+  const auto place = std::find(state_names.begin(), state_names.end(), *state);
+  if (place == state_names.end()) return corrupt(record);
+  Run run;
+  run.pipeline = *pipeline;
+  run.version = *version;
+  run.plan = *plan;
+  run.state = static_cast<RunState>(place - state_names.begin());
+  run.owner = *owner;
+  run.serial = number(*value, "serial", 0);
+  run.due_in = number(*value, "due_in", -1);
+  if (const auto* reason = text(*value, "reason")) run.reason = *reason;
+  run.input = *input;
+  run.root.status = run.state == RunState::running ? Status::open : Status::done;
+  for (std::size_t at = 0; at < steps->list()->size();) {
+    if (!read_place(*steps->list(), at, run.root.children.emplace_back(), 0)) return corrupt(record);
+  }
+  if (!read_rest(*value, run)) return corrupt(record);
+  return run;
+}
+
+void anchor(Run& run, Timestamp written) noexcept {
+  const std::int64_t at = written.time_since_epoch().count();
+  anchor(run.deadline, at);
+  for (auto& place : run.root.children) anchor(place, at);
+}
+
+void anchor(Run& run, const Record& record) noexcept {
+  if (record.due && run.due_in >= 0) anchor(run, *record.due - Duration(run.due_in));
+}
+
+}  // namespace onceward::pipeline_detail

@@ -1,0 +1,108 @@
+#pragma once
+#include <onceward/core/ids.hpp>
+#include <onceward/pipeline/runner.hpp>
+
+#include "pipeline/driver.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace onceward {
+
+namespace pipeline_detail {
+inline constexpr std::size_t most_span = 1024;
+inline constexpr unsigned most_workers = 256;
+}  // namespace pipeline_detail
+
+struct Runner::State {
+  State(Storage& in, const PlanCatalog& of, RunnerOptions chosen)
+      : storage(in), catalog(of), options(std::move(chosen)), driver(in, options, new_owner_id()) {
+    options.span = std::clamp<std::size_t>(options.span, 1, pipeline_detail::most_span);
+    options.workers = std::clamp(options.workers, 1U, pipeline_detail::most_workers);
+  }
+
+  Storage& storage;
+  const PlanCatalog& catalog;
+  RunnerOptions options;
+  pipeline_detail::Driver driver;
+
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::function<void(const RunView&)> on_attention;
+  std::vector<std::jthread> workers;
+
+  void tell(const pipeline_detail::Held& held) {
+    if (held.state() == RunState::running) return;
+    if (options.journal != nullptr && !held.lost) {
+      options.journal->write({.room = "pipeline",
+                              .partition = held.partition,
+                              .subject = held.record_key,
+                              .trigger = "worker",
+                              .from = to_string(RunState::running),
+                              .to = to_string(held.run.state),
+                              .reason = held.run.reason});
+    }
+    if (held.state() != RunState::needs_attention) return;
+    std::function<void(const RunView&)> callback;
+    {
+      const std::lock_guard lock(mutex);
+      callback = on_attention;
+    }
+    if (callback) callback(held.view());
+  }
+  Result<void> drive(std::vector<pipeline_detail::Held*> runs, const std::stop_token& stop);
+  /// Runs that are taken over and driven side by side. One whose workers died more than once goes alone: if
+  /// it is what kills them, it takes no neighbour along.
+  [[nodiscard]] std::vector<std::vector<pipeline_detail::Held*>> groups_of(
+      const std::vector<std::unique_ptr<pipeline_detail::Held>>& taken) const;
+  /// Appends a request to a stored run, whoever holds it.
+  Result<void> ask(const RunName& name, pipeline_detail::Request request);
+  void work_until(const std::stop_token& stop);
+  Result<WorkReport> work(std::size_t limit, const std::stop_token& stop);
+  /// Makes a due record a run in hand; false where it is none of ours to take.
+  bool take(const std::string& partition, const Record& record, Timestamp now, WorkReport& report,
+            std::vector<std::unique_ptr<pipeline_detail::Held>>& taken);
+
+  std::mutex places_mutex;
+  std::map<std::string, std::size_t, std::less<>> in_hand;  ///< runs of pipelines that have a limit
+
+  /// The places that runs of limited pipelines take while a worker has them.
+  class Places {
+   public:
+    Places(State& state, const std::vector<std::unique_ptr<pipeline_detail::Held>>& candidates)
+        : state_(state) {
+      if (state.options.limits.empty()) return;
+      const std::lock_guard lock(state.places_mutex);
+      for (const auto& held : candidates) {
+        const auto& id = held->run.pipeline;
+        const auto limit = state.options.limits.find(id);
+        if (limit == state.options.limits.end()) continue;
+        auto& count = state.in_hand[id];
+        if (count >= std::max<std::size_t>(limit->second, 1)) {
+          refused_.push_back(held.get());
+        } else {
+          ++count;
+          taken_.push_back(id);
+        }
+      }
+    }
+    ~Places() {
+      const std::lock_guard lock(state_.places_mutex);
+      for (const auto& id : taken_) --state_.in_hand[id];
+    }
+    Places(const Places&) = delete;
+    Places& operator=(const Places&) = delete;
+    [[nodiscard]] bool has(const pipeline_detail::Held& held) const {
+      return std::find(refused_.begin(), refused_.end(), &held) == refused_.end();
+    }
+
+   private:
+    State& state_;
+    std::vector<const pipeline_detail::Held*> refused_{};
+    std::vector<std::string> taken_{};
+  };
+};
+
+}  // namespace onceward
