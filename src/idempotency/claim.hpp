@@ -38,15 +38,14 @@ struct Claim : std::enable_shared_from_this<Claim> {
   // The renewals' own, under the keeper's lock.
   Claim* next = nullptr;
   Claim* previous = nullptr;
-  bool watched = false;          ///< by the keeper, until its guard lets it go
-  bool renewing = false;         ///< a renewal is under way
+  bool watched = false;   ///< by the keeper, until its guard lets it go
+  bool renewing = false;  ///< a renewal is under way
   std::atomic<int> renewals{0};  ///< that still read this claim
-  Duration renew_every{};        ///< the line it stands in
   SteadyTime renew_at{};
   SteadyTime lease_ends{};
   std::optional<std::stop_source> lost{};
-
-  bool posted = false;  ///< its end is the keeper's: another thread lets it go
+  Duration renew_every{};  ///< the line it stands in
+  bool posted = false;     ///< its end is the keeper's: another thread lets it go
 
   /// The record may have ended by its retention: a record that is gone then tells nothing, and others may
   /// have come, ended and gone as well.

@@ -48,6 +48,19 @@ Type steps_type() {
 
 Type& steps_of(Type& names) { return names.members.at("steps"); }
 
+/// Takes over the names that `from` has more; they may be null where `maybe` is set.
+void take_new(Type& into, Type& from, bool maybe) {
+  const auto take = [&](Type& to, const Type& all) {
+    for (const auto& [name, type] : all.members) {
+      if (to.members.contains(name)) continue;
+      auto& added = to.members.insert_or_assign(name, type).first->second;
+      if (maybe) added.make_nullable();
+    }
+  };
+  take(steps_of(into), steps_of(from));
+  take(into, from);
+}
+
 }  // namespace
 
 void Compiler::report(const SourcePlace& place, std::string code, std::string message,
@@ -162,15 +175,7 @@ Node Compiler::compile_branch(const std::vector<StepDefinition>& body, const Typ
   Node branch;
   Type names = before;
   branch.children = compile_body(body, names, depth + 1);
-  const auto take = [&](Type& into, const Type& from) {
-    for (const auto& [name, type] : from.members) {
-      if (into.members.contains(name)) continue;
-      auto& added = into.members.insert_or_assign(name, type).first->second;
-      if (maybe) added.make_nullable();
-    }
-  };
-  take(steps_of(after), steps_of(names));
-  take(after, names);
+  take_new(after, names, maybe);
   return branch;
 }
 
@@ -186,8 +191,10 @@ void Compiler::check_id(const StepDefinition& step) {
   }
 }
 
-Node Compiler::compile_construct(const StepDefinition& step, Type& names, std::size_t depth) {
+Node Compiler::compile_construct(const StepDefinition& step, Type& outer, std::size_t depth) {
   Node node;
+  Type inner;
+  auto* seen = &outer;
   node.definition = &step;
   node.kind = step.kind;
   check_id(step);
@@ -201,7 +208,17 @@ Node Compiler::compile_construct(const StepDefinition& step, Type& names, std::s
     }
   }
   if (!step.when.empty())
-    node.when = expression(step.place, "when", step.when, names, node, bit_of(Kind::boolean));
+    node.when = expression(step.place, "when", step.when, outer, node, bit_of(Kind::boolean));
+  if (node.when) {
+    // What its condition says is no null is none within it.
+    const auto says = promises_of(*node.when, outer);
+    if (!says.if_true.empty()) {
+      inner = outer;
+      narrow(inner, says.if_true);
+      seen = &inner;
+    }
+  }
+  auto& names = *seen;
   Type result;
   const Type before = step.kind == StepKind::step ? Type() : names;
   switch (step.kind) {
@@ -244,13 +261,14 @@ Node Compiler::compile_construct(const StepDefinition& step, Type& names, std::s
         node.value = expression(step.place, "message", step.value, names, node, bit_of(Kind::string));
       break;
   }
+  if (seen != &outer) take_new(outer, inner, true);
   if (!step.when.empty()) result.make_nullable();
   if (step.kind == StepKind::set) {
-    if (names.members.contains(step.id) && ids_.contains(step.id) && find_input(step.id) != nullptr)
+    if (find_input(step.id) != nullptr)
       report(step.place, "duplicate-input", fmt::format("\"{}\" is an input already", step.id));
-    names.members.insert_or_assign(step.id, result);
+    outer.members.insert_or_assign(step.id, result);
   } else {
-    steps_of(names).members.insert_or_assign(step.id, std::move(result));
+    steps_of(outer).members.insert_or_assign(step.id, std::move(result));
   }
   return node;
 }
@@ -320,18 +338,25 @@ void Compiler::compile_parallel(const StepDefinition& step, Node& node, Type& na
 }
 
 void Compiler::compile_choose(const StepDefinition& step, Node& node, Type& names, std::size_t depth) {
-  const Type before = names;
+  Type before = names;
   if (step.branches.empty()) report(step.place, "bad-steps", fmt::format("\"{}\" has no <when>", step.id));
   for (std::size_t i = 0; i < step.branches.size(); ++i) {
     const auto& branch = step.branches[i];
     if (branch.test.empty() && i + 1 < step.branches.size())
       report(branch.place, "bad-steps", "an <otherwise> stands before another branch", "put it last");
+    Promises says;
     if (!branch.test.empty()) {
       auto test = expression(branch.place.line > 0 ? branch.place : step.place, "test", branch.test, before,
                              node, bit_of(Kind::boolean));
-      if (test) node.tests.push_back(*std::move(test));
+      if (test) {
+        says = promises_of(*test, before);
+        node.tests.push_back(*std::move(test));
+      }
     }
-    node.children.push_back(compile_branch(branch.body, before, names, true, depth));
+    Type within = before;
+    narrow(within, says.if_true);
+    node.children.push_back(compile_branch(branch.body, within, names, true, depth));
+    narrow(before, says.if_false);
   }
 }
 

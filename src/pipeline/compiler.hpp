@@ -26,7 +26,7 @@ class Compiler {
 
   /// Compiles constructs that run one after another; each sees those before it.
   std::vector<Node> compile_body(const std::vector<StepDefinition>& body, Type& names, std::size_t depth);
-  Node compile_construct(const StepDefinition& step, Type& names, std::size_t depth);
+  Node compile_construct(const StepDefinition& step, Type& outer, std::size_t depth);
   /// A sequence of its own. What it adds to `names` may be null behind it where `maybe` is set.
   Node compile_branch(const std::vector<StepDefinition>& body, const Type& before, Type& after, bool maybe,
                       std::size_t depth);

@@ -3,6 +3,7 @@
 #include <onceward/expr/shape.hpp>
 
 #include <map>
+#include <set>
 #include <string>
 
 namespace onceward::pipeline_detail {
@@ -33,5 +34,15 @@ struct Type {
 /// occur would make fail. Gives the kinds of its result. Errors: wrong_kind, unknown_name (a member that a
 /// closed type has not); out_of_range for a null that is not handled. With the byte.
 Result<Kinds> check_kinds(const Expression& expression, const Type& names);
+
+/// What a condition says of nulls: these paths are none where it is true, those where it is false.
+struct Promises {
+  std::set<std::string> if_true{};
+  std::set<std::string> if_false{};
+};
+/// Empty where check_kinds finds a mistake.
+[[nodiscard]] Promises promises_of(const Expression& condition, const Type& names);
+/// The paths are no null from here on.
+void narrow(Type& names, const std::set<std::string>& paths);
 
 }  // namespace onceward::pipeline_detail

@@ -16,6 +16,7 @@ using pipeline_detail::Request;
 using pipeline_detail::Role;
 using pipeline_detail::Run;
 using pipeline_detail::Status;
+using pipeline_detail::wrong_state;
 
 namespace {
 
@@ -24,46 +25,10 @@ constexpr std::size_t most_requests = 64;
 constexpr std::size_t most_acts = 100;
 constexpr std::size_t most_text = 256;
 
-Unexpected wrong_state(const Run& run, std::string_view what) {
-  return fail(ErrorCode::wrong_state, fmt::format("the run is {}; {}", to_string(run.state), what));
-}
-
 bool held(const Place& place) noexcept {
   return place.status == Status::active || place.status == Status::undoing ||
          std::any_of(place.children.begin(), place.children.end(),
                      [](const Place& child) { return held(child); });
-}
-
-/// What did not end well may begin again; what took effect stays.
-void reopen(Place& place) {
-  if (place.status == Status::failed || place.status == Status::cancelled ||
-      place.status == Status::waiting) {
-    place.deaths = 0;
-    if (place.digest != 0) {
-      place.status = Status::waiting;
-      place.attempt = 1;
-      place.due = pipeline_detail::Instant::after({});
-      place.value = {};
-    } else if (place.children.empty()) {
-      place = Place{place.id, place.role, Status::fresh, place.role == Role::item ? place.value : Value()};
-    } else {
-      place.status = Status::open;
-    }
-  }
-  for (auto& child : place.children) reopen(child);
-}
-bool any_undone(const Place& place) noexcept {
-  return place.status == Status::undone || std::any_of(place.children.begin(), place.children.end(),
-                                                       [](const Place& child) { return any_undone(child); });
-}
-
-void go_on(Run& run) {
-  run.state = RunState::running;
-  run.reason.clear();
-  run.cancelled = false;
-  run.root.status = Status::open;
-  run.root.value = {};
-  for (auto& place : run.root.children) reopen(place);
 }
 
 /// The chain of places down to the one at `path`; empty where the run has not come there.
@@ -164,22 +129,9 @@ Result<void> Runner::operate(const RunName& name, const Operator& by,
 
 Result<void> Runner::retry(const RunName& name, const Operator& by) {
   return operate(name, by, [](Run& run, const Record&) -> Result<RunAct> {
-    if (run.state == RunState::succeeded || run.state == RunState::running)
-      return wrong_state(run, "there is nothing to retry");
     RunAct act{
         .act = "retry", .actor = {}, .reason = {}, .path = {}, .before = std::string(to_string(run.state))};
-    if (run.undoing || any_undone(run.root)) {
-      // It was on its way back, and goes on there: what is undone would need other tokens to be done again.
-      if (run.state != RunState::needs_attention) return wrong_state(run, "it was undone; start another run");
-      run.state = RunState::running;
-      const auto again = [](const auto& self, Place& place) -> void {
-        if (place.status == Status::undo_waiting) place.attempt = 1;
-        for (auto& child : place.children) self(self, child);
-      };
-      again(again, run.root);
-    } else {
-      go_on(run);
-    }
+    if (auto again = begin_again(run); !again) return fail(std::move(again).error());
     act.after = to_string(run.state);
     return act;
   });

@@ -125,7 +125,7 @@ void apply(Run& run, const Call& call, StepOutcome outcome, double chance, Times
   }
   if (auto* done = std::get_if<Done>(&outcome)) return apply_done(run, call, std::move(done->result));
   if (const auto* retry = std::get_if<Retry>(&outcome)) {
-    call.place->in_doubt = call.kind == Call::Kind::undo && call.place->in_doubt;
+    // What an earlier call did, whose answer was lost, this answer does not tell.
     return try_again(run, call, retry->reason, retry->after, retry->code, chance, now);
   }
   if (const auto* unknown = std::get_if<Unknown>(&outcome)) {
@@ -257,13 +257,29 @@ bool fits(const Place& place, const Node& node, std::size_t depth) noexcept {
 
 bool fits(const Run& run, const CompiledPlan& plan) noexcept { return fits(run.root, plan.root, 0); }
 
-void take_over(Run& run, const CompiledPlan&) {
+namespace {
+
+/// The same beside the plan, which the run fits.
+template <class Each>
+void each(Place& place, const Node& node, const Each& work) {
+  work(place, node);
+  for (std::size_t i = 0; i < place.children.size(); ++i) {
+    auto& child = place.children[i];
+    const auto at = child.role == Role::step ? i : child.role == Role::branch ? std::stoul(child.id) : 0;
+    each(child, node.children[at], work);
+  }
+}
+
+}  // namespace
+
+void take_over(Run& run, const CompiledPlan& plan) {
   std::string deadly;
   int deaths = 0;
-  each(run.root, [&](Place& place) {
+  each(run.root, plan.root, [&](Place& place, const Node& node) {
     if (place.status != Status::active && place.status != Status::undoing) return;
-    // A step without effects is in doubt too until it is looked at; nothing asks it.
-    if (place.status == Status::active) place.in_doubt = true;
+    // A step without effects leaves nothing to be in doubt about, and one whose rows are rolled back neither.
+    if (place.status == Status::active && node.entry->spec.effect == Effect::idempotent)
+      place.in_doubt = true;
     place.status = place.status == Status::active ? Status::waiting : Status::undo_waiting;
     place.due = Instant::after({});
     ++place.attempt;

@@ -173,6 +173,13 @@ bool adopt_requests(Run& run, const Run& found);
 /// A worker takes over a run whose due time came: what was under way is in doubt and is tried again, unless
 /// its workers keep dying. advance follows, where it is still running.
 void take_over(Run& run, const CompiledPlan& plan);
+/// Pushes on a run that stopped: what took effect stays, what did not end well has fresh attempts under its
+/// old tokens. Errors: wrong_state (it goes on, succeeded, or was undone).
+Result<void> begin_again(Run& run);
+/// The same without a look at how it stands, for acts that settle a place first.
+void go_on(Run& run);
+[[nodiscard]] bool any_undone(const Place& place) noexcept;
+[[nodiscard]] Unexpected wrong_state(const Run& run, std::string_view what);
 [[nodiscard]] int deaths_of(const Run& run) noexcept;
 /// The delay before the attempt after `attempt`.
 [[nodiscard]] Duration backoff(const RetryPolicy& policy, int attempt, double chance);

@@ -13,11 +13,12 @@ Result<RunView> decode_run_view(const Record& record) {
 Result<Operation> push_on(const Record& record) {
   auto run = pipeline_detail::decode_run(record);
   if (!run) return fail(std::move(run).error());
-  // Finished steps stay finished; the one that stopped it has its attempts again, under its old token.
-  run->state = RunState::running;
-  run->attempt = 1;
-  run->deaths = 0;
-  run->waiting = true;
+  anchor(*run, record);
+  if (auto again = begin_again(*run); !again) return fail(std::move(again).error());
+  // Whoever wrote it last no longer owns it.
+  run->owner.clear();
+  run->serial = 0;
+  run->due_in = 0;
   return Operation::replace(record.key, record.revision, pipeline_detail::encode(*run),
                             {.due_in = Duration::zero()});
 }

@@ -26,7 +26,8 @@ class Attempt {
   void effects_started() noexcept { effects_started_ = true; }
   [[nodiscard]] bool have_effects_started() const noexcept { return effects_started_; }
   /// Stopped where the lease could not be renewed in time or another caller holds the key: what is not done
-  /// yet should be left undone. Only with Policy::auto_renew.
+  /// yet should be left undone. Only with Policy::auto_renew. A std::stop_callback on it runs on the thread
+  /// of the Guards: it may call them, and must be quick.
   [[nodiscard]] const std::stop_token& lost() const noexcept { return lost_; }
 
   Attempt(std::string_view operation, std::string_view key, int number, Revision fence,

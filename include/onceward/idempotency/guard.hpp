@@ -42,11 +42,11 @@ class GuardedBy {
 /// is inert.
 class Guard {
  public:
-  /// Claims `key` (1..512 bytes). `fingerprint` (at most 64 bytes) stands for the payload: a record of the
-  /// key with another one gives key_reused; empty: not compared. One round trip for a new key or a replay.
-  /// Errors: invalid_argument (the policy, the key; a policy that needs Guards and got a storage),
-  /// wrong_state (the Guards are not started), conflict (the key kept changing while it was claimed), and
-  /// where the policy is fail_closed, or its fallback is down too, storage errors.
+  /// Claims `key` (1..512 bytes). `fingerprint` (at most 64 bytes of any kind, as of a digest) stands for the
+  /// payload: a record of the key with another one gives key_reused; empty: not compared. One round trip for
+  /// a new key or a replay. Errors: invalid_argument (the policy, the key; a policy that needs Guards and got
+  /// a storage), wrong_state (the Guards are not started), conflict (the key kept changing while it was
+  /// claimed), and where the policy is fail_closed, or its fallback is down too, storage errors.
   static Result<Guard> claim(GuardedBy where, std::string_view key, const Policy& policy = {},
                              std::string_view fingerprint = {}, std::stop_token stop = {});
 

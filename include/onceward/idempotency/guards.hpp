@@ -81,7 +81,8 @@ class Guards {
     std::string_view fingerprint{};
   };
   /// Claims many keys of one operation in one round trip (and a second one for keys that are taken over).
-  /// One answer per request, as Guard::claim's; a key named twice is in_progress for the second.
+  /// One answer per request, as Guard::claim's; a key named twice is in_progress for the second. With
+  /// OnBusy::wait it answers when the last key is settled: without auto_renew the leases of the others run.
   std::vector<Result<Guard>> claim_many(std::span<const Request> requests, const Policy& policy = {},
                                         std::stop_token stop = {});
   struct Finished {

@@ -43,6 +43,7 @@ class Idempotent {
       if (guard->must_reconcile()) {
         attempt.effects_started();  // the earlier one's may have
         if (auto settled = reconcile(call, *guard, attempt, request...)) return *std::move(settled);
+        if (guard->attempt() > call.policy->attempts_max) return exhausted(*guard);
         attempt = wrapping_.attempt_of(call, *guard);
       }
       return run(call, *guard, attempt, request...);
@@ -66,6 +67,12 @@ class Idempotent {
     } catch (const std::exception&) {  // no memory: the claim stays as it is, and is stale after its lease
       return;
     }
+  }
+
+  static Outcome<Content> exhausted(Guard& guard) {
+    auto outcome = Wrapping::exhausted(guard);
+    (void)guard.release();  // where that fails, the lease ends the claim
+    return outcome;
   }
 
   std::optional<Outcome<Content>> reconcile(typename Wrapping::Call& call, Guard& guard, Attempt& attempt,

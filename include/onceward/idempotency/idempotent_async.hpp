@@ -62,6 +62,11 @@ class IdempotentAsync {
         attempt.effects_started();  // the earlier one's may have
         auto settling = reconcile(call, *guard, attempt, request...);
         outcome = co_await settling;
+        if (!outcome && guard->attempt() > call.policy->attempts_max) {
+          outcome = Wrapping::exhausted(*guard);
+          guard_detail::AsyncFinish finish(*guard, {Kind::released, {}, {}});
+          (void)co_await finish;  // where that fails the lease ends the claim
+        }
         if (!outcome) attempt = wrapping_.attempt_of(call, *guard);
       }
       if (!outcome) {

@@ -167,6 +167,13 @@ class Wrapping {
     return Outcome<T>(Verdict::storage_down).with_error(std::move(error));
   }
 
+  /// It may be asked about as often as it takes, and run no more often than the policy allows.
+  [[nodiscard]] static Outcome<T> exhausted(const Guard& guard) {
+    Outcome<T> outcome(Verdict::attempts_exhausted);
+    outcome.with_claim(guard.attempt(), guard.fence());
+    return outcome;
+  }
+
   /// The result's JSON into `json`; an error where its codec throws: the work took effect, so its key must
   /// not be given back.
   static std::optional<Error> encode_result(std::string& json, const Content& result) {

@@ -189,6 +189,30 @@ TEST_CASE("errors of coroutines are treated by their class") {
   CHECK(runs == 3);
 }
 
+TEST_CASE("a coroutine's work found without effect again and again is not run more often than allowed") {
+  const auto storage = open_memory().value();
+  Guards guards(*storage);
+  guards.start();
+  int runs = 0;
+  int asked = 0;
+  const auto call =
+      idempotent_async<Ask>(guards, "k:#{id}",
+                            {.operation = "a", .on_stale = OnStale::reconcile, .attempts_max = 2},
+                            [&](const Ask&) -> Async<Result<int>> {
+                              ++runs;
+                              co_return fail(ErrorCode::in_doubt, "who knows");
+                            })
+          .reconciling([&](const Ask&, Attempt&) {
+            ++asked;
+            return Reconciled<int>::no_effect();
+          });
+  for (int i = 0; i < 2; ++i) CHECK(wait_for(call({"x"})).verdict() == Verdict::in_doubt);
+  CHECK(wait_for(call({"x"})).verdict() == Verdict::attempts_exhausted);
+  CHECK(wait_for(call({"x"})).verdict() == Verdict::attempts_exhausted);
+  CHECK(runs == 2);
+  CHECK(asked == 2);
+}
+
 TEST_CASE(
     "an asynchronous call on Guards that are not started is refused, and stopped ones end their calls") {
   const auto storage = open_memory().value();

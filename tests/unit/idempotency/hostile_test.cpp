@@ -194,3 +194,26 @@ TEST_CASE("work that took effect while the storage was full is stored when it ha
   REQUIRE(until([&] { return bench.state("k") == "done"; }));
   CHECK(bench.rival("k").result() == Value("kept"));
 }
+
+TEST_CASE("a result of just the size and the depth that is stored comes back whole") {
+  Bench bench;
+  bench.policy.result_bytes_max = limits::value_bytes - 4096;
+  // Its JSON has two quotes.
+  const std::string largest(bench.policy.result_bytes_max - 2, 'x');
+  const std::string print(64, '\xff');
+  auto guard = Guard::claim(bench.guards, "large", bench.policy, print).value();
+  CHECK(guard.complete(Value(largest)).verdict == Verdict::executed);
+  CHECK(Guard::claim(bench.guards, "large", bench.policy, print)->result() == Value(largest));
+  CHECK(bench.claim("larger").complete(Value(largest + "x")).verdict == Verdict::result_unavailable);
+  Value deepest(1);
+  for (std::size_t i = 0; i + 1 < limits::json_depth; ++i) deepest = Value(List{deepest});
+  CHECK(bench.claim("deep").complete(deepest).verdict == Verdict::executed);
+  CHECK(bench.claim("deep").result() == deepest);
+  CHECK(bench.claim("deeper").complete(Value(List{deepest})).verdict == Verdict::result_unavailable);
+  // The longest error of characters that JSON writes in six.
+  const Error error{ErrorCode::conflict, std::string(10'000, '\x01'), 7};
+  CHECK(bench.claim("error").complete_with_error(error).recorded);
+  const auto again = bench.claim("error");
+  CHECK(again.verdict() == Verdict::replayed);
+  CHECK(again.error()->message == std::string(4096, '\x01'));
+}

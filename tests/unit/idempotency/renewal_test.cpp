@@ -169,3 +169,27 @@ TEST_CASE("a renewal ends with its guard, however that ends") {
     CHECK_FALSE(witness.lost().stop_requested());
   }
 }
+
+TEST_CASE("a renewed guard may be moved, and renewed by hand beside the Guards [guard-73]") {
+  Bench bench;
+  bench.policy.lease = 60ms;
+  bench.policy.auto_renew = true;
+  auto first = bench.claim("k");
+  const auto fence = first.fence();
+  Guard guard = std::move(first);
+  auto other = bench.claim("other");
+  const auto until_then = std::chrono::steady_clock::now() + 300ms;
+  while (std::chrono::steady_clock::now() < until_then) {
+    REQUIRE(guard.renew().has_value());
+    Guard moved = std::move(guard);
+    guard = std::move(moved);
+    REQUIRE(bench.rival("k").verdict() == Verdict::in_progress);
+  }
+  CHECK(guard.fence() == fence);
+  CHECK_FALSE(guard.lost().stop_requested());
+  // What it held before is given back.
+  guard = std::move(other);
+  CHECK(bench.state("k") == "released");
+  CHECK(guard.complete(Value(1)).recorded);
+  CHECK(bench.state("other") == "done");
+}

@@ -257,6 +257,19 @@ TEST_CASE("backward recovery undoes what is done, last first, once each, with it
   CHECK(works.undone.size() == 2);
 }
 
+TEST_CASE("a call whose answer was lost stays in doubt when the next one says: not now") {
+  Works works;
+  const auto plan = works.plan(pipeline("r").recover(Recover::backward).parallel("fan", Join::all, [](Branches& b) {
+    book(b, {"a", "b"});
+  }));
+  works.next["a"] = {Unknown{"lost"}, Retry{"down", 1h}};
+  works.next["b"] = {Retry{"busy", 1min}, Reject{"closed", "no"}};
+  works.start(plan);
+  works.later(plan, 10s);
+  CHECK(works.later(plan, 1min).state == RunState::failed);
+  CHECK(works.undone == Paths{"anull"});
+}
+
 TEST_CASE("an undo that a crash interrupts is resumed; those before it are not repeated [pipeline-9]") {
   Works works;
   auto builder = pipeline("r").recover(Recover::backward);
@@ -505,11 +518,35 @@ TEST_CASE("what may be null must be handled, or it does not compile") {
     return all;
   };
   const auto base = [] {
-    return pipeline("r").input("n", Value::Kind::integer, false).step("a", "book@1").when("n != null");
+    return pipeline("r")
+        .input("n", Value::Kind::integer, false)
+        .step("a", "book@1", {{"amount", "n"}})
+        .when("n != null");
   };
   CHECK(codes(base().step("b", "book@1", {{"amount", "steps.a.amount"}})) == Paths{"nullable"});
   CHECK(codes(base().step("b", "book@1", {{"amount", "steps.a?.amount"}})).empty());
   CHECK(codes(base().step("b", "book@1", {{"amount", "n + 1"}})) == Paths{"nullable"});
   CHECK(codes(base().step("b", "book@1", {{"amount", "(n ?: 0) + 1"}})).empty());
   CHECK(codes(base().step("b", "book@1", {{"amount", "steps.aa.x"}})) == Paths{"unknown-name"});
+  // A condition that says so handles it too.
+  const auto with = [&](const char* when) {
+    return codes(base().step("b", "book@1", {{"amount", "steps.a.amount + n"}}).when(when));
+  };
+  CHECK(with("steps.a?.amount != null && n != null").empty());
+  CHECK(with("!(steps.a == null || n == null)").empty());
+  CHECK(with("steps.a != null") == Paths{"nullable"});
+  CHECK(with("steps.a != null || n != null") == Paths{"nullable"});
+  CHECK(with("steps.a != null && (n == null || n > 3)") == Paths{"nullable"});
+  CHECK(with("steps.a != null && n == null") == Paths{"nullable"});
+  CHECK(codes(base().step("b", "book@1", {{"amount", "n == null ? 0 : n + 1"}})).empty());
+  CHECK(codes(base().step("b", "book@1", {{"amount", "n != null ? 0 : n + 1"}})) == Paths{"nullable"});
+  const auto chosen = [&](const char* test) {
+    return codes(
+        base().choose("c", when(test, [](Body& b) { b.step("d", "book@1"); }), otherwise([](Body& b) {
+                        b.step("e", "book@1", {{"amount", "n + 1"}});
+                      })));
+  };
+  CHECK(chosen("n == null").empty());
+  CHECK(chosen("n != null") == Paths{"nullable"});
+  CHECK(chosen("n != null && n > 3") == Paths{"nullable"});
 }

@@ -41,27 +41,108 @@ std::string random_text(std::mt19937& random, std::size_t most) {
   return text;
 }
 
+Duration random_duration(std::mt19937& random) {
+  static constexpr std::int64_t units[] = {1, 1'000, 1'000'000, 60'000'000, 3'600'000'000, 86'400'000'000};
+  return Duration(units[random() % 6] * static_cast<int>(random() % 1000));
+}
+
+RetryPolicy random_policy(std::mt19937& random) {
+  return {static_cast<int>(random() % 1000), random_duration(random), static_cast<double>(random()) / 1e8,
+          random_duration(random), random() % 2 == 0};
+}
+
+std::vector<StepDefinition> random_body(std::mt19937& random, int depth);
+
+/// A construct with everything its kind may have, by chance.
+StepDefinition random_construct(std::mt19937& random, int depth) {
+  const auto chance = [&] { return random() % 2 == 0; };
+  StepDefinition step{random_text(random, 6)};
+  step.kind = depth > 2 ? StepKind::step : static_cast<StepKind>(random() % 12);
+  if (chance()) step.when = random_text(random, 20);
+  const auto arguments = [&] {
+    for (auto m = random() % 4; m > 0; --m)
+      step.arguments.emplace_back(random_text(random, 5), random_text(random, 30));
+  };
+  switch (step.kind) {
+    case StepKind::step:
+      step.uses = random_text(random, 6);
+      arguments();
+      if (chance()) step.retry = random_policy(random);
+      for (auto n = random() % 3; n > 0; --n)
+        step.rules.push_back({random_text(random, 5), random_policy(random)});
+      if (chance()) step.undo = {chance(), random_policy(random)};
+      if (chance()) step.timeout = random_duration(random);
+      if (chance()) step.total = random_duration(random);
+      break;
+    case StepKind::parallel:
+      step.join = static_cast<Join>(random() % 3);
+      step.quorum = static_cast<int>(random() % 3);
+      step.on_fail = static_cast<OnFail>(random() % 2);
+      step.body = random_body(random, depth + 1);
+      break;
+    case StepKind::sequence: step.body = random_body(random, depth + 1); break;
+    case StepKind::choose:
+      for (auto n = random() % 3; n > 0; --n)
+        step.branches.push_back({random_text(random, 9), random_body(random, depth + 1)});
+      if (chance()) step.branches.push_back({{}, random_body(random, depth + 1)});
+      break;
+    case StepKind::foreach:
+      step.items = random_text(random, 9);
+      step.variable = random_text(random, 9);
+      step.item_key = random_text(random, 9);
+      step.max = static_cast<int>(random() % 20'000);
+      step.concurrency = static_cast<int>(random() % 9);
+      step.on_fail = static_cast<OnFail>(random() % 2);
+      step.body = random_body(random, depth + 1);
+      break;
+    case StepKind::attempt:
+      step.body = random_body(random, depth + 1);
+      for (auto n = random() % 3; n > 0; --n)
+        step.branches.push_back({chance() ? random_text(random, 9) : "", random_body(random, depth + 1)});
+      if (chance()) step.last = random_body(random, depth + 1);
+      break;
+    case StepKind::call:
+      step.uses = random_text(random, 6);
+      if (chance()) step.version = random_text(random, 6);
+      arguments();
+      break;
+    case StepKind::wait:
+      if (chance()) step.total = random_duration(random);
+      if (chance()) step.value = random_text(random, 9);
+      break;
+    case StepKind::await:
+      step.code = random_text(random, 9);
+      if (chance()) step.total = random_duration(random);
+      break;
+    case StepKind::set:
+    case StepKind::result: step.value = random_text(random, 9); break;
+    case StepKind::fail:
+      step.code = random_text(random, 9);
+      if (chance()) step.value = random_text(random, 9);
+      break;
+  }
+  return step;
+}
+
+std::vector<StepDefinition> random_body(std::mt19937& random, int depth) {
+  std::vector<StepDefinition> body;
+  for (auto n = random() % (depth == 0 ? 6U : 3U); n > 0; --n)
+    body.push_back(random_construct(random, depth));
+  return body;
+}
+
 PipelineDefinition random_definition(std::mt19937& random) {
   PipelineDefinition definition{random_text(random, 8), random_text(random, 4)};
   for (auto n = random() % 4; n > 0; --n) {
     definition.inputs.push_back(
         {random_text(random, 6), static_cast<Value::Kind>(1 + random() % 6), random() % 2 == 0});
   }
-  for (auto n = random() % 6; n > 0; --n) {
-    StepDefinition step{random_text(random, 6), random_text(random, 6)};
-    for (auto m = random() % 4; m > 0; --m)
-      step.arguments.emplace_back(random_text(random, 5), random_text(random, 30));
-    if (random() % 2 == 0) step.when = random_text(random, 20);
-    if (random() % 2 == 0) {
-      static constexpr std::int64_t units[] = {1,          1'000,         1'000'000,
-                                               60'000'000, 3'600'000'000, 86'400'000'000};
-      step.retry = {static_cast<int>(random() % 1000),
-                    Duration(units[random() % 6] * static_cast<int>(random() % 1000)),
-                    static_cast<double>(random()) / 1e8,
-                    Duration(units[random() % 6] * static_cast<int>(random() % 30'000)), random() % 2 == 0};
-    }
-    definition.steps.push_back(std::move(step));
-  }
+  if (random() % 2 == 0) definition.key = random_text(random, 9);
+  if (random() % 2 == 0) definition.recover = Recover::backward;
+  if (random() % 2 == 0) definition.deadline = random_duration(random);
+  if (random() % 2 == 0) definition.serial_by = random_text(random, 9);
+  definition.priority = static_cast<int>(random() % 10);
+  definition.steps = random_body(random, 0);
   return definition;
 }
 

@@ -1,0 +1,51 @@
+#pragma once
+#include <onceward/pipeline/runner.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace chaos {
+
+/// How a run is meant to go. Which one it is depends on its number alone.
+enum class Mode : std::uint8_t {
+  succeeds,
+  fails,          ///< by a <fail> after everything is done: all is undone
+  late,           ///< the last step rejects
+  branch,         ///< a branch of the parallel rejects
+  item,           ///< the last item of the foreach rejects
+  cancelled,      ///< somebody cancels it at some moment; it may have succeeded by then
+  forward,        ///< a pipeline that takes nothing back
+  forward_fails,  ///< its second step rejects
+};
+[[nodiscard]] Mode mode_of(int number) noexcept;
+
+[[nodiscard]] onceward::RunName name_of(int number);
+[[nodiscard]] onceward::Value input_of(int number);
+/// What the signal "go" tells the run.
+[[nodiscard]] std::int64_t payload_of(int number) noexcept;
+
+/// A step that may have an effect in this run, by the pipelines below, worked out by hand.
+struct Expected {
+  std::string path;
+  int stage = 0;  ///< a lower one is over before a higher one begins
+  std::int64_t amount = 0;
+  std::string reference{};  ///< the path whose receipt it passes on; empty: none
+  bool surely = true;       ///< it takes place in every run of this mode
+};
+[[nodiscard]] std::vector<Expected> expected_of(int number);
+[[nodiscard]] bool may_end_as(int number, onceward::RunState state) noexcept;
+[[nodiscard]] bool recovers_backward(int number) noexcept;
+
+/// The pipelines, which use "book@1" alone: {amount, ref, reject} -> {receipt}.
+struct Plans {
+  onceward::Plan backward;
+  onceward::Plan forward;
+
+  [[nodiscard]] const onceward::Plan& of(int number) const {
+    return recovers_backward(number) ? backward : forward;
+  }
+};
+[[nodiscard]] Plans compile_plans(const onceward::StepRegistry& registry, onceward::PlanCatalog& catalog);
+
+}  // namespace chaos
