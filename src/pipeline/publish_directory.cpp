@@ -62,8 +62,9 @@ Result<std::vector<PublishedFile>> publish_directory(Templates& templates, const
     for (auto* one : open) {
       const auto text = text_of(one->file);
       one->diagnostics.clear();
-      one->report = text ? templates.publish(*text, fs::path(one->file).filename().string(), by, &one->diagnostics)
-                         : Result<PublishReport>(fail(text.error()));
+      one->report =
+          text ? templates.publish(*text, fs::path(one->file).filename().string(), by, &one->diagnostics)
+               : Result<PublishReport>(fail(text.error()));
       if (!one->report && retry_advice(one->report.error().code) != RetryAdvice::give_up)
         return fail(one->report.error());
     }

@@ -83,7 +83,8 @@ void check_templates(Storage& first, Storage& second) {
   templates.activate("reward", "1", "", ops).value();
   source.reload().value();
   Runner runner(second, catalog);
-  CHECK(runner.start(source.for_key("reward", "k1").value(), "u", "k1", Map()).value().state == RunState::running);
+  CHECK(runner.start(source.for_key("reward", "k1").value(), "u", "k1", Map()).value().state ==
+        RunState::running);
 
   templates.publish(text_of("2", 2), "2.xml", ops).value();
   templates.canary("reward", "2", 50, 0, ops).value();

@@ -1,4 +1,5 @@
-// kill -9 at every moment of an act on a template: it is there whole or not at all, and asked again it is there.
+// kill -9 at every moment of an act on a template: it is there whole or not at all, and asked again it is
+// there.
 #include <onceward/pipeline/template_source.hpp>
 #include <onceward/storage/sqlite.hpp>
 #include <onceward/testing/faulty_storage.hpp>
@@ -24,7 +25,8 @@ class Credit final : public Step {
 };
 
 std::string text_of(const std::string& version) {
-  return "<pipeline id='reward' version='" + version + "'><step id='a" + version + "' use='credit@1'/></pipeline>";
+  return "<pipeline id='reward' version='" + version + "'><step id='a" + version +
+         "' use='credit@1'/></pipeline>";
 }
 
 /// One process of the service, on a file.
@@ -98,7 +100,8 @@ TEST_CASE("a process killed at any moment of an act on a template leaves it done
   }
   for (const auto& act : acts()) {
     INFO(act.name);
-    // A killed act that is done stays done, so each moment is looked at from the state before it or behind it.
+    // A killed act that is done stays done, so each moment is looked at from the state before it or behind
+    // it.
     int number = 1;
     int moments_before = 0;
     for (bool killed = true; killed; ++number) {
