@@ -245,6 +245,26 @@ TEST_CASE("a run whose version does not compile here waits, and its fault is tol
   CHECK(runner.find("reward", "u3", "k").value()->state == RunState::succeeded);
 }
 
+TEST_CASE("a text that was changed by hand under its version is run by no run of the old one") {
+  TemplateBench bench;
+  bench.release("reward", "1", 1, "");
+  TemplateSource source(bench.storage, bench.registry, bench.catalog);
+  source.reload().value();
+  Runner runner(bench.storage, bench.catalog, bench.options);
+  runner.start(source.for_key("reward", "k").value(), "u", "k", Map()).value();
+  bench.clock.advance(1h);
+  write_row(bench.storage, "reward", "1", text_of("reward", "1", 9));
+  PlanCatalog fresh;
+  TemplateSource restarted(bench.storage, bench.registry, fresh, {.poll = 1h});
+  Runner worker(bench.storage, fresh, bench.options);
+  CHECK(worker.work().value().unknown_plans == 1);
+  write_row(bench.storage, "reward", "1", text_of("reward", "1", 1));
+  CHECK(worker.work().value().unknown_plans == 1);  // what was not there is not looked for again at once
+  restarted.reload().value();
+  CHECK(worker.work().value().ended == 1);
+  CHECK(*worker.find("reward", "u", "k").value()->steps.back().result.find("amount")->integer() == 1);
+}
+
 TEST_CASE("a reload every 10 ms under load: no run mixes versions [pipeline-58]") {
   const auto storage = open_memory().value();
   StepRegistry registry;
