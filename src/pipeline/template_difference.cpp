@@ -1,5 +1,5 @@
 // What two versions of a pipeline do differently, and whether tokens change with it.
-#include <onceward/pipeline/templates.hpp>
+#include <onceward/pipeline/template_difference.hpp>
 
 #include "pipeline/compiled_plan.hpp"
 

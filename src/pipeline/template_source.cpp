@@ -1,5 +1,6 @@
 #include <onceward/pipeline/template_source.hpp>
 
+#include "pipeline/live_template.hpp"
 #include "pipeline/template_record.hpp"
 
 #include <fmt/format.h>
@@ -14,6 +15,8 @@
 
 namespace onceward {
 
+using pipeline_detail::Live;
+using pipeline_detail::LiveMap;
 using pipeline_detail::TemplateLoader;
 using pipeline_detail::TemplateRecord;
 using Steady = std::chrono::steady_clock;
@@ -23,33 +26,6 @@ namespace {
 constexpr std::size_t most_faults = 100;
 constexpr std::size_t most_unknown = 1000;
 constexpr Duration shortest_poll = std::chrono::milliseconds(1);
-
-/// A template as it is live. Immutable once it is shown.
-struct Live {
-  std::optional<Plan> active{};
-  std::optional<Plan> canary{};
-  int canary_percent = 0;
-};
-using LiveMap = std::map<std::string, std::shared_ptr<const Live>, std::less<>>;
-
-bool is_version(const std::optional<Plan>& plan, std::string_view version) {
-  return plan && plan->definition().version == version;
-}
-
-bool is_same(const std::optional<Plan>& a, const std::optional<Plan>& b) {
-  return a ? b && a->sha256() == b->sha256() : !b;
-}
-bool is_same(const Live& a, const Live& b) {
-  return is_same(a.active, b.active) && is_same(a.canary, b.canary) && a.canary_percent == b.canary_percent;
-}
-
-/// The plan of this version among what is live already: what was compiled once stays good.
-std::optional<Plan> good(const Live* live, std::string_view version) {
-  if (live == nullptr) return std::nullopt;
-  if (is_version(live->active, version)) return live->active;
-  if (is_version(live->canary, version)) return live->canary;
-  return std::nullopt;
-}
 
 }  // namespace
 

@@ -1,147 +1,23 @@
-#include <onceward/core/ids.hpp>
 #include <onceward/pipeline/templates.hpp>
 
-#include "core/utf8.hpp"
 #include "pipeline/template_record.hpp"
+#include "pipeline/template_writer.hpp"
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-
 namespace onceward {
 
+using pipeline_detail::check_by;
 using pipeline_detail::TemplateLoader;
+using pipeline_detail::TemplateMove;
 using pipeline_detail::TemplateRecord;
+using pipeline_detail::TemplateWriter;
 
 namespace {
-
-constexpr int most_tries = 200;  // against others that write the same template
-constexpr int most_lost = 3;
-constexpr std::size_t actor_bytes = 128;
-constexpr std::size_t reason_bytes = 1024;
-
-Result<void> check_text(std::string_view what, std::string_view text, std::size_t most) {
-  if (!text.empty() && text.size() <= most && core_detail::first_not_utf8(text) == std::string_view::npos)
-    return {};
-  return fail(ErrorCode::invalid_argument,
-              fmt::format("an act on a template needs {}: 1 to {} bytes of UTF-8", what, most));
-}
-
-Result<void> check_by(const Operator& by) {
-  if (auto fine = check_text("an actor", by.actor, actor_bytes); !fine) return fine;
-  return check_text("a reason", by.reason, reason_bytes);
-}
 
 Unexpected no_template(std::string_view id) {
   return fail(ErrorCode::not_found, fmt::format("there is no template \"{}\"", id));
 }
-
-/// What an act does to a template as it was found.
-struct Change {
-  TemplateRecord record;
-  TemplateAct act;
-  std::vector<Operation> more{};  ///< in the same batch
-};
-/// Empty: the template is as it was asked for already. Judged anew on every record that is found.
-using Judge = std::function<Result<std::optional<Change>>(const std::optional<TemplateRecord>&)>;
-
-/// One act: reads the template, lets `judge` decide, and writes what it decided as one batch that expects
-/// what was read. Applied or not is found out also where an answer is lost.
-class Act {
- public:
-  Act(Storage& storage, const TemplatesOptions& options, std::string_view partition, std::string_view id,
-      const Operator& by)
-      : storage_(storage),
-        options_(options),
-        partition_(partition),
-        id_(id),
-        key_(pipeline_detail::template_key(id)),
-        by_(by),
-        sign_(new_owner_id()) {}
-
-  Result<void> run(const Judge& judge) {
-    if (auto fine = check_by(by_); !fine) return fine;
-    for (int tries = 0, lost = 0; tries < most_tries; ++tries) {
-      const RecordRef ref{partition_, key_};
-      auto read = storage_.read({&ref, 1});
-      if (!read) return fail(std::move(read).error());
-      auto found = decode(read->records[0]);
-      if (!found) return fail(std::move(found).error());
-      auto change = judge(*found);
-      if (!change) return fail(std::move(change).error());
-      if (!*change) return {};
-      const auto batch =
-          batch_of(**change, read->records[0] ? read->records[0]->revision : absent, read->now);
-      auto written = commit_one(storage_, batch);
-      if (written && written->applied()) return tell((*change)->act);
-      if (written) {
-        // Of a new template the limit may be what refused it; else somebody was faster.
-        if (batch.operations[written->refused].key == pipeline_detail::count_key)
-          return fail(ErrorCode::exhausted, fmt::format("there are {} templates, and no more may be",
-                                                        pipeline_detail::most_templates));
-        continue;
-      }
-      if (retry_advice(written.error().code) != RetryAdvice::read_back || ++lost > most_lost)
-        return fail(std::move(written).error());
-      const auto line = read_one(storage_, partition_, pipeline_detail::act_key(id_, (*change)->act.number));
-      if (!line) return fail(std::move(written).error());
-      if (*line && pipeline_detail::sign_of(**line) == sign_) return tell((*change)->act);
-    }
-    return fail(ErrorCode::conflict,
-                fmt::format("others write the template \"{}\" all the time; try again", id_));
-  }
-
- private:
-  static Result<std::optional<TemplateRecord>> decode(const std::optional<Record>& record) {
-    if (!record) return std::optional<TemplateRecord>();
-    auto decoded = pipeline_detail::decode_template(*record);
-    if (!decoded) return fail(std::move(decoded).error());
-    return std::optional(*std::move(decoded));
-  }
-
-  Batch batch_of(Change& change, Revision revision, Timestamp now) const {
-    change.act.number = ++change.record.acts;
-    change.act.actor = by_.actor;
-    change.act.reason = by_.reason;
-    change.act.at = now;
-    auto value = encode(change.record);
-    Batch batch{std::string(partition_), {}};
-    auto& operations = batch.operations;
-    operations.push_back(revision == absent ? Operation::insert(key_, std::move(value))
-                                            : Operation::replace(key_, revision, std::move(value)));
-    operations.push_back(Operation::insert(pipeline_detail::act_key(id_, change.act.number),
-                                           pipeline_detail::encode(change.act, sign_)));
-    operations.push_back(Operation::add(std::string(pipeline_detail::notice_key), 1));
-    if (revision == absent)
-      operations.push_back(
-          Operation::add(std::string(pipeline_detail::count_key), 1, 0, pipeline_detail::most_templates));
-    std::move(change.more.begin(), change.more.end(), std::back_inserter(operations));
-    return batch;
-  }
-
-  Result<void> tell(const TemplateAct& act) const {
-    if (options_.journal != nullptr) {
-      options_.journal->write({.room = "pipeline",
-                               .partition = partition_,
-                               .subject = fmt::format("{}/{}", key_, act.version),
-                               .trigger = act.act,
-                               .from = act.before,
-                               .to = act.after,
-                               .actor = act.actor,
-                               .reason = act.reason});
-    }
-    return {};
-  }
-
-  Storage& storage_;
-  const TemplatesOptions& options_;
-  std::string_view partition_;
-  std::string_view id_;
-  std::string key_;
-  const Operator& by_;
-  std::string sign_;  ///< tells this act's line from any other
-};
 
 /// A version of a template that is there and in use.
 Result<void> check_usable(const std::optional<TemplateRecord>& record, std::string_view id,
@@ -220,8 +96,8 @@ Result<PublishReport> Templates::publish(std::string_view xml, std::string_view 
   if (!compiled) return fail(std::move(compiled).error());
   auto& report = compiled->report;
   const auto published =
-      Act(storage_, options_, partition_, report.id, by)
-          .run([&](const std::optional<TemplateRecord>& found) -> Result<std::optional<Change>> {
+      TemplateWriter(storage_, options_.journal, partition_, report.id, by)
+          .write([&](const std::optional<TemplateRecord>& found) -> Result<std::optional<TemplateMove>> {
             const auto* known = found ? found->find(report.version) : nullptr;
             report.fresh = known == nullptr;
             if (known != nullptr && known->sha256 != report.sha256)
@@ -230,8 +106,9 @@ Result<PublishReport> Templates::publish(std::string_view xml, std::string_view 
                   fmt::format("the version \"{}\" of the template \"{}\" was published meanwhile with "
                               "another content",
                               report.version, report.id));
-            if (known != nullptr) return std::optional<Change>();
-            Change change{found.value_or(TemplateRecord{}), {.act = "publish", .version = report.version}};
+            if (known != nullptr) return std::optional<TemplateMove>();
+            TemplateMove change{found.value_or(TemplateRecord{}),
+                                {.act = "publish", .version = report.version}};
             change.record.id = report.id;
             if (change.record.versions.size() >= pipeline_detail::most_versions)
               return fail(ErrorCode::exhausted,
@@ -261,10 +138,10 @@ Result<void> Templates::compiles_here(std::string_view id, std::string_view vers
 Result<void> Templates::activate(std::string_view id, std::string_view version, std::string_view expected,
                                  const Operator& by) {
   if (auto compiles = compiles_here(id, version); !compiles) return compiles;
-  return Act(storage_, options_, partition_, id, by)
-      .run([&](const std::optional<TemplateRecord>& found) -> Result<std::optional<Change>> {
+  return TemplateWriter(storage_, options_.journal, partition_, id, by)
+      .write([&](const std::optional<TemplateRecord>& found) -> Result<std::optional<TemplateMove>> {
         if (auto usable = check_usable(found, id, version); !usable) return fail(std::move(usable).error());
-        if (found->active == version && found->canary.empty()) return std::optional<Change>();
+        if (found->active == version && found->canary.empty()) return std::optional<TemplateMove>();
         if (found->active != expected)
           return fail(ErrorCode::conflict,
                       fmt::format("of the template \"{}\" the version {} is active, not {}; look again", id,
@@ -274,7 +151,8 @@ Result<void> Templates::activate(std::string_view id, std::string_view version, 
               ErrorCode::wrong_state,
               fmt::format("a canary of the version \"{}\" of the template \"{}\" goes on; end it first",
                           found->canary, id));
-        Change change{*found, {.act = "activate", .version = std::string(version), .before = found->active}};
+        TemplateMove change{*found,
+                            {.act = "activate", .version = std::string(version), .before = found->active}};
         change.act.after = version;
         if (found->active != version) change.record.previous = found->active;
         change.record.active = version;
@@ -291,11 +169,11 @@ Result<void> Templates::canary(std::string_view id, std::string_view version, in
   if (percent > 0) {
     if (auto compiles = compiles_here(id, version); !compiles) return compiles;
   }
-  return Act(storage_, options_, partition_, id, by)
-      .run([&](const std::optional<TemplateRecord>& found) -> Result<std::optional<Change>> {
+  return TemplateWriter(storage_, options_.journal, partition_, id, by)
+      .write([&](const std::optional<TemplateRecord>& found) -> Result<std::optional<TemplateMove>> {
         if (auto usable = check_usable(found, id, version); !usable) return fail(std::move(usable).error());
         const int now = found->canary == version ? found->canary_percent : 0;
-        if (now == percent) return std::optional<Change>();
+        if (now == percent) return std::optional<TemplateMove>();
         if (!found->canary.empty() && found->canary != version)
           return fail(
               ErrorCode::wrong_state,
@@ -312,8 +190,8 @@ Result<void> Templates::canary(std::string_view id, std::string_view version, in
               fmt::format("the version \"{}\" of the template \"{}\" has {} percent of the keys, not {}; "
                           "look again",
                           version, id, now, expected));
-        Change change{*found,
-                      {.act = "canary", .version = std::string(version), .before = std::to_string(now)}};
+        TemplateMove change{
+            *found, {.act = "canary", .version = std::string(version), .before = std::to_string(now)}};
         change.act.after = std::to_string(percent);
         change.record.canary = percent == 0 ? "" : version;
         change.record.canary_percent = percent;
@@ -324,11 +202,11 @@ Result<void> Templates::canary(std::string_view id, std::string_view version, in
 Result<void> Templates::retire(std::string_view id, std::string_view version, const Operator& by,
                                std::span<const std::string> partitions) {
   bool counted = false;
-  return Act(storage_, options_, partition_, id, by)
-      .run([&](const std::optional<TemplateRecord>& found) -> Result<std::optional<Change>> {
+  return TemplateWriter(storage_, options_.journal, partition_, id, by)
+      .write([&](const std::optional<TemplateRecord>& found) -> Result<std::optional<TemplateMove>> {
         const auto* known = found ? found->find(version) : nullptr;
         if (known == nullptr) return fail(check_usable(found, id, version).error());
-        if (known->retired) return std::optional<Change>();
+        if (known->retired) return std::optional<TemplateMove>();
         if (found->active == version || found->canary == version)
           return fail(ErrorCode::wrong_state,
                       fmt::format("the version \"{}\" of the template \"{}\" is {}; new runs get it", version,
@@ -344,7 +222,8 @@ Result<void> Templates::retire(std::string_view id, std::string_view version, co
                             "in \"{}\"; let them end first",
                             live->count, version, id, live->examples[0].key, live->examples[0].partition));
         }
-        Change change{*found, {.act = "retire", .version = std::string(version), .before = "published"}};
+        TemplateMove change{*found,
+                            {.act = "retire", .version = std::string(version), .before = "published"}};
         change.act.after = "retired";
         change.record.versions[static_cast<std::size_t>(known - found->versions.data())].retired = true;
         if (change.record.previous == version) change.record.previous.clear();

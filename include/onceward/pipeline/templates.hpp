@@ -2,6 +2,7 @@
 #include <onceward/journal/journal.hpp>
 #include <onceward/pipeline/plan.hpp>
 #include <onceward/pipeline/runner.hpp>
+#include <onceward/pipeline/template_difference.hpp>
 #include <onceward/storage/storage.hpp>
 
 #include <cstdint>
@@ -20,32 +21,6 @@ struct TemplatesOptions {
   const PlanCatalog* code = nullptr;  ///< plans made in code that templates may call; it must outlive them
   Journal* journal = nullptr;         ///< told every act, once it is durable; it must outlive them
 };
-
-/// One difference between two versions of a pipeline.
-struct TemplateChange {
-  enum class Kind : std::uint8_t {
-    added_step,
-    removed_step,
-    renamed_step,  ///< one removed and one added that do the same: `before` and `after` are their paths
-    changed_use,   ///< another step under the same path, and so under the same token
-    changed_key,
-    changed_serial_by,
-    changed_item_key,
-  };
-  Kind kind{};
-  std::string path{};  ///< of the construct, without item keys ("each[]/points"); empty: of the pipeline
-  std::string before{};
-  std::string after{};
-  /// Tokens of the same work are others than before: what was granted under the old ones is granted again
-  /// where the work is started again.
-  bool changes_tokens = false;
-
-  friend bool operator==(const TemplateChange&, const TemplateChange&) = default;
-};
-/// "WARNING tokens change: the step points is now grant: ...", one line.
-[[nodiscard]] std::string describe(const TemplateChange& change);
-/// What `after` does otherwise than `before`, in the order of the paths. Pure.
-[[nodiscard]] std::vector<TemplateChange> difference(const Plan& before, const Plan& after);
 
 /// What a publication came to.
 struct PublishReport {

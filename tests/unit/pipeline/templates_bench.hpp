@@ -2,6 +2,7 @@
 #include <onceward/pipeline/template_source.hpp>
 #include <onceward/testing/recorded_journal.hpp>
 
+#include "support/catch.hpp"
 #include "unit/pipeline/bench.hpp"
 
 #include <fmt/format.h>
@@ -36,5 +37,19 @@ struct TemplateBench : Bench {
     templates.activate(id, version, before, ops).value();
   }
 };
+
+template <class T>
+ErrorCode code_of(const Result<T>& result) {
+  REQUIRE_FALSE(result);
+  return result.error().code;
+}
+
+inline std::vector<std::string> acts_of(Templates& templates, const std::string& id) {
+  std::vector<std::string> acts;
+  const auto history = templates.history(id).value();
+  for (const auto& act : history)
+    acts.push_back(fmt::format("{} {}: {} -> {}", act.act, act.version, act.before, act.after));
+  return acts;
+}
 
 }  // namespace onceward::pipeline_test
