@@ -185,7 +185,10 @@ Result<void> TemplateSource::State::take(const std::vector<Record>& records, Loo
     seen.faults = {fault};
     seen.revision = stored.revision;
   }
-  if (auto fetched = loader.fetch(names); !fetched) return fetched;
+  // A row that the storage cannot read is no reason to do without the others: each is then read by itself.
+  if (auto fetched = loader.fetch(names);
+      !fetched && retry_advice(fetched.error().code) != RetryAdvice::give_up)
+    return fetched;
   for (const auto& [stored, record] : decoded) {
     auto& seen = look.seen[record->id];
     auto found = next(seen, *record, loader);

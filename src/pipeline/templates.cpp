@@ -267,13 +267,13 @@ Result<std::vector<TemplateAct>> Templates::history(std::string_view id, std::in
   if (!*stored) return no_template(id);
   const auto record = pipeline_detail::decode_template(**stored);
   if (!record) return fail(record.error());
+  if (after >= record->acts) return std::vector<TemplateAct>();
   std::vector<std::string> keys;
   for (auto number = after + 1; number <= record->acts && keys.size() < limit; ++number)
     keys.push_back(pipeline_detail::act_key(id, number));
   std::vector<RecordRef> refs;
   for (const auto& key : keys) refs.push_back({partition_, key});
   std::vector<TemplateAct> acts;
-  if (refs.empty()) return acts;
   const auto lines = storage_.read(refs);
   if (!lines) return fail(lines.error());
   for (std::size_t i = 0; i < keys.size(); ++i) {

@@ -4,6 +4,9 @@
 #if defined(ONCEWARD_TEST_SQLITE)
 #include <onceward/storage/sqlite.hpp>
 #endif
+#if defined(ONCEWARD_TEST_MARIADB)
+#include "support/mariadb_server.hpp"
+#endif
 #if defined(ONCEWARD_TEST_REDIS)
 #include "support/redis_server.hpp"
 #endif
@@ -145,6 +148,22 @@ TEST_CASE("templates over Redis, of two processes") {
   }
   const auto first = redis::open(server.options()).value();
   const auto second = redis::open(server.options()).value();
+  check_templates(*first, *second);
+}
+#endif
+
+#if defined(ONCEWARD_TEST_MARIADB)
+TEST_CASE("templates over MariaDB, of two processes") {
+  const MariadbServer server;
+  if (server.missing()) {
+    WARN("skipped: there is no mariadbd on this machine");
+    return;
+  }
+  REQUIRE(server.command("CREATE DATABASE templates"));
+  auto options = server.options();
+  options.database = "templates";
+  const auto first = mariadb::open(options).value();
+  const auto second = mariadb::open(options).value();
   check_templates(*first, *second);
 }
 #endif

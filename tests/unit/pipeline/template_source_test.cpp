@@ -184,6 +184,7 @@ TEST_CASE("a storage that is down leaves everything live, wherever it goes down"
   bench.release("reward", "1", 1, "");
   TemplateSource source(bench.storage, bench.registry, bench.catalog);
   CHECK(live_version(source, "reward") == "unavailable");
+  CHECK_FALSE(source.status().age);
   source.reload().value();
   CHECK(live_version(source, "other") == "not_found");
   bench.release("reward", "2", 2, "1");
@@ -200,6 +201,24 @@ TEST_CASE("a storage that is down leaves everything live, wherever it goes down"
   source.reload().value();
   CHECK(live_version(source, "reward") == "2");
   CHECK_FALSE(source.status().storage);
+  CHECK(source.status().age.value() < 1min);
+}
+
+TEST_CASE("a row that the storage cannot read is a fault of its template alone") {
+  TemplateBench bench;
+  for (const std::string id : {"a", "b", "c"}) bench.release(id, "1", 1, "");
+  TemplateSource source(bench.storage, bench.registry, bench.catalog);
+  // The notice is read, all texts together are not, and the first by itself is not either.
+  bench.storage.fail_calls(FaultyStorage::Call::read, FaultyStorage::Fault::before, ErrorCode::corrupt, 2, 1);
+  source.reload().value();
+  CHECK(live_version(source, "a") == "not_found");
+  CHECK(live_version(source, "b") == "1");
+  CHECK(live_version(source, "c") == "1");
+  REQUIRE(source.status().faults.size() == 1);
+  CHECK(source.status().faults[0].error.code == ErrorCode::corrupt);
+  source.reload().value();
+  CHECK(live_version(source, "a") == "1");
+  CHECK(source.status().faults.empty());
 }
 
 TEST_CASE("a source that is gone is asked no more, and what it gave stays known") {

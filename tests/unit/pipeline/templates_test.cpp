@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 
+#include <limits>
 #include <thread>
 
 using namespace onceward;
@@ -277,4 +278,43 @@ TEST_CASE("an act whose answer is lost is there once") {
   bench.storage.heal();
   bench.templates.activate("after", "2", "1", ops).value();
   CHECK(acts_of(bench.templates, "after").size() == 4);
+}
+
+TEST_CASE("there are bounds on templates, on versions, and on pages of a history") {
+  TemplateBench bench;
+  bench.publish("reward", "1", 1);
+  const auto row = read_one(*bench.memory, "templates", "template/reward").value().value();
+  auto value = Value::from_json(row.value).value();
+  List versions;
+  for (int i = 0; i < 1000; ++i) versions.push_back(List{"v" + std::to_string(i), "sha", false});
+  value.map()->set("versions", std::move(versions));
+  bench.memory
+      ->commit(std::array{
+          Batch{"templates",
+                {Operation::replace(row.key, row.revision, value.to_json()), Operation::add("count", 9999)}}})
+      .value();
+  CHECK(code_of(bench.templates.publish(text_of("reward", "2", 1), "f", ops)) == ErrorCode::exhausted);
+  CHECK(code_of(bench.templates.publish(text_of("another", "1", 1), "f", ops)) == ErrorCode::exhausted);
+  CHECK_FALSE(bench.templates.find("another").value());
+  CHECK(code_of(bench.templates.history("reward", 0, 0)) == ErrorCode::invalid_argument);
+  CHECK(code_of(bench.templates.history("reward", 0, 1001)) == ErrorCode::invalid_argument);
+  CHECK(code_of(bench.templates.history("reward", -1)) == ErrorCode::invalid_argument);
+  CHECK(bench.templates.history("reward", std::numeric_limits<std::int64_t>::max()).value().empty());
+  CHECK(code_of(bench.templates.history("another")) == ErrorCode::not_found);
+}
+
+TEST_CASE("a template's record that is not what this version writes is told, and not written over") {
+  TemplateBench bench;
+  bench.publish("reward", "1", 1);
+  const auto row = read_one(*bench.memory, "templates", "template/reward").value().value();
+  for (const std::string bad : {"", "{}", "[1]", R"({"id":"other"})"}) {
+    const auto now = read_one(*bench.memory, "templates", row.key).value().value();
+    bench.memory->commit(std::array{Batch{"templates", {Operation::replace(row.key, now.revision, bad)}}})
+        .value();
+    CHECK(code_of(bench.templates.find("reward")) == ErrorCode::corrupt);
+    CHECK(code_of(bench.templates.list()) == ErrorCode::corrupt);
+    CHECK(code_of(bench.templates.activate("reward", "1", "", ops)) == ErrorCode::corrupt);
+    CHECK(code_of(bench.templates.publish(text_of("reward", "2", 1), "f", ops)) == ErrorCode::corrupt);
+    CHECK(read_one(*bench.memory, "templates", row.key).value()->value == bad);
+  }
 }
