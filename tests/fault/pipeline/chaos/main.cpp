@@ -96,6 +96,7 @@ void print(const Options& options, const Report& report) {
   for (const auto& [state, count] : report.states) row("  " + state, count);
   row("kills", report.kills);
   row("stops beyond the lease", report.stops);
+  row("looks at the health of all runs", report.examinations);
   row("calls of the downstream", report.downstream.requests);
   row("  failed", report.downstream.down);
   row("  without an answer", report.downstream.lost);
