@@ -158,6 +158,8 @@ class Redrive {
       line.why = "by this redrive, before";
     } else if (!matches(filter_, *run, record.revision)) {
       return {};
+    } else if (!rested()) {
+      return {};
     } else if (auto pushed = push(line.run, *run, record); !pushed) {
       const auto& error = pushed.error();
       if (retry_advice(error.code) != RetryAdvice::give_up) return fail(error);
@@ -171,13 +173,20 @@ class Redrive {
     return {};
   }
 
+  /// Waits for the time of the next push; false where it was told to stop.
+  bool rested() {
+    if (options_.dry_run) return true;
+    rest(next_, options_.stop);
+    if (options_.stop.stop_requested()) return false;
+    next_ = std::max(next_, std::chrono::steady_clock::now()) + gap();
+    return true;
+  }
+
   Result<bool> push(const RunName& name, Run& run, const Record& record) {
     if (options_.dry_run) {
       if (auto again = begin_again(run); !again) return fail(std::move(again).error());
       return true;
     }
-    rest(next_, options_.stop);
-    next_ = std::max(next_, std::chrono::steady_clock::now()) + gap();
     return push_(name, record.revision);
   }
   [[nodiscard]] std::chrono::steady_clock::duration gap() const {

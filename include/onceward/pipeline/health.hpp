@@ -35,8 +35,10 @@ struct PipelineHealth {
   std::vector<std::string> corrupt_records{};  ///< "partition: key"
 };
 
-/// Reads every run of a storage, in pages, and writes nothing. It costs a scan: for a page of an operator,
-/// not for a probe each second. Errors: those of the storage; wrong_state where it has no list of partitions.
+/// Reads every run of a storage, in pages, and writes nothing; runs that move meanwhile are counted as they
+/// were when their page was read, those of a partition that the storage lists twice are counted twice. It
+/// costs a scan: for a page of an operator, not for a probe each second. Errors: those of the storage;
+/// wrong_state where it has no list of partitions.
 Result<PipelineHealth> check_health(Storage& storage, const PlanCatalog& catalog,
                                     const HealthOptions& options = {});
 /// A table for people.

@@ -173,6 +173,20 @@ TEST_CASE("a redrive that stops goes on from its cursor, within its rate and lim
   slow.stop = source.get_token();
   slow.each = [&](const RedriveLine&) { source.request_stop(); };
   CHECK(bench.redrive({}, slow).pushed == 1);
+
+  // Told to stop while it waits, it pushes no further run.
+  std::stop_source later;
+  auto idle = bench.quick("idle");
+  idle.per_second = 0.01;
+  idle.stop = later.get_token();
+  std::jthread stopper;
+  idle.each = [&](const RedriveLine&) {
+    stopper = std::jthread([&] {
+      std::this_thread::sleep_for(50ms);
+      later.request_stop();
+    });
+  };
+  CHECK(bench.redrive({}, idle).pushed == 1);
 }
 
 TEST_CASE("a redrive whose answers are lost pushes each run once") {
