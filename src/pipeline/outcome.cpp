@@ -182,6 +182,7 @@ Run begin_run(const CompiledPlan& plan, std::string_view sha256, Value input) {
   run.plan = sha256.substr(0, plan_digits);
   run.input = std::move(input);
   run.root.status = Status::open;
+  run.begun = Instant::after({});
   if (plan.definition.deadline > Duration::zero()) run.deadline = Instant::after(plan.definition.deadline);
   return run;
 }
