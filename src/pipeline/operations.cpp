@@ -123,6 +123,7 @@ Result<void> Runner::operate(const RunName& name, const Operator& by,
     run->owner = state_->driver.new_owner();
     run->serial = 0;
     run->due_in = 0;
+    stamp(*run);
     auto value = encode(*run);
     if (value.size() > limits::value_bytes)
       return fail(ErrorCode::limit_exceeded, "the run's record would be larger than a record may be");

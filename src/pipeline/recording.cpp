@@ -30,6 +30,7 @@ Timing Driver::timing_of(const Move& move) const {
 Operation Driver::write_of(Held& held) const {
   const auto timing = timing_of(held.next);
   held.run.due_in = timing.due_in ? timing.due_in->count() : -1;
+  stamp(held.run);
   auto value = encode(held.run);
   if (value.size() > limits::value_bytes && !held.made.empty()) {
     // What would have been called next was not.

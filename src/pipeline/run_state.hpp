@@ -60,6 +60,8 @@ struct Place {
   Instant started{};        ///< the first call with its token, since which the downstream remembers it
   Instant since{};          ///< the first of these attempts, where their total time is bounded
   Instant due{};
+  Instant over{};  ///< when it ended, for people
+  Instant back{};  ///< when it was undone, for people
   std::vector<Place> children{};
 
   friend bool operator==(const Place&, const Place&) = default;
@@ -96,6 +98,7 @@ struct Run {
   bool undoing = false;    ///< it goes backward; `reason` says why
   bool cancelled = false;  ///< what is undone, or ended, was cancelled
   Value result{};
+  Instant begun{};
   Instant deadline{};
   std::int64_t due_in = -1;  ///< microseconds from the write to the record's due time; -1: none
   std::string owner{};       ///< names one holding of the run
@@ -118,6 +121,8 @@ inline constexpr std::size_t most_reason_bytes = 1024;
 inline constexpr int most_deaths = 5;
 
 [[nodiscard]] std::string encode(const Run& run);
+/// Notes of what has ended, or goes on again, that it did so with the write that follows.
+void stamp(Run& run) noexcept;
 /// Errors: corrupt.
 Result<Run> decode_run(const Record& record);
 /// Turns what counts from the write into times.
@@ -169,8 +174,8 @@ void apply(Run& run, const Call& call, Verification found);
 void release(const Call& call, bool called, std::string reason, Run& run);
 /// Ends a run that cannot go on without an operator.
 Move give_up(Run& run, std::string reason);
-/// The record would be too large with the results of the calls made last (`paths`): they are left out, the
-/// run is given up.
+/// The record would be too large: what begins with it is forgotten, and where that is not enough the results
+/// of the calls made last (`paths`) are left out. The run is given up.
 Move drop_results(Run& run, std::span<const std::string> paths);
 /// Null where the run has not come there. Valid until the run moves on.
 [[nodiscard]] Place* find_place(Run& run, std::string_view path);

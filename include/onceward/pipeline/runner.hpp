@@ -160,6 +160,10 @@ class Runner {
   void on_attention(std::function<void(const RunView&)> callback);
 
  private:
+  friend class ReplayScheduler;
+  /// Pushes a run on that stands as it was `seen`, once for the redrive `id`. False where somebody moved it
+  /// before. Errors: as retry.
+  Result<bool> push_on(const RunName& run, Revision seen, std::string_view id, const Operator& by);
   /// Changes a stored run by `change`, which gives the act it did.
   Result<void> operate(const RunName& run, const Operator& by,
                        const std::function<Result<RunAct>(pipeline_detail::Run&, const Record&)>& change);
