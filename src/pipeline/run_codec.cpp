@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, 5> state_names = {"running", "succeeded",
 constexpr std::array<std::string_view, 12> status_names = {"fresh",     "active",  "waiting",      "awaiting",
                                                            "open",      "done",    "skipped",      "failed",
                                                            "cancelled", "undoing", "undo_waiting", "undone"};
-constexpr std::array<std::string_view, 4> role_names = {"id", "item", "branch", "call"};
+constexpr std::array<std::string_view, 5> role_names = {"id", "item", "branch", "call", "finally"};
 
 /// Writes JSON by hand: every write of a run passes here.
 class Writer {
@@ -80,10 +80,14 @@ void write_place(const Place& place, std::string& out) {
     writer.number("attempt", place.attempt);
   if (place.deaths > 0) writer.number("deaths", place.deaths);
   if (place.in_doubt) writer.flag("doubt");
+  if (place.undo_doubt) writer.flag("undo_doubt");
   if (place.digest != 0) writer.number("args", place.digest);
   // A call that begins with this write is the usual case, and the shortest to store.
   if (!(place.started.relative && place.started.us == 0)) writer.instant("from", place.started);
+  if (!ended(place.status)) writer.instant("since", place.since);
   if (!ended_without_rest(place)) writer.instant("due", place.due);
+  writer.instant("to", place.over);
+  writer.instant("back", place.back);
   // What is within it follows it in the same list: a run may nest deeper than a JSON text may.
   if (!place.children.empty()) writer.number("in", static_cast<std::int64_t>(place.children.size()));
   out += '}';
@@ -143,10 +147,14 @@ bool read_place(const List& list, std::size_t& at, Place& place, std::size_t dep
   place.attempt = static_cast<int>(attempt);
   place.deaths = static_cast<int>(deaths);
   place.in_doubt = flag(value, "doubt");
+  place.undo_doubt = flag(value, "undo_doubt");
   place.digest = number(value, "args", 0);
   place.started = instant(value, "from");
   if (!place.started.set() && place.digest != 0) place.started = {0, true};
+  place.since = instant(value, "since");
   place.due = instant(value, "due");
+  place.over = instant(value, "to");
+  place.back = instant(value, "back");
   const auto inside = number(value, "in", 0);
   if (inside < 0 || static_cast<std::size_t>(inside) > list.size() - at) return false;
   for (std::int64_t i = 0; i < inside; ++i) {
@@ -161,8 +169,11 @@ void write_rest(const Run& run, std::string& out) {
   if (run.cancelled) writer.flag("cancelled");
   if (!run.result.is_null()) writer.value("result", run.result);
   writer.instant("deadline", run.deadline);
+  if (!(run.begun.relative && run.begun.us == 0)) writer.instant("begun", run.begun);
   if (!run.turn.empty()) writer.text("turn", run.turn);
-  if (run.turn_revision != 0) writer.number("turn_revision", run.turn_revision);
+  // An ended run has given its turn back with the write that ended it.
+  if (run.turn_revision != 0 && run.state == RunState::running)
+    writer.number("turn_revision", run.turn_revision);
   if (run.next_request > 1) writer.number("next", run.next_request);
   if (!run.requests.empty()) {
     List list;
@@ -210,6 +221,8 @@ bool read_rest(const Value& value, Run& run) {
   run.cancelled = flag(value, "cancelled");
   if (const auto* result = value.find("result")) run.result = *result;
   run.deadline = instant(value, "deadline");
+  run.begun = instant(value, "begun");
+  if (!run.begun.set()) run.begun = {0, true};
   if (const auto* turn = text(value, "turn")) run.turn = *turn;
   run.turn_revision = number(value, "turn_revision", 0);
   run.next_request = number(value, "next", 1);
@@ -243,11 +256,28 @@ void anchor(Instant& instant, std::int64_t written) noexcept {
 }
 void anchor(Place& place, std::int64_t written) noexcept {
   anchor(place.started, written);
+  anchor(place.since, written);
   anchor(place.due, written);
+  anchor(place.over, written);
+  anchor(place.back, written);
   for (auto& child : place.children) anchor(child, written);
 }
 
+void stamp(Place& place) noexcept {
+  if (ended(place.status)) {
+    if (!place.over.set()) place.over = Instant::after({});
+    if (place.status == Status::undone && !place.back.set()) place.back = Instant::after({});
+  } else if (place.status != Status::undoing && place.status != Status::undo_waiting) {
+    place.over = {};
+  }
+  for (auto& child : place.children) stamp(child);
+}
+
 }  // namespace
+
+void stamp(Run& run) noexcept {
+  for (auto& place : run.root.children) stamp(place);
+}
 
 std::string encode(const Run& run) {
   std::string out;
@@ -304,17 +334,21 @@ Result<Run> decode_run(const Record& record) {
     if (!read_place(*steps->list(), at, run.root.children.emplace_back(), 0)) return corrupt(record);
   }
   if (!read_rest(*value, run)) return corrupt(record);
+  if (run.turn_revision == turn_of_this_write) run.turn_revision = record.revision;
   return run;
 }
 
 void anchor(Run& run, Timestamp written) noexcept {
   const std::int64_t at = written.time_since_epoch().count();
+  anchor(run.begun, at);
   anchor(run.deadline, at);
   for (auto& place : run.root.children) anchor(place, at);
 }
 
 void anchor(Run& run, const Record& record) noexcept {
-  if (record.due && run.due_in >= 0) anchor(run, *record.due - Duration(run.due_in));
+  // A revision is the storage's time of its write, or a little more.
+  anchor(run, record.due && run.due_in >= 0 ? *record.due - Duration(run.due_in)
+                                            : Timestamp(Duration(record.revision)));
 }
 
 }  // namespace onceward::pipeline_detail

@@ -111,4 +111,26 @@ std::size_t Ledger::calls() const {
   return calls_;
 }
 
+std::vector<std::string> check_exactly_once(const Ledger& ledger, const std::set<std::string>& credits,
+                                            const std::set<std::string>& reversed) {
+  std::vector<std::string> differences;
+  std::map<std::string, int> done;
+  std::map<std::string, int> back;
+  for (const auto& effect : ledger.effects())
+    ++(effect.reverses.empty() ? done[effect.token] : back[effect.reverses]);
+  const auto compare = [&](const std::set<std::string>& wanted, const std::map<std::string, int>& found,
+                           const std::string& what) {
+    for (const auto& token : wanted) {
+      if (!found.contains(token)) differences.push_back(token + " was not " + what);
+    }
+    for (const auto& [token, times] : found) {
+      if (!wanted.contains(token)) differences.push_back(token + " was " + what + " and must not be");
+      if (times > 1) differences.push_back(token + " was " + what + " " + std::to_string(times) + " times");
+    }
+  };
+  compare(credits, done, "credited");
+  compare(reversed, back, "taken back");
+  return differences;
+}
+
 }  // namespace onceward::testing

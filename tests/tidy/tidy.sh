@@ -13,7 +13,7 @@ storage:core
 config:core storage
 cache:core storage
 journal:core
-testing:core storage journal
+testing:core expr storage journal pipeline
 idempotency:core expr storage journal
 pipeline:core expr storage idempotency journal
 task:core expr storage pipeline config journal

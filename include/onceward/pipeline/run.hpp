@@ -28,10 +28,10 @@ struct StepRecord {
 
 /// What an operator did to a run, as its record keeps it.
 struct RunAct {
-  std::string act;  ///< "retry", "skip", "set_result", "rerun_from", "cancel"
+  std::string act;  ///< "retry", "skip", "set_result", "rerun_from", "cancel", "redrive"
   std::string actor;
   std::string reason;
-  std::string path{};
+  std::string path{};  ///< of the construct; of a redrive its id
   std::string before{};
   std::string after{};
   Timestamp at{};

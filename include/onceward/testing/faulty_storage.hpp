@@ -1,4 +1,5 @@
 #pragma once
+#include <onceward/storage/partitions.hpp>
 #include <onceward/storage/storage.hpp>
 
 #include <array>
@@ -11,7 +12,7 @@
 namespace onceward::testing {
 
 /// Wraps a storage and makes chosen calls go wrong, as networks, disks and kill -9 do. Safe from any thread.
-class FaultyStorage final : public Storage {
+class FaultyStorage final : public Storage, public PartitionLister {
  public:
   enum class Call : std::uint8_t { commit, read, scan, due };
   enum class Fault : std::uint8_t {
@@ -37,6 +38,10 @@ class FaultyStorage final : public Storage {
                         std::size_t limit) override;
   Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override;
   [[nodiscard]] Shard shard_count() const noexcept override { return inner_.shard_count(); }
+  /// Never goes wrong by itself.
+  Result<PartitionPage> partitions(std::string_view cursor, std::size_t limit) override {
+    return list_partitions(inner_, cursor, limit);
+  }
 
  private:
   struct Rule {

@@ -88,4 +88,11 @@ class Ledger {
   std::map<std::string, std::int64_t, std::less<>> balances_;
 };
 
+/// Compares a ledger with what must have happened: each of `credits` (tokens) took effect once, those of
+/// `reversed` were taken back once, and nothing else happened, under whatever token. Gives a sentence for
+/// each difference; none: exactly once.
+[[nodiscard]] std::vector<std::string> check_exactly_once(const Ledger& ledger,
+                                                          const std::set<std::string>& credits,
+                                                          const std::set<std::string>& reversed = {});
+
 }  // namespace onceward::testing

@@ -145,6 +145,34 @@ class Check {
   std::vector<Violation>& violations_;
 };
 
+/// Of runs of one group, one has had all its effects before the next has its first.
+void check_groups(const std::vector<Outcome>& outcomes, std::map<std::string, Page>& pages,
+                  std::vector<Violation>& violations) {
+  struct Span {
+    std::int64_t first, last;
+    std::string run;
+  };
+  std::map<std::string, std::vector<Span>> groups;
+  for (const auto& outcome : outcomes) {
+    const auto group = group_of(outcome.number);
+    const auto run = name_of(outcome.number).key;
+    if (group.empty() || pages[run].done.empty()) continue;
+    Span span{INT64_MAX, 0, run};
+    for (const auto& [path, effects] : pages[run].done) {
+      span.first = std::min(span.first, effects.front()->receipt);
+      span.last = std::max(span.last, effects.front()->receipt);
+    }
+    groups[group].push_back(span);
+  }
+  for (auto& [group, spans] : groups) {
+    std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.first < b.first; });
+    for (std::size_t i = 1; i < spans.size(); ++i) {
+      if (spans[i].first < spans[i - 1].last)
+        violations.push_back({"serial", spans[i].run, "began before " + spans[i - 1].run + " had ended"});
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Violation> check(const std::vector<Outcome>& outcomes, const std::vector<Effect>& effects) {
@@ -166,6 +194,7 @@ std::vector<Violation> check(const std::vector<Outcome>& outcomes, const std::ve
       Check(outcome, pages[run], violations).all();
     }
   }
+  check_groups(outcomes, pages, violations);
   for (const auto& [run, page] : pages) {
     if (!known.contains(run)) violations.push_back({"unexpected", run, "is not a run of this test"});
   }

@@ -22,7 +22,7 @@ struct Violation {
 };
 
 /// Compares runs with the books, by what scenario.hpp expects of each. Rules: "ended", "outcome", "once",
-/// "missing", "unexpected", "amount", "undo", "order", "record".
+/// "missing", "unexpected", "amount", "undo", "order", "record", "serial".
 [[nodiscard]] std::vector<Violation> check(const std::vector<Outcome>& outcomes,
                                            const std::vector<Effect>& effects);
 

@@ -134,6 +134,24 @@ TEST_CASE("the checker finds a run that goes on, ended otherwise, or has another
   CHECK(history.rules() == Rules{"ended"});
 }
 
+TEST_CASE("the checker finds runs of one group that overlap") {
+  constexpr int one = 19;
+  constexpr int other = 19 + 20 * 8;
+  REQUIRE(group_of(one) == group_of(other));
+  Books books;
+  std::vector<Outcome> outcomes;
+  std::vector<Request> requests;
+  for (const int number : {one, other}) {
+    outcomes.push_back({number, onceward::RunView{}});
+    outcomes.back().view->state = RunState::succeeded;
+    for (const auto& step : expected_of(number)) requests.push_back(request(number, step, 0));
+  }
+  for (const std::size_t at : {0U, 2U, 1U, 3U}) books.take(requests[at]);
+  const auto violations = check(outcomes, books.effects());
+  CHECK(std::any_of(violations.begin(), violations.end(),
+                    [](const Violation& v) { return v.rule == "serial"; }));
+}
+
 TEST_CASE("the books have one effect for a token, and none for one whose undo came first") {
   Books books;
   const Request first{.token = "t1", .run = "r1", .path = "a", .amount = 5};

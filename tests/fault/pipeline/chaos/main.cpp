@@ -10,7 +10,7 @@ using namespace chaos;
 namespace {
 
 constexpr int skipped = 77;
-constexpr std::size_t violations_shown = 20;
+constexpr std::size_t shown_of_a_rule = 5;
 
 constexpr const char* usage =
     R"(pipeline_chaos [--storage sqlite|redis|mariadb] [--runs N] [--seed N] [--break WHAT] [--limit SECONDS]
@@ -96,6 +96,7 @@ void print(const Options& options, const Report& report) {
   for (const auto& [state, count] : report.states) row("  " + state, count);
   row("kills", report.kills);
   row("stops beyond the lease", report.stops);
+  row("looks at the health of all runs", report.examinations);
   row("calls of the downstream", report.downstream.requests);
   row("  failed", report.downstream.down);
   row("  without an answer", report.downstream.lost);
@@ -109,9 +110,10 @@ void print(const Options& options, const Report& report) {
   std::map<std::string, std::size_t> rules;
   for (const auto& violation : report.violations) ++rules[violation.rule];
   for (const auto& [rule, count] : rules) row("  " + rule, count);
-  for (std::size_t i = 0; i < std::min(report.violations.size(), violations_shown); ++i) {
-    const auto& violation = report.violations[i];
-    fmt::print("violation of {}, run {}: {}\n", violation.rule, violation.run, violation.what);
+  std::map<std::string, std::size_t> shown;
+  for (const auto& violation : report.violations) {
+    if (++shown[violation.rule] <= shown_of_a_rule)
+      fmt::print("violation of {}, run {}: {}\n", violation.rule, violation.run, violation.what);
   }
 }
 

@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int partitions = 97;
+constexpr int groups = 8;
 
 bool is_vip(int number) noexcept { return number % 2 == 0; }
 bool is_caught(int number) noexcept { return number % 3 == 0; }
@@ -36,15 +37,22 @@ Mode mode_of(int number) noexcept {
     case 15:
     case 16: return Mode::forward;
     case 18: return Mode::forward_fails;
+    case 19: return Mode::serial;
     default: return Mode::succeeds;
   }
 }
 
 bool recovers_backward(int number) noexcept {
-  return mode_of(number) != Mode::forward && mode_of(number) != Mode::forward_fails;
+  const auto mode = mode_of(number);
+  return mode != Mode::forward && mode != Mode::forward_fails && mode != Mode::serial;
+}
+
+std::string group_of(int number) {
+  return mode_of(number) == Mode::serial ? fmt::format("group{}", number / 20 % groups) : std::string();
 }
 
 RunName name_of(int number) {
+  if (mode_of(number) == Mode::serial) return {"chaos-serial", group_of(number), fmt::format("r{}", number)};
   return {recovers_backward(number) ? "chaos" : "chaos-forward", fmt::format("user{}", number % partitions),
           fmt::format("r{}", number)};
 }
@@ -52,8 +60,9 @@ RunName name_of(int number) {
 std::int64_t payload_of(int number) noexcept { return 100'000 + number; }
 
 Value input_of(int number) {
+  if (mode_of(number) == Mode::serial) return Map{{"n", number}, {"group", group_of(number)}};
   if (!recovers_backward(number)) return Map{{"n", number}, {"bad", mode_of(number) == Mode::forward_fails}};
-  static constexpr std::string_view modes[] = {"", "fails", "late", "branch", "item", "", "", ""};
+  static constexpr std::string_view modes[] = {"", "fails", "late", "branch", "item", "", "", "", ""};
   List items;
   const auto count = items_of(number);
   for (int i = 0; i < count; ++i) {
@@ -124,9 +133,16 @@ Plans compile_plans(const StepRegistry& registry, PlanCatalog& catalog) {
   book(forward, "f2", {{"amount", "n + 1"}, {"ref", "steps.f1.receipt"}, {"reject", "bad"}});
   book(forward, "f3", {{"amount", "n + 2"}, {"ref", "steps.f2.receipt"}});
 
-  Plans plans{all.compile(registry, &catalog).value(), forward.compile(registry).value()};
+  auto serial = pipeline("chaos-serial").serial_by("group");
+  serial.input("n", Value::Kind::integer).input("group", Value::Kind::string);
+  book(serial, "s1", {{"amount", "n"}});
+  book(serial, "s2", {{"amount", "n + 1"}, {"ref", "steps.s1.receipt"}});
+
+  Plans plans{all.compile(registry, &catalog).value(), forward.compile(registry).value(),
+              serial.compile(registry).value()};
   catalog.add(plans.backward).value();
   catalog.add(plans.forward).value();
+  catalog.add(plans.serial).value();
   return plans;
 }
 
@@ -135,6 +151,7 @@ std::vector<Expected> expected_of(int number) {
   const std::int64_t n = number;
   if (mode == Mode::forward) return {{"f1", 1, n}, {"f2", 2, n + 1, "f1"}, {"f3", 3, n + 2, "f2"}};
   if (mode == Mode::forward_fails) return {{"f1", 1, n}};
+  if (mode == Mode::serial) return {{"s1", 1, n}, {"s2", 2, n + 1, "s1"}};
   std::vector<Expected> all{{"first", 1, n}};
   const bool in_branches = mode != Mode::branch;
   all.push_back({"left", 2, n + 1, "first", in_branches});
@@ -162,6 +179,7 @@ std::vector<Expected> expected_of(int number) {
 bool may_end_as(int number, RunState state) noexcept {
   switch (mode_of(number)) {
     case Mode::succeeds:
+    case Mode::serial:
     case Mode::forward: return state == RunState::succeeded;
     case Mode::cancelled: return state == RunState::succeeded || state == RunState::cancelled;
     default: return state == RunState::failed;

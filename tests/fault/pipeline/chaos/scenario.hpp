@@ -17,6 +17,7 @@ enum class Mode : std::uint8_t {
   cancelled,      ///< somebody cancels it at some moment; it may have succeeded by then
   forward,        ///< a pipeline that takes nothing back
   forward_fails,  ///< its second step rejects
+  serial,         ///< of runs of one group, one at a time
 };
 [[nodiscard]] Mode mode_of(int number) noexcept;
 
@@ -36,14 +37,17 @@ struct Expected {
 [[nodiscard]] std::vector<Expected> expected_of(int number);
 [[nodiscard]] bool may_end_as(int number, onceward::RunState state) noexcept;
 [[nodiscard]] bool recovers_backward(int number) noexcept;
+/// The runs of a group never overlap; empty: it is of none.
+[[nodiscard]] std::string group_of(int number);
 
 /// The pipelines, which use "book@1" alone: {amount, ref, reject} -> {receipt}.
 struct Plans {
   onceward::Plan backward;
   onceward::Plan forward;
+  onceward::Plan serial;
 
   [[nodiscard]] const onceward::Plan& of(int number) const {
-    return recovers_backward(number) ? backward : forward;
+    return mode_of(number) == Mode::serial ? serial : recovers_backward(number) ? backward : forward;
   }
 };
 [[nodiscard]] Plans compile_plans(const onceward::StepRegistry& registry, onceward::PlanCatalog& catalog);

@@ -7,6 +7,7 @@
 #include "support/redis_server.hpp"
 #include "support/temporary_folder.hpp"
 
+#include <onceward/pipeline/health.hpp>
 #include <onceward/storage/open.hpp>
 
 #include <fmt/format.h>
@@ -23,6 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto look_every = 250ms;
+constexpr auto examine_every = 3s;
 constexpr std::size_t most_open = 64;  ///< that one look reads
 constexpr unsigned stops_of_strikes = 12;
 
@@ -120,6 +122,18 @@ void drop_ended(Runner& runner, std::deque<int>& open) {
   open.insert(open.begin(), still.begin(), still.end());
 }
 
+/// At any time every unfinished run has a due time or awaits a signal [pipeline-70], and every record is one.
+void examine(Storage& storage, Report& report) {
+  // A plan is unknown to a catalog without any: that is not asked here.
+  const auto health = check_health(storage, PlanCatalog());
+  if (!health) return;  // a storage that is busy is looked at again
+  ++report.examinations;
+  for (const auto& run : health->stuck_runs)
+    report.violations.push_back({"health", run.key, "is neither due nor awaits a signal"});
+  for (const auto& record : health->corrupt_records)
+    report.violations.push_back({"health", record, "is corrupt"});
+}
+
 void judge(const Downstream& downstream, Runner& runner, const Options& options, Report& report) {
   std::vector<Outcome> outcomes;
   for (int n = 0; n < options.runs; ++n) {
@@ -154,17 +168,23 @@ Report unleash(const Options& options) {
   const auto start = Clock::now();
   {
     Herd herd(options, place, report);
+    auto examined = start;
     for (auto next = start; !open.empty() && Clock::now() - start < options.limit;) {
       herd.tend();
       if (Clock::now() >= next) {
         drop_ended(runner, open);
         next = Clock::now() + look_every;
       }
+      if (Clock::now() - examined > examine_every) {
+        examine(*storage, report);
+        examined = Clock::now();
+      }
       std::this_thread::sleep_for(2ms);
     }
     report.length = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
   }
   downstream.stop();
+  examine(*storage, report);
   judge(downstream, runner, options, report);
   return report;
 }

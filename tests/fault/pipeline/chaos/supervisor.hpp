@@ -22,6 +22,7 @@ struct Report {
   std::chrono::milliseconds length{};
   int kills = 0;
   int stops = 0;
+  std::size_t examinations = 0;  ///< looks at the health of all runs
   std::map<std::string, int> states;
   std::size_t effects = 0, undos = 0, undos_of_nothing = 0, repeated = 0;
   Downstream::Counts downstream;
