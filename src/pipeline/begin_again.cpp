@@ -8,22 +8,40 @@
 namespace onceward::pipeline_detail {
 namespace {
 
-void reopen(Place& place) {
-  if (place.status == Status::failed || place.status == Status::cancelled ||
-      place.status == Status::waiting) {
-    place.deaths = 0;
-    if (place.digest != 0) {
-      place.status = Status::waiting;
-      place.attempt = 1;
-      place.due = Instant::after({});
-      place.value = {};
-    } else if (place.children.empty()) {
-      place = Place{place.id, place.role, Status::fresh, place.role == Role::item ? place.value : Value()};
-    } else {
-      place.status = Status::open;
-    }
+void reopen(Run& run, Place& place);
+
+/// Of an attempt the last branch decides what comes next. Its finally comes again, after what is mended.
+void reopen_last(Run& run, Place& place) {
+  auto& children = place.children;
+  if (children.back().role == Role::closing && ended(children.back().status) &&
+      children.back().status != Status::failed && children.back().status != Status::cancelled) {
+    remember_tokens(run);
+    children.pop_back();
   }
-  for (auto& child : place.children) reopen(child);
+  place.value = children.size() > 1 ? children.front().value : Value();
+  reopen(run, children.back());
+}
+
+void reopen(Run& run, Place& place) {
+  if (place.status == Status::done || place.status == Status::skipped || place.status == Status::undone)
+    return;
+  const bool stopped = place.status == Status::failed || place.status == Status::cancelled;
+  if (place.digest != 0 && (stopped || place.status == Status::waiting)) {
+    place.status = Status::waiting;
+    place.attempt = 1;
+    place.deaths = 0;
+    place.since = {};
+    place.due = Instant::after({});
+    place.value = {};
+  } else if (stopped && place.children.empty()) {
+    place = Place{place.id, place.role, Status::fresh, place.role == Role::item ? place.value : Value()};
+  } else if (stopped) {
+    place.status = Status::open;
+    if (place.role != Role::item && place.role != Role::callee) place.value = {};
+  }
+  const bool branches = !place.children.empty() && place.children.front().role == Role::branch;
+  if (branches) return reopen_last(run, place);
+  for (auto& child : place.children) reopen(run, child);
 }
 
 void undo_again(Place& place) {
@@ -51,7 +69,19 @@ void go_on(Run& run) {
   run.cancelled = false;
   run.root.status = Status::open;
   run.root.value = {};
-  for (auto& place : run.root.children) reopen(place);
+  run.deadline = {};  // whoever pushes it on has the say now
+  for (auto& place : run.root.children) reopen(run, place);
+}
+
+void remember_tokens(Run& run) {
+  std::vector<Sent> used;
+  each_place(run, [&](const std::string& at, const Place& place) {
+    if (place.digest != 0) used.push_back({at, place.digest, place.started});
+  });
+  for (auto& sent : used) {
+    std::erase_if(run.sent, [&](const Sent& known) { return known.path == sent.path; });
+    run.sent.push_back(std::move(sent));
+  }
 }
 
 Result<void> begin_again(Run& run) {

@@ -44,6 +44,8 @@ struct CompiledPlan {
   std::optional<KeyTemplate> key{};
   std::optional<Expression> serial_by{};
   std::size_t nodes = 0;        ///< constructs, those of callees included
+  std::size_t depth = 0;        ///< of constructs within constructs, those of callees included
+  bool has_rows = false;        ///< one of its steps is a tx step
   std::vector<Plan> callees{};  ///< keeps what calls point to
 };
 

@@ -16,6 +16,7 @@ using Kind = Value::Kind;
 
 constexpr std::size_t most_constructs = 1000;  // of one pipeline
 constexpr std::size_t most_nodes = 10'000;     // with those of called pipelines
+constexpr std::size_t most_plan_depth = 100;   // with those of called pipelines
 constexpr std::size_t most_inputs = 64;
 constexpr std::size_t most_depth = 24;  // below limits::xml_depth, so that every plan has an XML form
 constexpr std::size_t most_rules = 16;
@@ -157,6 +158,7 @@ std::vector<Node> Compiler::compile_body(const std::vector<StepDefinition>& body
            fmt::format("constructs are nested deeper than {}", most_depth));
     return nodes;
   }
+  plan_->depth = std::max(plan_->depth, depth);
   nodes.reserve(body.size());
   for (const auto& step : body) {
     if (++nodes_ == most_constructs + 1) {
@@ -241,7 +243,7 @@ Node Compiler::compile_construct(const StepDefinition& step, Type& outer, std::s
       result.kinds = bit_of(Kind::map);
       break;
     case StepKind::attempt: compile_attempt(step, node, names, depth); break;
-    case StepKind::call: compile_call(step, node, names); break;
+    case StepKind::call: compile_call(step, node, names, depth); break;
     case StepKind::wait:
     case StepKind::await: compile_timer(step, node, names); break;
     case StepKind::set:
@@ -291,6 +293,7 @@ void Compiler::compile_step(const StepDefinition& step, Node& node, const Type& 
   check_duration(step, step.timeout, "timeout");
   check_duration(step, step.total, "total");
   const auto& spec = node.entry->spec;
+  plan_->has_rows = plan_->has_rows || spec.effect == Effect::tx;
   if (plan_->definition.recover == Recover::backward && spec.effect != Effect::pure && !spec.undo &&
       !step.undo.skip) {
     report(step.place, "no-undo",
@@ -398,7 +401,7 @@ void Compiler::compile_attempt(const StepDefinition& step, Node& node, Type& nam
   if (!step.last.empty()) node.children.push_back(compile_branch(step.last, caught, names, true, depth));
 }
 
-void Compiler::compile_call(const StepDefinition& step, Node& node, const Type& names) {
+void Compiler::compile_call(const StepDefinition& step, Node& node, const Type& names, std::size_t depth) {
   const auto version = step.version.empty() ? std::string("1") : step.version;
   const auto callee = callees_ == nullptr ? std::nullopt : callees_->find(step.uses, version);
   if (!callee) {
@@ -415,6 +418,11 @@ void Compiler::compile_call(const StepDefinition& step, Node& node, const Type& 
     compile_argument(step, name, text, fields, step.uses, node, names);
   check_arguments(step, fields, step.uses);
   plan_->nodes += callee->compiled().nodes;
+  plan_->has_rows = plan_->has_rows || callee->compiled().has_rows;
+  plan_->depth = std::max(plan_->depth, depth + 1 + callee->compiled().depth);
+  if (plan_->depth > most_plan_depth)
+    report(step.place, "too-deep",
+           fmt::format("with what it calls it nests deeper than {}", most_plan_depth));
   if (plan_->nodes > most_nodes) {
     report(step.place, "bad-steps", fmt::format("with what it calls it has more than {} steps", most_nodes));
     return;

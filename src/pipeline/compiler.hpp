@@ -36,7 +36,7 @@ class Compiler {
   void compile_choose(const StepDefinition& step, Node& node, Type& names, std::size_t depth);
   void compile_foreach(const StepDefinition& step, Node& node, const Type& names, std::size_t depth);
   void compile_attempt(const StepDefinition& step, Node& node, Type& names, std::size_t depth);
-  void compile_call(const StepDefinition& step, Node& node, const Type& names);
+  void compile_call(const StepDefinition& step, Node& node, const Type& names, std::size_t depth);
   void compile_timer(const StepDefinition& step, Node& node, const Type& names);
   void compile_argument(const StepDefinition& step, const std::string& name, const std::string& text,
                         std::span<const StepField> fields, std::string_view wants, Node& node,

@@ -1,12 +1,12 @@
 #pragma once
 #include <onceward/pipeline/runner.hpp>
 
+#include "pipeline/gate.hpp"
 #include "pipeline/keeper.hpp"
 #include "pipeline/run_state.hpp"
 
 #include <atomic>
 #include <map>
-#include <random>
 
 namespace onceward::pipeline_detail {
 
@@ -23,7 +23,8 @@ struct Held {
   Move next{Move::Kind::call};
   std::vector<Call> calls{};        ///< what to call next; recorded as under way
   std::vector<std::string> made{};  ///< paths of the calls made last
-  Timestamp now{};                  ///< the storage's, of the last write
+  Timestamp now{};                  ///< the storage's, when it was heard last
+  std::chrono::steady_clock::time_point heard{};
   std::optional<Timestamp> due{};
   /// Set where the record turned out to be somebody else's: the view is what they wrote.
   std::optional<RunView> lost{};
@@ -32,21 +33,10 @@ struct Held {
 
   [[nodiscard]] RunState state() const noexcept { return lost ? lost->state : run.state; }
   [[nodiscard]] RunView view() const { return lost ? *lost : view_of(run, partition, key, due); }
-  void advance_to_calls();
-};
-
-/// At most so many at once, of threads that take what they get.
-class Gate {
- public:
-  explicit Gate(std::size_t most) : most_(most) {}
-  /// Waits for at least one, and takes up to `wanted`.
-  std::size_t take(std::size_t wanted);
-  void give_back(std::size_t count);
-
- private:
-  std::size_t most_;
-  std::mutex mutex_{};
-  std::condition_variable free_{};
+  void hear(Timestamp time) noexcept;
+  /// The storage's time by now: long calls are counted. The epoch where it was never heard.
+  [[nodiscard]] Timestamp time() const noexcept;
+  void advance_to_calls() { next = advance(run, plan.compiled(), time(), 1, calls); }
 };
 
 /// Calls steps and records what came of them, for many runs side by side: one commit a round.
@@ -59,44 +49,75 @@ class Driver {
   /// Errors: of the storage, after repeating for as long as a lease lasts; the runs are found again by due.
   Result<void> drive(std::span<Held*> runs, const std::stop_token& stop = {});
 
-  [[nodiscard]] Timing timing_of(const Move& move) const;
   /// Names one holding of one run: two threads of one process that take the same run are told apart.
   [[nodiscard]] std::string new_owner() { return owner_ + "." + std::to_string(++owners_); }
   /// Commits, repeating where repeating is harmless, and settles an answer that was lost by reading back.
   Result<void> record(std::span<Held*> runs);
   /// Lets the calls go that are marked as under way and were not made: others may take the runs at once.
   void release_all(std::span<Held* const> runs) const;
-  /// The runs' writes as they are now, for a caller that commits them itself.
+  /// The run's write as it is now, for a caller that commits it itself.
   [[nodiscard]] Operation write_of(Held& held) const;
-
   /// What the answer to the run's own write says of it.
   void applied(Held& held, const BatchAnswer& answer, Timestamp now) const;
+  /// What a refused or lost write of this holding means. True where it is to be written again.
+  bool settle(Held& held, const std::optional<Record>& found) const;
 
  private:
+  /// A call to make, and what came of it.
   struct Ready {
     Held* held;
     const Call* call;
     std::string token;
     std::string done_token;
+    std::optional<Duration> left{};
+    bool made = false;
+    StepOutcome outcome{Unknown{}};
+    std::optional<Verification> found{};
+  };
+  /// While it stands, the leases of runs are renewed on the keeper's thread, which then writes to them.
+  class Leased {
+   public:
+    Leased(Driver& driver, std::span<Held*> runs, const Held* except = nullptr);
+    ~Leased();
+    Leased(const Leased&) = delete;
+    Leased& operator=(const Leased&) = delete;
+
+   private:
+    Driver& driver_;
+    std::vector<Held*> runs_;
+    Keeper::Group group_{};
   };
 
+  // driver.cpp: rounds of calls
+  Result<void> drive_round(std::span<Held*> runs, std::span<Held*> leased, std::vector<Held*>& rest,
+                           const std::stop_token& stop);
   std::vector<Ready> ready_of(std::span<Held*> runs) const;
-  void call(std::span<Ready> calls, const std::stop_token& stop);
-  void call_some(std::span<Ready> calls, const std::stop_token& stop);
-  void call_steps(std::span<Ready> calls, std::span<StepContext> contexts, std::span<StepOutcome> outcomes);
+  void take_in(Ready& item, const std::stop_token& stop);
+  void move_on(Held& held, const std::stop_token& stop) const;
   void renew(std::span<Held*> runs);
+
+  // calls.cpp: the calls themselves
+  void call(std::span<Ready> calls, const std::stop_token& stop);
+  void call_some(std::span<Ready> calls, const std::stop_token& stop, const StepConnection& connection = {});
+
+  // transaction_call.cpp: a call whose rows and record are one transaction
+  Result<void> call_in_transaction(Held& held, std::span<Held*> leased, const std::stop_token& stop);
+  Result<void> commit_call(Held& held, StepTransaction& transaction);
+  void take_back(Held& held, Run before, Revision revision, Call call, std::string reason);
+
+  // recording.cpp
+  [[nodiscard]] Timing timing_of(const Move& move) const;
+  Result<void> look_again(std::span<Held*> runs);
   Result<void> read_back(std::span<Held*> runs, std::vector<Held*>& again);
-  Batch batch_of(Held& held);
-  /// What a refused or lost write of this holding means. True where it is to be written again.
-  bool settle(Held& held, const std::optional<Record>& found);
-  bool lost_turn(Held& held, const BatchAnswer& answer) const;
-  double chance();
+  Batch batch_of(Held& held) const;
+  bool turn_refused(Held& held, const BatchAnswer& answer) const;
 
   Storage& storage_;
   const RunnerOptions& options_;
   std::string owner_;
   std::atomic<std::uint64_t> owners_{0};
   std::map<std::string, Gate, std::less<>> gates_{};
+  Pace pace_{};
   Keeper keeper_;
 };
 

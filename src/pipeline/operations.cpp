@@ -39,7 +39,8 @@ bool chain_to(Place& place, const std::string& prefix, std::string_view parent, 
   auto below = prefix;
   if (place.role == Role::item) below += pipeline_detail::item_part(parent, place.id);
   if (place.role == Role::callee) below.append(parent).append("/");
-  const auto name = place.role == Role::branch ? std::string(parent) : place.id;
+  const bool inner = place.role == Role::branch || place.role == Role::closing;
+  const auto name = inner ? std::string(parent) : place.id;
   for (auto& child : place.children) {
     if (chain_to(child, below, name, path, chain)) return true;
   }
@@ -58,15 +59,35 @@ std::string shown(const Place& place) {
   return pipeline_detail::readable(std::move(text), most_text);
 }
 
+/// Forgets what came after the place that the chain leads to. Items and branches of a parallel stand beside
+/// each other: what is beside it stays.
+void cut_behind(Run& run, const pipeline_detail::Node& root, const std::vector<Place*>& chain) {
+  const auto* node = &root;
+  run.root.status = Status::open;
+  for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
+    auto& around = *chain[i];
+    const auto at = static_cast<std::size_t>(chain[i + 1] - around.children.data());
+    const bool beside = node->kind == StepKind::parallel || node->kind == StepKind::foreach;
+    if (!beside) around.children.resize(at + 1);
+    around.status = Status::open;
+    if (around.role != Role::item && around.role != Role::callee) around.value = {};
+    if (node->kind == StepKind::attempt && at > 0) around.value = around.children.front().value;
+    node = &node->children[node_of(around.children[at], at)];
+  }
+}
+
 /// Settles a place by hand: what is around it goes on.
 void settle(Run& run, const std::vector<Place*>& chain, Status status, Value value) {
   auto& place = *chain.back();
+  remember_tokens(run);
   place.children.clear();
   place.status = status;
   place.value = std::move(value);
   place.in_doubt = false;
   for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
-    if (chain[i]->status != Status::done) chain[i]->status = Status::open;
+    if (chain[i]->status == Status::done) continue;
+    chain[i]->status = Status::open;
+    if (chain[i]->role != Role::item && chain[i]->role != Role::callee) chain[i]->value = {};
   }
   go_on(run);
 }
@@ -191,31 +212,15 @@ Result<void> Runner::rerun_from(const RunName& name, std::string_view path, cons
                .path = std::string(path),
                .before = shown(*chain.back()),
                .after = "open"};
-    std::vector<pipeline_detail::Sent> used;
-    each_place(run, [&](const std::string& at, const Place& place) {
-      if (place.digest != 0) used.push_back({at, place.digest, place.started});
-    });
-    for (std::size_t i = chain.size() - 1; i > 0; --i) {
-      auto& around = *chain[i - 1];
-      const auto at = static_cast<std::size_t>(chain[i] - around.children.data());
-      const bool beside = i < chain.size() &&
-                          (chain[i]->role == Role::item || around.children.size() > at + 1) &&
-                          chain[i]->role != Role::step;
-      // Behind a construct of a sequence stands what came after it; items and branches stand beside each
-      // other.
-      if (!beside) around.children.resize(at + 1);
-      around.status = Status::open;
-    }
+    const auto plan = state_->catalog.find(run.pipeline, run.version, run.plan);
+    if (!plan || !fits(run, plan->compiled()))
+      return fail(ErrorCode::not_found, "the plan of the run is not in the catalog");
+    remember_tokens(run);
+    cut_behind(run, plan->compiled().root, chain);
     auto& place = *chain.back();
     place = Place{place.id, place.role};
     go_on(run);
     run.result = {};
-    for (auto& sent : used) {
-      const auto* still = find_place(run, sent.path);
-      if (still != nullptr && still->digest != 0) continue;
-      std::erase_if(run.sent, [&](const auto& known) { return known.path == sent.path; });
-      run.sent.push_back(std::move(sent));
-    }
     return act;
   });
 }

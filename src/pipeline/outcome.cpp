@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 namespace onceward::pipeline_detail {
 namespace {
@@ -20,7 +21,8 @@ const RetryPolicy& policy_of(const Call& call, std::string_view code) {
   return rule == written.rules.end() ? written.retry : rule->policy;
 }
 
-bool is_pure(const Call& call) noexcept { return call.node->entry->spec.effect == Effect::pure; }
+/// A step without effects leaves nothing to be in doubt about, and one whose rows were rolled back neither.
+bool is_certain(const Call& call) noexcept { return call.node->entry->spec.effect != Effect::idempotent; }
 
 void wait(const Call& call, Duration delay) {
   call.place->due = Instant::after(std::clamp(delay, Duration::zero(), Duration(limits::duration_us)));
@@ -58,9 +60,8 @@ void try_again(Run& run, const Call& call, std::string reason, const std::option
                            : backoff(policy, place.attempt, chance);
   const auto total = call.node->definition->total;
   if (call.kind == Call::Kind::act && total > Duration::zero()) {
-    const Duration used = place.started.relative
-                              ? Duration::zero()
-                              : Duration(now.time_since_epoch().count() - place.started.us);
+    const Duration used =
+        place.since.relative ? Duration::zero() : Duration(now.time_since_epoch().count() - place.since.us);
     if (used + delay > total)
       return exhausted(run, call,
                        fmt::format("retry_exhausted: its total time is over after {} attempts: {}",
@@ -129,17 +130,16 @@ void apply(Run& run, const Call& call, StepOutcome outcome, double chance, Times
     return try_again(run, call, retry->reason, retry->after, retry->code, chance, now);
   }
   if (const auto* unknown = std::get_if<Unknown>(&outcome)) {
-    // A step without effects leaves nothing to be in doubt about, and one whose rows were rolled back
-    // neither.
-    const bool certain = is_pure(call) || call.node->entry->spec.effect == Effect::tx;
-    if (!certain && call.kind == Call::Kind::act) call.place->in_doubt = true;
+    const bool certain = is_certain(call);
+    if (!certain) (call.kind == Call::Kind::act ? call.place->in_doubt : call.place->undo_doubt) = true;
     const std::string reason = unknown->reason.empty() ? "the step gave no outcome" : unknown->reason;
     return try_again(run, call, certain ? reason : "unknown: " + reason, std::nullopt, "unknown", chance,
                      now);
   }
   if (const auto* park = std::get_if<Park>(&outcome)) {
     // Its effect may be under way: it is asked for again.
-    if (!is_pure(call) && call.kind == Call::Kind::act) call.place->in_doubt = true;
+    if (!is_certain(call))
+      (call.kind == Call::Kind::act ? call.place->in_doubt : call.place->undo_doubt) = true;
     return wait(call, park->again_in);
   }
   const auto& reject = std::get<Reject>(outcome);
@@ -169,7 +169,8 @@ void apply(Run& run, const Call& call, Verification found) {
 }
 
 void release(const Call& call, bool called, std::string reason, Run& run) {
-  if (called && !is_pure(call) && call.kind == Call::Kind::act) call.place->in_doubt = true;
+  if (called && !is_certain(call))
+    (call.kind == Call::Kind::act ? call.place->in_doubt : call.place->undo_doubt) = true;
   if (!reason.empty() && !run.undoing) run.reason = bounded(std::move(reason));
   wait(call, Duration::zero());
 }
@@ -192,11 +193,28 @@ Move give_up(Run& run, std::string reason) {
   return {};
 }
 
+namespace {
+
+bool called_anything(const Place& place) noexcept {
+  return place.digest != 0 || std::any_of(place.children.begin(), place.children.end(), called_anything);
+}
+
+/// What has begun and called nothing yet begins again later: the items of a foreach take their room again
+/// then.
+void forget_begun(Place& place) {
+  if (place.role == Role::step && !ended(place.status) && !called_anything(place))
+    place = Place{place.id, place.role};
+  for (auto& child : place.children) forget_begun(child);
+}
+
+}  // namespace
+
 Move drop_results(Run& run, std::span<const std::string> paths) {
   for (const auto& path : paths) {
     auto* place = find_place(run, path);
     if (place != nullptr && place->status == Status::done) place->value = {};
   }
+  for (auto& place : run.root.children) forget_begun(place);
   return give_up(
       run, fmt::format("result_unstorable: step \"{}\" took effect, its result cannot be stored: the record "
                        "would be larger than a record may be",
@@ -222,41 +240,62 @@ bool adopt_requests(Run& run, const Run& found) {
 
 namespace {
 
-bool fits(const Place& place, const Node& node, std::size_t depth) noexcept {
-  if (place.children.empty()) return true;
-  switch (node.kind) {
-    case StepKind::sequence:
-    case StepKind::parallel:
-      if (place.children.size() > node.children.size()) return false;
-      for (std::size_t i = 0; i < place.children.size(); ++i) {
-        if (place.children[i].id != node.children[i].id() ||
-            !fits(place.children[i], node.children[i], depth + 1))
-          return false;
-      }
-      return true;
-    case StepKind::foreach:
-      return std::all_of(place.children.begin(), place.children.end(), [&](const Place& item) {
-        return item.role == Role::item && fits(item, node.children[0], depth + 1);
-      });
-    case StepKind::call:
-      return place.children.size() == 1 && place.children[0].role == Role::callee &&
-             place.children[0].value.map() != nullptr && fits(place.children[0], node.children[0], depth + 1);
-    case StepKind::choose:
-    case StepKind::attempt:
-      return std::all_of(place.children.begin(), place.children.end(), [&](const Place& branch) {
-        const auto& id = branch.id;
-        const bool number = !id.empty() && id.size() < 5 &&
-                            std::all_of(id.begin(), id.end(), [](char c) { return c >= '0' && c <= '9'; });
-        return branch.role == Role::branch && number && std::stoul(id) < node.children.size() &&
-               fits(branch, node.children[std::stoul(id)], depth + 1);
-      });
-    default: return false;
+/// Whether a construct may stand like this: what the interpreter does with it relies on that.
+bool may_stand(const Place& place, const Node& node) noexcept {
+  const bool leaf = node.kind == StepKind::step || node.kind == StepKind::wait ||
+                    node.kind == StepKind::await || node.kind == StepKind::set ||
+                    node.kind == StepKind::result || node.kind == StepKind::fail;
+  switch (place.status) {
+    case Status::active:
+    case Status::undoing:
+    case Status::undo_waiting: return node.kind == StepKind::step;
+    case Status::waiting: return node.kind == StepKind::step || node.kind == StepKind::wait;
+    case Status::awaiting: return node.kind == StepKind::await;
+    case Status::open:
+      if (leaf) return false;
+      return !place.children.empty() || node.kind == StepKind::sequence || node.kind == StepKind::foreach;
+    default: return true;
   }
+}
+
+bool is_branch_number(const std::string& id, std::size_t count) noexcept {
+  return !id.empty() && id.size() < 5 &&
+         std::all_of(id.begin(), id.end(), [](char c) { return c >= '0' && c <= '9'; }) &&
+         std::stoul(id) < count;
+}
+
+bool fits(const Place& place, const Node& node) noexcept {
+  if (!may_stand(place, node)) return false;
+  if (place.children.empty()) return true;
+  if (node.kind == StepKind::parallel
+          ? place.children.size() != node.children.size()
+          : node.kind == StepKind::sequence && place.children.size() > node.children.size())
+    return false;
+  if (node.kind == StepKind::call && (place.children.size() != 1 || place.children[0].value.map() == nullptr))
+    return false;
+  for (std::size_t i = 0; i < place.children.size(); ++i) {
+    const auto& child = place.children[i];
+    bool right = false;
+    switch (node.kind) {
+      case StepKind::sequence:
+      case StepKind::parallel: right = child.role == Role::step && child.id == node.children[i].id(); break;
+      case StepKind::foreach: right = child.role == Role::item; break;
+      case StepKind::call: right = child.role == Role::callee; break;
+      case StepKind::choose:
+      case StepKind::attempt:
+        right = (child.role == Role::branch || child.role == Role::closing) &&
+                is_branch_number(child.id, node.children.size());
+        break;
+      default: break;
+    }
+    if (!right || !fits(child, node.children[node_of(child, i)])) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
-bool fits(const Run& run, const CompiledPlan& plan) noexcept { return fits(run.root, plan.root, 0); }
+bool fits(const Run& run, const CompiledPlan& plan) noexcept { return fits(run.root, plan.root); }
 
 namespace {
 
@@ -266,8 +305,7 @@ void each(Place& place, const Node& node, const Each& work) {
   work(place, node);
   for (std::size_t i = 0; i < place.children.size(); ++i) {
     auto& child = place.children[i];
-    const auto at = child.role == Role::step ? i : child.role == Role::branch ? std::stoul(child.id) : 0;
-    each(child, node.children[at], work);
+    each(child, node.children[node_of(child, i)], work);
   }
 }
 
@@ -279,8 +317,8 @@ void take_over(Run& run, const CompiledPlan& plan) {
   each(run.root, plan.root, [&](Place& place, const Node& node) {
     if (place.status != Status::active && place.status != Status::undoing) return;
     // A step without effects leaves nothing to be in doubt about, and one whose rows are rolled back neither.
-    if (place.status == Status::active && node.entry->spec.effect == Effect::idempotent)
-      place.in_doubt = true;
+    if (node.entry->spec.effect == Effect::idempotent)
+      (place.status == Status::active ? place.in_doubt : place.undo_doubt) = true;
     place.status = place.status == Status::active ? Status::waiting : Status::undo_waiting;
     place.due = Instant::after({});
     ++place.attempt;
@@ -304,6 +342,11 @@ int deaths_of(const Run& run) noexcept {
   return deaths;
 }
 
+double random_chance() {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(random);
+}
+
 Duration backoff(const RetryPolicy& policy, int attempt, double chance) {
   const double grown = static_cast<double>(policy.first.count()) * std::pow(policy.factor, attempt - 1);
   const double delay = std::min(grown, static_cast<double>(policy.cap.count()));
@@ -320,8 +363,8 @@ std::optional<Duration> time_left(const Run& run, const Call& call, Timestamp no
     return instant.relative ? Duration(instant.us) : Duration(instant.us) - now.time_since_epoch();
   };
   if (written.timeout > Duration::zero()) take(written.timeout);
-  if (written.total > Duration::zero() && call.kind == Call::Kind::act && call.place->started.set())
-    take(until(call.place->started) + written.total);
+  if (written.total > Duration::zero() && call.kind == Call::Kind::act && call.place->since.set())
+    take(until(call.place->since) + written.total);
   if (run.deadline.set() && call.kind == Call::Kind::act) take(until(run.deadline));
   return left;
 }

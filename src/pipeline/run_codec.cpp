@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, 5> state_names = {"running", "succeeded",
 constexpr std::array<std::string_view, 12> status_names = {"fresh",     "active",  "waiting",      "awaiting",
                                                            "open",      "done",    "skipped",      "failed",
                                                            "cancelled", "undoing", "undo_waiting", "undone"};
-constexpr std::array<std::string_view, 4> role_names = {"id", "item", "branch", "call"};
+constexpr std::array<std::string_view, 5> role_names = {"id", "item", "branch", "call", "finally"};
 
 /// Writes JSON by hand: every write of a run passes here.
 class Writer {
@@ -80,9 +80,11 @@ void write_place(const Place& place, std::string& out) {
     writer.number("attempt", place.attempt);
   if (place.deaths > 0) writer.number("deaths", place.deaths);
   if (place.in_doubt) writer.flag("doubt");
+  if (place.undo_doubt) writer.flag("undo_doubt");
   if (place.digest != 0) writer.number("args", place.digest);
   // A call that begins with this write is the usual case, and the shortest to store.
   if (!(place.started.relative && place.started.us == 0)) writer.instant("from", place.started);
+  if (!ended(place.status)) writer.instant("since", place.since);
   if (!ended_without_rest(place)) writer.instant("due", place.due);
   writer.instant("to", place.over);
   writer.instant("back", place.back);
@@ -145,9 +147,11 @@ bool read_place(const List& list, std::size_t& at, Place& place, std::size_t dep
   place.attempt = static_cast<int>(attempt);
   place.deaths = static_cast<int>(deaths);
   place.in_doubt = flag(value, "doubt");
+  place.undo_doubt = flag(value, "undo_doubt");
   place.digest = number(value, "args", 0);
   place.started = instant(value, "from");
   if (!place.started.set() && place.digest != 0) place.started = {0, true};
+  place.since = instant(value, "since");
   place.due = instant(value, "due");
   place.over = instant(value, "to");
   place.back = instant(value, "back");
@@ -167,7 +171,9 @@ void write_rest(const Run& run, std::string& out) {
   writer.instant("deadline", run.deadline);
   if (!(run.begun.relative && run.begun.us == 0)) writer.instant("begun", run.begun);
   if (!run.turn.empty()) writer.text("turn", run.turn);
-  if (run.turn_revision != 0) writer.number("turn_revision", run.turn_revision);
+  // An ended run has given its turn back with the write that ended it.
+  if (run.turn_revision != 0 && run.state == RunState::running)
+    writer.number("turn_revision", run.turn_revision);
   if (run.next_request > 1) writer.number("next", run.next_request);
   if (!run.requests.empty()) {
     List list;
@@ -250,6 +256,7 @@ void anchor(Instant& instant, std::int64_t written) noexcept {
 }
 void anchor(Place& place, std::int64_t written) noexcept {
   anchor(place.started, written);
+  anchor(place.since, written);
   anchor(place.due, written);
   anchor(place.over, written);
   anchor(place.back, written);
@@ -327,6 +334,7 @@ Result<Run> decode_run(const Record& record) {
     if (!read_place(*steps->list(), at, run.root.children.emplace_back(), 0)) return corrupt(record);
   }
   if (!read_rest(*value, run)) return corrupt(record);
+  if (run.turn_revision == turn_of_this_write) run.turn_revision = record.revision;
   return run;
 }
 

@@ -38,10 +38,11 @@ enum class Status : std::uint8_t {
 
 /// What a place stands for, and so what it adds to the path of what is within it.
 enum class Role : std::uint8_t {
-  step,    ///< a construct with an id
-  item,    ///< the body for one item of a foreach; `id` is its key
-  branch,  ///< a branch of a choose or an attempt; `id` is its number
-  callee,  ///< the body of a called pipeline
+  step,     ///< a construct with an id
+  item,     ///< the body for one item of a foreach; `id` is its key
+  branch,   ///< a branch of a choose or an attempt; `id` is its number
+  closing,  ///< the finally of an attempt; `id` is its number
+  callee,   ///< the body of a called pipeline
 };
 
 /// Where one construct of a run stands. A sequence has places of those that have begun, in order.
@@ -54,8 +55,10 @@ struct Place {
   int attempt = 0;
   int deaths = 0;           ///< workers that died at it
   bool in_doubt = false;    ///< nobody knows whether it took effect
+  bool undo_doubt = false;  ///< the same of its undo
   std::int64_t digest = 0;  ///< of the arguments its token was used with; 0: of none yet
-  Instant started{};        ///< its first call, since which its downstream remembers its token
+  Instant started{};        ///< the first call with its token, since which the downstream remembers it
+  Instant since{};          ///< the first of these attempts, where their total time is bounded
   Instant due{};
   Instant over{};  ///< when it ended, for people
   Instant back{};  ///< when it was undone, for people
@@ -101,7 +104,7 @@ struct Run {
   std::string owner{};       ///< names one holding of the run
   std::int64_t serial = 0;   ///< counts the owner's writes
   std::string turn{};        ///< the serial-by value whose turn it needs; empty: none
-  /// Of the record that holds its turn; 0: it has none, -1: it has, and the record must be read to know.
+  /// Of the record that holds its turn; 0: it has none.
   std::int64_t turn_revision = 0;
   std::int64_t next_request = 1;
   std::vector<Request> requests{};
@@ -110,6 +113,8 @@ struct Run {
   std::vector<RunAct> acts{};
 };
 
+/// The turn is taken by the write that says so, and has its revision.
+inline constexpr std::int64_t turn_of_this_write = -1;
 inline constexpr std::size_t plan_digits = 16;
 inline constexpr std::size_t most_reason_bytes = 1024;
 /// After so many workers died at one step the run is left to an operator: it may be what kills them.
@@ -129,6 +134,8 @@ void anchor(Run& run, const Record& record) noexcept;
 /// Calls `visit(path, place)` for every place with an id of its own, in order.
 void each_place(const Run& run,
                 const std::function<void(const std::string& path, const Place& place)>& visit);
+/// Which child of its node a place belongs to that is the `at`th of its parent. Of a run that fits its plan.
+[[nodiscard]] std::size_t node_of(const Place& place, std::size_t at);
 /// An item's key as it stands in a path.
 [[nodiscard]] std::string item_part(std::string_view foreach_id, std::string_view key);
 
@@ -151,6 +158,7 @@ struct Move {
   enum class Kind : std::uint8_t { call, wait, await, ended };
   Kind kind = Kind::ended;
   Duration wait{};
+  bool blind = false;  ///< it waits for a time, and does not know what time it is
 };
 
 /// A new run; `advance` takes it to its first call.
@@ -183,9 +191,13 @@ void take_over(Run& run, const CompiledPlan& plan);
 Result<void> begin_again(Run& run);
 /// The same without a look at how it stands, for acts that settle a place first.
 void go_on(Run& run);
+/// Before places are forgotten: how their tokens were used is kept.
+void remember_tokens(Run& run);
 [[nodiscard]] bool any_undone(const Place& place) noexcept;
 [[nodiscard]] Unexpected wrong_state(const Run& run, std::string_view what);
 [[nodiscard]] int deaths_of(const Run& run) noexcept;
+/// Evenly from [0, 1), for the jitter.
+[[nodiscard]] double random_chance();
 /// The delay before the attempt after `attempt`.
 [[nodiscard]] Duration backoff(const RetryPolicy& policy, int attempt, double chance);
 /// How long a call may take, of the attempt's timeout, the step's total and the run's deadline the least.

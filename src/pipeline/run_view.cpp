@@ -29,7 +29,8 @@ void walk(const Place& place, const std::string& prefix, std::string_view parent
   if (place.role == Role::item) below += item_part(parent, place.id);
   if (place.role == Role::callee) below.append(parent).append("/");
   // The parts of a branch belong to the construct it is of.
-  const auto name = place.role == Role::branch ? parent : std::string_view(place.id);
+  const bool inner = place.role == Role::branch || place.role == Role::closing;
+  const auto name = inner ? parent : std::string_view(place.id);
   for (const auto& child : place.children) walk(child, below, name, visit);
 }
 
@@ -43,6 +44,15 @@ bool shows(const Place& place) noexcept {
 void each_place(const Run& run,
                 const std::function<void(const std::string& path, const Place& place)>& visit) {
   for (const auto& place : run.root.children) walk(place, {}, {}, visit);
+}
+
+std::size_t node_of(const Place& place, std::size_t at) {
+  switch (place.role) {
+    case Role::step: return at;
+    case Role::branch:
+    case Role::closing: return std::stoul(place.id);
+    default: return 0;
+  }
 }
 
 std::string item_part(std::string_view foreach_id, std::string_view key) {
@@ -64,11 +74,9 @@ RunView view_of(const Run& run, std::string partition, std::string key, std::opt
   each_place(run, [&](const std::string& path, const Place& place) {
     if (shows(place)) view.steps.push_back({path, place.status == Status::skipped, place.value});
     if (place.status == Status::undone) view.undone.push_back(path);
+    if (place.status == Status::awaiting && place.value.string() != nullptr)
+      view.awaits.push_back(*place.value.string());
     if (view.attempt == 0 && !ended(place.status) && place.attempt > 0) view.attempt = place.attempt;
-  });
-  // Which signal it is stands in the plan; a reader without one has the ids of the constructs.
-  each_place(run, [&](const std::string& path, const Place& place) {
-    if (place.status == Status::awaiting) view.awaits.push_back(path);
   });
   view.due = due;
   view.result = run.result;

@@ -88,6 +88,10 @@ Result<PreparedRun> Runner::prepare(const Plan& plan, std::string partition, std
                                     Value input) const {
   auto complete = pipeline_detail::complete_input(plan.definition(), std::move(input));
   if (!complete) return fail(std::move(complete).error());
+  if (plan.compiled().has_rows && !state_->options.transactions)
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("the pipeline \"{}\" has tx steps; give RunnerOptions::transactions",
+                            plan.definition().id));
   auto record_key = run_record_key(plan.definition().id, key);
   if (key.empty() || record_key.size() > limits::key_bytes) {
     return fail(
@@ -123,7 +127,7 @@ Result<void> Runner::drive(std::span<PreparedRun> runs, std::span<const Revision
     held.push_back(runs[i].held_.get());
     held.back()->revision = revisions[i];
     // A first revision is the storage's time of the write, or a little more.
-    held.back()->now = Timestamp(Duration(revisions[i]));
+    held.back()->hear(Timestamp(Duration(revisions[i])));
     anchor(held.back()->run, held.back()->now);
   }
   return state_->drive(std::move(held), {});
@@ -145,9 +149,11 @@ Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std:
     auto stored = read_one(state_->storage, partition, held.record_key);
     if (!stored || !*stored) return fail(std::move(written).error());
     // Its answer was lost, not the write: what stands there with this owner is this start's.
-    held.revision = (*stored)->revision;
     const auto other = pipeline_detail::decode_run(**stored);
-    if (!other || other->owner != held.run.owner) found = *std::move(stored);
+    if (!other || other->owner != held.run.owner)
+      found = *std::move(stored);
+    else
+      state_->driver.settle(held, *stored);
   } else {
     return fail(std::move(written).error());
   }
@@ -214,7 +220,7 @@ bool Runner::State::take(const std::string& partition, const Record& record, Tim
     return false;
   }
   auto plan = catalog.find(run->pipeline, run->version, run->plan);
-  if (!plan) {
+  if (!plan || (plan->compiled().has_rows && !options.transactions)) {
     ++report.unknown_plans;
     return false;
   }
@@ -229,7 +235,7 @@ bool Runner::State::take(const std::string& partition, const Record& record, Tim
   taken.push_back(std::make_unique<Held>(
       Held{*std::move(plan), *std::move(run), partition, std::move(key), record.key, record.revision}));
   auto& held = *taken.back();
-  held.now = now;
+  held.hear(now);
   take_over(held.run, held.plan.compiled());
   held.advance_to_calls();
   return true;

@@ -27,6 +27,10 @@ struct RunnerOptions {
   /// At most so many at once in this runner: calls of a step by its name ("grant-points@1"), due runs of a
   /// pipeline by its id.
   std::map<std::string, std::size_t, std::less<>> limits{};
+  /// Opens the transactions of tx steps, on the database that the storage lies in: `step_transactions(...)`.
+  /// A runner without refuses to start plans with tx steps, and leaves their runs to others. A tx step must
+  /// be shorter than the lease.
+  StepTransactions transactions{};
   Journal* journal = nullptr;  ///< told what operators do and how runs end; it must outlive the runner
 };
 
@@ -74,7 +78,8 @@ class PreparedRun {
 struct WorkReport {
   std::size_t taken = 0;              ///< runs whose due time had come and that this runner took over
   std::size_t ended = 0;              ///< of those, how many ended
-  std::size_t unknown_plans = 0;      ///< runs left alone since their plan is not in the catalog
+  std::size_t unknown_plans = 0;      ///< runs left alone since their plan is not in the catalog, or has tx
+                                      ///< steps and the runner no transactions
   std::size_t corrupt = 0;            ///< runs left alone since their record is not what this version writes
   std::optional<Duration> next_in{};  ///< until the next known due time; unset where nothing waits
 };

@@ -2,10 +2,12 @@
 #include <onceward/core/clock.hpp>
 #include <onceward/core/result.hpp>
 #include <onceward/expr/value.hpp>
+#include <onceward/pipeline/transactions.hpp>
 
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -21,7 +23,8 @@ class Functions;
 enum class Effect : std::uint8_t {
   pure,        ///< no effect outside; may run any number of times
   idempotent,  ///< the downstream knows tokens: a second call with the same token has no second effect
-  tx,  ///< rows written in the transaction that records the step: RunnerOptions::transactions opens it
+  tx,  ///< rows written in the transaction that records the step: RunnerOptions::transactions opens it. They
+       ///< are kept where the step is Done, and rolled back with every other outcome
 };
 
 /// One argument or result member of a step.
@@ -92,6 +95,12 @@ class StepContext {
     return std::move(*this);
   }
 
+  /// Of a tx step: what its rows are written with.
+  StepContext with(const StepConnection& connection) && {
+    connection_ = connection;
+    return std::move(*this);
+  }
+
   [[nodiscard]] std::string_view pipeline() const noexcept { return pipeline_; }
   [[nodiscard]] std::string_view run_key() const noexcept { return run_; }
   /// The step's path: its id, behind the items of foreach ("each[item key]/") and the calls it is within.
@@ -111,6 +120,19 @@ class StepContext {
   [[nodiscard]] std::string_view done_token() const noexcept { return done_token_; }
   [[nodiscard]] const Value* result() const noexcept { return result_; }
 
+  /// Of a tx step: the connection whose transaction records this step, of the type that step_transactions()
+  /// was given: `step.connection<SQLite::Database&>()`. Its rows are there if and only if the step is done.
+  /// Throws std::logic_error for another type, and in a step that is no tx step.
+  template <class Connection>
+  [[nodiscard]] Connection connection() const {
+    auto* object = connection_.as<Connection>();
+    if (object == nullptr) throw std::logic_error("the step's transaction has no connection of this type");
+    if constexpr (std::is_reference_v<Connection>)
+      return *object;
+    else
+      return object;
+  }
+
   /// All arguments, a map checked against the spec.
   [[nodiscard]] const Value& arguments() const noexcept { return *arguments_; }
   /// One argument as bool, std::int64_t, int, double or std::string.
@@ -128,6 +150,7 @@ class StepContext {
   int attempt_;
   std::stop_token stop_;
   std::optional<Duration> time_left_{};
+  StepConnection connection_{};
   std::string_view done_token_{};
   const Value* result_ = nullptr;
 };
@@ -137,7 +160,8 @@ class Step {
  public:
   virtual ~Step() = default;
   [[nodiscard]] virtual StepSpec spec() const = 0;
-  /// Causes the effect named by step.token(). An exception counts as Unknown (idempotent) or Retry (pure).
+  /// Causes the effect named by step.token(). An exception counts as Unknown (idempotent) or Retry (pure,
+  /// tx).
   virtual StepOutcome run(StepContext& step) = 0;
   /// Causes the effects of many runs that are driven side by side: `outcomes[i]` is that of `steps[i]`.
   /// Override it where the downstream takes many in one call; each keeps its own token. The default calls

@@ -238,6 +238,7 @@ TEST_CASE("a called pipeline is part of the plan that calls it, and gives its re
                          .value();
   REQUIRE(works.catalog.add(outer));
   const auto view = works.start(outer);
+  INFO(view.reason);
   CHECK(view.state == RunState::succeeded);
   CHECK(works.done == Paths{"sub/pay", "end"});
   CHECK(*view.steps.back().result.find("amount") == Value(40));
@@ -259,9 +260,10 @@ TEST_CASE("backward recovery undoes what is done, last first, once each, with it
 
 TEST_CASE("a call whose answer was lost stays in doubt when the next one says: not now") {
   Works works;
-  const auto plan = works.plan(pipeline("r").recover(Recover::backward).parallel("fan", Join::all, [](Branches& b) {
-    book(b, {"a", "b"});
-  }));
+  const auto plan =
+      works.plan(pipeline("r").recover(Recover::backward).parallel("fan", Join::all, [](Branches& b) {
+        book(b, {"a", "b"});
+      }));
   works.next["a"] = {Unknown{"lost"}, Retry{"down", 1h}};
   works.next["b"] = {Retry{"busy", 1min}, Reject{"closed", "no"}};
   works.start(plan);
@@ -352,7 +354,7 @@ TEST_CASE("a signal before its await, and sent twice, is consumed once [pipeline
   REQUIRE(runner.signal(name, "paid", 5));
   auto view = works.later(plan, 1s);
   CHECK(view.state == RunState::running);
-  CHECK(view.awaits == Paths{"again"});
+  CHECK(view.awaits == Paths{"paid"});
   CHECK_FALSE(view.due.has_value());
   REQUIRE(runner.signal(name, "paid", 5));
   CHECK(works.later(plan, 1h).state == RunState::running);

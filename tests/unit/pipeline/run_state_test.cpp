@@ -70,7 +70,7 @@ Value random_value(std::mt19937& random, int depth = 0) {
 Place random_place(std::mt19937& random, int depth) {
   Place place;
   place.id = "s" + std::to_string(random() % 9) + (random() % 5 == 0 ? "\"\xc3\xa4" : "");
-  place.role = static_cast<Role>(random() % 4);
+  place.role = static_cast<Role>(random() % 5);
   place.status = static_cast<Status>(random() % 12);
   if (place.status != Status::skipped) place.value = random_value(random);
   const bool open = !ended(place.status);
@@ -78,6 +78,8 @@ Place random_place(std::mt19937& random, int depth) {
   if (!open && place.attempt == 1) place.attempt = 0;
   place.deaths = static_cast<int>(random() % 5);
   place.in_doubt = random() % 3 == 0;
+  place.undo_doubt = random() % 3 == 0;
+  if (open && random() % 2 == 0) place.since = {static_cast<std::int64_t>(1 + random()), random() % 2 == 0};
   place.digest = random() % 2 == 0 ? 0 : static_cast<std::int64_t>(1 + random());
   if (place.digest != 0 || random() % 2 == 0)
     place.started = {static_cast<std::int64_t>(random()), random() % 2 == 0};
@@ -106,7 +108,8 @@ Run random_run(std::mt19937& random) {
   run.owner = "0a1b.7";
   run.serial = static_cast<std::int64_t>(random());
   if (random() % 2 == 0) run.turn = "\"x\"";
-  run.turn_revision = random() % 2 == 0 ? -1 : 0;
+  if (run.state == RunState::running && random() % 2 == 0)
+    run.turn_revision = static_cast<std::int64_t>(random());
   for (auto n = random() % 3; n > 0; --n)
     run.requests.push_back({run.next_request++, "paid", std::to_string(n), random_value(random)});
   for (auto n = random() % 3; n > 0; --n) run.taken.push_back("paid/" + std::to_string(n));

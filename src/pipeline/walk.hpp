@@ -1,0 +1,114 @@
+#pragma once
+#include "pipeline/names.hpp"
+
+#include <utility>
+
+namespace onceward::pipeline_detail {
+
+enum class End : std::uint8_t { running, done, failed };
+
+[[nodiscard]] Value error_of(std::string_view code, std::string message, std::string_view step);
+[[nodiscard]] std::string text_of(const Value& error, std::string_view name);
+/// "code: message", as reasons begin.
+[[nodiscard]] std::string sentence(const Value& error);
+/// The error of what failed. An item keeps its item and a callee its input: theirs lies in what failed
+/// within.
+[[nodiscard]] const Value& error_in(const Place& place) noexcept;
+/// Stops what has not ended; a call that was made and whose end is not known stays in doubt.
+void cancel(Place& place) noexcept;
+
+/// One walk of the plan beside a run: begins what can begin, and says what to wait for.
+class Walk {
+ public:
+  Walk(Run& run, const CompiledPlan& plan, Timestamp now, std::size_t room, std::vector<Call>& calls)
+      : run_(run),
+        plan_(plan),
+        now_(now),
+        room_(room),
+        calls_(calls),
+        level_{&run.input, &plan.root, &run.root} {}
+
+  Move go();
+
+ private:
+  Move finish(RunState state, std::string reason);
+  Move pending();
+  /// It is to be looked at again then.
+  void note(const Instant& due);
+  /// The root has failed. Empty where what is done is to be undone.
+  std::optional<Move> failed();
+  std::optional<Move> take_cancel();
+  End fail(Place& place, std::string_view code, std::string message);
+  /// A definition that does not fit its data: nothing can be caught or retried.
+  End stuck(std::string reason) {
+    if (!attention_) attention_ = std::move(reason);
+    return End::running;
+  }
+  End stuck(const Node& node, std::string_view what, const Error& error);
+  End done(Place& place, Value value = {}) {
+    place.status = Status::done;
+    place.value = std::move(value);
+    return End::done;
+  }
+  Result<Value> evaluate(const Node& node, const Expression& expression);
+  static Place& child(Place& place, std::string_view id, Role role) {
+    auto& added = place.children.emplace_back();
+    added.id = id;
+    added.role = role;
+    return added;
+  }
+  End visit(const Node& node, Place& place);
+  Result<Value> arguments_of(const Node& node);
+  /// One that an operator took back knows how its token was used before.
+  void remember(Place& place, const std::string& path);
+  End visit_step(const Node& node, Place& place);
+  End visit_sequence(const Node& node, Place& place);
+  /// What several that run beside each other have come to.
+  struct Tally {
+    std::size_t done = 0, failed = 0, running = 0;
+  };
+  End fail_with_branches(Place& place);
+  End visit_parallel(const Node& node, Place& place);
+  End visit_choose(const Node& node, Place& place);
+  /// The one branch that a construct goes with.
+  End visit_inside(const Node& node, Place& place, Place& inside);
+  /// The keys of its items, in order; empty where it fails or is stuck.
+  std::optional<std::vector<std::string>> item_keys(const Node& node, Place& place, const List& items);
+  End begin_foreach(const Node& node, Place& place);
+  End visit_foreach(const Node& node, Place& place);
+  End visit_attempt(const Node& node, Place& place);
+  End visit_call(const Node& node, Place& place);
+  /// Runs `work` with the path and the names of a called pipeline.
+  template <class Work>
+  void inside_of(const Node& node, Place& place, const Work& work) {
+    const auto before = path_.size();
+    path_.append(node.id()).append("/");
+    const auto outer =
+        std::exchange(level_, Level{&place.children[0].value, &node.children[0], &place.children[0]});
+    auto within = std::exchange(within_, {});
+    work();
+    within_ = std::move(within);
+    level_ = outer;
+    path_.resize(before);
+  }
+  End visit_wait(const Node& node, Place& place);
+  End visit_await(const Node& node, Place& place);
+  End visit_value(const Node& node, Place& place);
+  /// Goes to the last effect that is not taken back yet; false where there is none.
+  bool undo(const Node& node, Place& place);
+  bool undo_step(const Node& node, Place& place);
+
+  Run& run_;
+  const CompiledPlan& plan_;
+  Timestamp now_;
+  std::size_t room_;
+  std::vector<Call>& calls_;
+  Level level_;
+  std::vector<const Place*> within_{};
+  std::string path_{};
+  std::optional<Duration> earliest_{};
+  bool blind_ = false;
+  std::optional<std::string> attention_{};
+};
+
+}  // namespace onceward::pipeline_detail
