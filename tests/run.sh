@@ -27,7 +27,7 @@ for argument in "$@"; do
 done
 
 mapfile -t packages < tests/support/build_packages.txt
-bash tests/support/packages.sh "${packages[@]}" catch2 ccache sqlite3 redis-server mariadb-server galera-4 || exit 1
+bash tests/support/packages.sh "${packages[@]}" catch2 ccache sqlite3 redis-server mariadb-server galera-4 libxml2-utils || exit 1
 
 passed=0
 failed=0

@@ -4,14 +4,28 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <deque>
 #include <map>
 #include <mutex>
 
 namespace onceward {
+namespace {
+
+constexpr std::size_t most_given = 1000;
+
+bool is(const Plan& plan, std::string_view id, std::string_view version, std::string_view sha256) {
+  const auto& definition = plan.definition();
+  return definition.id == id && definition.version == version && plan.sha256().starts_with(sha256);
+}
+
+}  // namespace
 
 struct PlanCatalog::State {
   mutable std::mutex mutex;
   std::map<std::pair<std::string, std::string>, Plan, std::less<>> plans;  ///< by (id, version)
+  std::vector<std::weak_ptr<PlanSource>> sources;
+  std::deque<Plan> given;  ///< by sources, the last one first
 };
 
 PlanCatalog::PlanCatalog() : state_(std::make_unique<State>()) {}
@@ -33,13 +47,36 @@ Result<void> PlanCatalog::add(Plan plan) {
   return {};
 }
 
+void PlanCatalog::ask(std::weak_ptr<PlanSource> source) {
+  const std::lock_guard lock(state_->mutex);
+  std::erase_if(state_->sources, [](const auto& known) { return known.expired(); });
+  state_->sources.push_back(std::move(source));
+}
+
 std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view version,
                                       std::string_view sha256) const {
-  const std::lock_guard lock(state_->mutex);
-  const auto known = state_->plans.find(std::pair(std::string(id), std::string(version)));
-  if (known == state_->plans.end() || sha256.empty() || !known->second.sha256().starts_with(sha256))
-    return std::nullopt;
-  return known->second;
+  if (sha256.empty()) return std::nullopt;
+  std::vector<std::weak_ptr<PlanSource>> sources;
+  {
+    const std::lock_guard lock(state_->mutex);
+    const auto known = state_->plans.find(std::pair(std::string(id), std::string(version)));
+    if (known != state_->plans.end() && known->second.sha256().starts_with(sha256)) return known->second;
+    for (const auto& plan : state_->given) {
+      if (is(plan, id, version, sha256)) return plan;
+    }
+    sources = state_->sources;
+  }
+  // A source may read a storage: nobody waits for it here.
+  for (const auto& known : sources) {
+    const auto source = known.lock();
+    auto plan = source == nullptr ? std::nullopt : source->plan_of(id, version, sha256);
+    if (!plan || !is(*plan, id, version, sha256)) continue;
+    const std::lock_guard lock(state_->mutex);
+    state_->given.push_front(*plan);
+    if (state_->given.size() > most_given) state_->given.pop_back();
+    return plan;
+  }
+  return std::nullopt;
 }
 
 std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view version) const {

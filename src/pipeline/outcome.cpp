@@ -210,11 +210,13 @@ void forget_begun(Place& place) {
 }  // namespace
 
 Move drop_results(Run& run, std::span<const std::string> paths) {
+  for (auto& place : run.root.children) forget_begun(place);
+  if (encode(run).size() + most_reason_bytes <= limits::value_bytes)
+    return give_up(run, "record_full: what begins next makes the run larger than a record may be");
   for (const auto& path : paths) {
     auto* place = find_place(run, path);
     if (place != nullptr && place->status == Status::done) place->value = {};
   }
-  for (auto& place : run.root.children) forget_begun(place);
   return give_up(
       run, fmt::format("result_unstorable: step \"{}\" took effect, its result cannot be stored: the record "
                        "would be larger than a record may be",

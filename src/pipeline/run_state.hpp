@@ -174,8 +174,8 @@ void apply(Run& run, const Call& call, Verification found);
 void release(const Call& call, bool called, std::string reason, Run& run);
 /// Ends a run that cannot go on without an operator.
 Move give_up(Run& run, std::string reason);
-/// The record would be too large with the results of the calls made last (`paths`): they are left out, the
-/// run is given up.
+/// The record would be too large: what begins with it is forgotten, and where that is not enough the results
+/// of the calls made last (`paths`) are left out. The run is given up.
 Move drop_results(Run& run, std::span<const std::string> paths);
 /// Null where the run has not come there. Valid until the run moves on.
 [[nodiscard]] Place* find_place(Run& run, std::string_view path);

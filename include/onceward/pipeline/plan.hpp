@@ -47,6 +47,20 @@ class Plan {
   std::shared_ptr<const pipeline_detail::CompiledPlan> compiled_;
 };
 
+/// Where a catalog finds plans that nobody added: stored templates, say.
+class PlanSource {
+ public:
+  virtual ~PlanSource() = default;
+  /// The plan of (id, version) whose sha256 begins with this one; empty where it has none. Any thread.
+  virtual std::optional<Plan> plan_of(std::string_view id, std::string_view version,
+                                      std::string_view sha256) = 0;
+
+ protected:
+  PlanSource() = default;
+  PlanSource(const PlanSource&) = default;
+  PlanSource& operator=(const PlanSource&) = default;
+};
+
 /// The plans a runner may run, by (id, version, sha256). Add at start-up or at a reload, from any thread.
 class PlanCatalog {
  public:
@@ -55,10 +69,13 @@ class PlanCatalog {
   /// Adding an equal plan again changes nothing.
   /// Errors: conflict, where (id, version) is there with another content: versions are immutable.
   Result<void> add(Plan plan);
+  /// Asks this source too, in the order they were given, for what find() by sha256 does not know. Of what a
+  /// source gave, the last 1,000 plans are kept. It is asked for as long as it lives.
+  void ask(std::weak_ptr<PlanSource> source);
   /// Empty where it is not there.
   [[nodiscard]] std::optional<Plan> find(std::string_view id, std::string_view version,
                                          std::string_view sha256) const;
-  /// The same by what people know.
+  /// The same by what people know, of the plans that were added alone.
   [[nodiscard]] std::optional<Plan> find(std::string_view id, std::string_view version) const;
 
  private:
