@@ -30,6 +30,8 @@ class Compiler {
   /// A sequence of its own. What it adds to `names` may be null behind it where `maybe` is set.
   Node compile_branch(const std::vector<StepDefinition>& body, const Type& before, Type& after, bool maybe,
                       std::size_t depth);
+  /// What its kind alone has; gives what its result may be.
+  Type compile_kind(const StepDefinition& step, Node& node, Type& names, std::size_t depth);
   void check_id(const StepDefinition& step);
   void compile_step(const StepDefinition& step, Node& node, const Type& names);
   void compile_parallel(const StepDefinition& step, Node& node, Type& names, std::size_t depth);
@@ -37,6 +39,7 @@ class Compiler {
   void compile_foreach(const StepDefinition& step, Node& node, const Type& names, std::size_t depth);
   void compile_attempt(const StepDefinition& step, Node& node, Type& names, std::size_t depth);
   void compile_call(const StepDefinition& step, Node& node, const Type& names, std::size_t depth);
+  void compile_value(const StepDefinition& step, Node& node, const Type& names, Type& result);
   void compile_timer(const StepDefinition& step, Node& node, const Type& names);
   void compile_argument(const StepDefinition& step, const std::string& name, const std::string& text,
                         std::span<const StepField> fields, std::string_view wants, Node& node,

@@ -123,7 +123,8 @@ TEMPLATE_TEST_CASE("a tx step's row and its record are both there or neither, th
       return 0;
     });
     if (fatal == 0) {
-      std::this_thread::sleep_for(std::chrono::microseconds(static_cast<std::int64_t>(random() % 60'000)));  // when it dies is chance
+      std::this_thread::sleep_for(
+          std::chrono::microseconds(static_cast<std::int64_t>(random() % 60'000)));  // when it dies is chance
       child.kill();
     }
     const int code = child.wait();

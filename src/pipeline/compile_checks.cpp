@@ -1,0 +1,153 @@
+// What an argument, an expression or a policy of a definition gets wrong.
+#include "pipeline/compiler_rules.hpp"
+#include "pipeline/suggest.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace onceward::pipeline_detail {
+
+using expr_detail::bit_of;
+using expr_detail::has;
+using Kind = Value::Kind;
+
+void Compiler::check_duration(const StepDefinition& step, Duration duration, std::string_view what) {
+  if (duration >= Duration::zero() && duration.count() <= limits::duration_us) return;
+  report(step.place, "bad-value", fmt::format("the {} of \"{}\" is out of bounds", what, step.id),
+         "0 to 100 years");
+}
+
+void Compiler::compile_argument(const StepDefinition& step, const std::string& name, const std::string& text,
+                                std::span<const StepField> fields, std::string_view wants, Node& node,
+                                const Type& names) {
+  const bool twice = std::any_of(node.arguments.begin(), node.arguments.end(),
+                                 [&](const auto& argument) { return argument.name == name; });
+  if (twice)
+    report(step.place, "duplicate-argument", fmt::format("step \"{}\" gives \"{}\" twice", step.id, name));
+  auto parsed = expression(step.place, name, text, names, node);
+  if (!parsed) return;
+  const auto field =
+      std::find_if(fields.begin(), fields.end(), [&](const StepField& f) { return f.name == name; });
+  if (field == fields.end()) {
+    node.arguments.push_back({name, *std::move(parsed)});
+    return;
+  }
+  const auto kinds = check_kinds(*parsed, names);
+  if (kinds && !has(*kinds, field->kind) && !(!field->required && has(*kinds, Kind::null))) {
+    report(step.place, "wrong-kind",
+           fmt::format("step \"{}\": \"{}\" is {}, {} wants {}", step.id, name, expr_detail::names_of(*kinds),
+                       wants, to_string(field->kind)));
+  } else if (kinds && field->required && has(*kinds, Kind::null)) {
+    report(step.place, "nullable",
+           fmt::format("step \"{}\": \"{}\" may be null, {} needs it", step.id, name, wants),
+           "give a default with ?:, or a when to the step");
+  }
+  node.arguments.push_back({name, *std::move(parsed), field->kind, field->required});
+}
+
+void Compiler::check_arguments(const StepDefinition& step, std::span<const StepField> fields,
+                               std::string_view wants) {
+  std::vector<std::string_view> known;
+  for (const auto& field : fields) known.push_back(field.name);
+  for (const auto& [name, text] : step.arguments) {
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      report(step.place, "unknown-argument", fmt::format("{} has no argument \"{}\"", wants, name),
+             did_you_mean(name, known));
+    }
+  }
+  for (const auto& field : fields) {
+    const bool given = std::any_of(step.arguments.begin(), step.arguments.end(),
+                                   [&](const auto& argument) { return argument.first == field.name; });
+    if (field.required && !given) {
+      report(step.place, "missing-argument",
+             fmt::format("step \"{}\" does not give \"{}\" to {}", step.id, field.name, wants),
+             fmt::format("add <arg name=\"{}\" value=\"...\"/>", field.name));
+    }
+  }
+}
+
+void Compiler::check_retry(const StepDefinition& step, const RetryPolicy& retry) {
+  const bool fine = retry.attempts >= 1 && retry.attempts <= most_attempts &&
+                    retry.first > Duration::zero() && retry.cap >= retry.first &&
+                    retry.cap.count() <= limits::duration_us && retry.factor >= 1 &&
+                    retry.factor <= most_factor;
+  if (!fine) {
+    report(
+        step.place, "bad-retry", fmt::format("the retry of step \"{}\" is out of bounds", step.id),
+        fmt::format("attempts 1 to {}, first > 0, cap >= first, factor 1 to {}", most_attempts, most_factor));
+  }
+}
+
+bool Compiler::check_names(const SourcePlace& place, std::string_view what, const Expression& expression,
+                           const Type& names) {
+  bool fine = true;
+  for (const auto& path : expression.paths()) {
+    const std::string_view whole = path;
+    const auto root = whole.substr(0, whole.find('.'));
+    if (root == "steps" && names.members.contains("steps")) {
+      const auto& steps = names.members.at("steps").members;
+      const auto rest = whole.size() > 6 ? whole.substr(6) : std::string_view();
+      if (steps.contains(std::string(rest.substr(0, rest.find('.'))))) continue;
+    } else if (names.members.contains(root)) {
+      continue;
+    }
+    std::vector<std::string_view> known;
+    for (const auto& [name, type] : names.members) known.push_back(name);
+    auto near = did_you_mean(root, known);
+    if (root == "steps") {
+      known.clear();
+      if (names.members.contains("steps"))
+        for (const auto& [name, type] : names.members.at("steps").members) known.push_back(name);
+      near = did_you_mean(whole.size() > 6 ? whole.substr(6, whole.find('.', 6) - 6) : "", known);
+    }
+    report(place, "unknown-name", fmt::format("{} \"{}\" reads \"{}\"", what, expression.text(), path),
+           near.empty() ? "it may read the pipeline's inputs and steps.<id of an earlier step>" : near);
+    fine = false;
+  }
+  return fine;
+}
+
+std::optional<Expression> Compiler::expression(const SourcePlace& place, std::string_view what,
+                                               const std::string& text, const Type& names, Node& node,
+                                               expr_detail::Kinds wanted) {
+  auto parsed = Expression::parse(text, registry_.functions());
+  if (!parsed) {
+    report(place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())));
+    return std::nullopt;
+  }
+  if (!check_names(place, what, *parsed, names)) return std::nullopt;
+  for (const auto& path : parsed->paths()) {
+    if (find_input(std::string_view(path).substr(0, path.find('.'))) == nullptr) node.reads_steps = true;
+  }
+  if (parsed->is_constant()) {
+    const auto value = parsed->evaluate(Map());
+    if (!value) {
+      report(place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(value.error())));
+      return std::nullopt;
+    }
+  }
+  const auto kinds = check_kinds(*parsed, names);
+  if (!kinds) {
+    const auto code = kinds.error().code;
+    report(
+        place,
+        code == ErrorCode::wrong_kind     ? "wrong-kind"
+        : code == ErrorCode::unknown_name ? "unknown-name"
+                                          : "nullable",
+        fmt::format("{} \"{}\": {} (at byte {})", what, text, kinds.error().message, kinds.error().offset));
+    return std::nullopt;
+  }
+  if (!has(*kinds, wanted)) {
+    report(place, "wrong-kind",
+           wanted == bit_of(Kind::boolean)
+               ? fmt::format("{} \"{}\" is neither true nor false", what, text)
+               : fmt::format("{} \"{}\" is {}, it must be {}", what, text, expr_detail::names_of(*kinds),
+                             expr_detail::names_of(wanted)));
+  } else if (wanted != expr_detail::any_kind && has(*kinds, Kind::null)) {
+    report(place, "nullable", fmt::format("{} \"{}\" may be null", what, text), "give a default with ?:");
+  }
+  return *std::move(parsed);
+}
+
+}  // namespace onceward::pipeline_detail
