@@ -136,10 +136,8 @@ repeat
     end
     if broken or unsure or not holds then
       refused = {(broken and 2) or (unsure and 3) or 0, index - 1, live}
-      for _ = index + 1, count do
-        local skipped = ARGV[at]
-        at = at + (((skipped == 'r' or skipped == 'n') and 5) or (skipped == 'i' and 4) or (skipped == 'a' and 6) or 2)
-      end
+      local words = {r = 5, n = 5, i = 4, a = 6}
+      for _ = index + 1, count do at = at + (words[ARGV[at]] or 2) end
       break
     end
     if kind ~= 'q' then
