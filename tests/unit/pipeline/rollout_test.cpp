@@ -1,4 +1,5 @@
 // Canaries, retiring, and tenants.
+#include "support/unlisted_storage.hpp"
 #include "unit/pipeline/templates_bench.hpp"
 
 #include "support/catch.hpp"
@@ -7,29 +8,6 @@
 
 using namespace onceward;
 using namespace onceward::pipeline_test;
-
-namespace {
-
-/// A storage that has no list of its partitions, as a Redis Cluster.
-class Unlisted final : public Storage {
- public:
-  explicit Unlisted(Storage& inner) : inner_(inner) {}
-  Result<CommitAnswer> commit(std::span<const Batch> batches) override { return inner_.commit(batches); }
-  Result<ReadAnswer> read(std::span<const RecordRef> records) override { return inner_.read(records); }
-  Result<ScanPage> scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
-                        std::size_t limit) override {
-    return inner_.scan(partition, prefix, cursor, limit);
-  }
-  Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
-    return inner_.due(shards, limit);
-  }
-  [[nodiscard]] Shard shard_count() const noexcept override { return inner_.shard_count(); }
-
- private:
-  Storage& inner_;
-};
-
-}  // namespace
 
 TEST_CASE("a canary takes keys by a stable hash, and a higher percentage only moves keys forward") {
   TemplateBench bench;
@@ -123,7 +101,7 @@ TEST_CASE("a version is retired only when no run of it is live") {
   CHECK(live.examples[0].pipeline == "reward");
   CHECK(live.examples[0].key == "k");
   CHECK(bench.templates.live_runs("reward", "2").value().count == 0);
-  Unlisted unlisted(*bench.memory);
+  UnlistedStorage unlisted(*bench.memory);
   Templates without_list(unlisted, bench.registry);
   CHECK(code_of(without_list.live_runs("reward", "1")) == ErrorCode::wrong_state);
   const std::vector<std::string> one{"user1"};
