@@ -14,7 +14,8 @@ void CompletionTrip::write() {
   auto& operation = claim_.batch.operations.front();
   const auto revision = claim_.revision.load(std::memory_order_acquire);
   operation.kind = revision == absent ? Operation::Kind::insert : Operation::Kind::replace;
-  operation.expected = revision;
+  // Of a claim that is gone the last known one stays: with it a storage that lost its data takes it again.
+  if (revision != absent) operation.expected = revision;
   need_ = Need::commit;
 }
 

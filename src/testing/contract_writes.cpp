@@ -23,6 +23,15 @@ constexpr ContractCase cases[] = {
        put(contract, "shop/ann", "order", "paid");
        expect_refused(contract, "shop/ann", {Op::insert("order", "paid")}, 0);
      }},
+    {"insert again makes a record that is gone, and is refused with the record found where it is not",
+     [](Contract& contract) {
+       const auto first = put(contract, "shop/ann", "order", "paid");
+       apply(contract, "shop/ann", {Op::remove("order", first)});
+       const auto second = apply(contract, "shop/ann", {Op::insert_again("order", first, "paid again")});
+       EXPECT(second > first);
+       EXPECT_EQ(get(contract, "shop/ann", "order"), Record{"order", "paid again", second, {}, {}});
+       expect_refused(contract, "shop/ann", {Op::insert_again("order", second, "thrice")}, 0);
+     }},
     {"replace writes over the record of the revision it expects",
      [](Contract& contract) {
        const auto first = put(contract, "shop/ann", "order", "paid");

@@ -51,7 +51,7 @@ struct Operation {
   Kind kind = Kind::require;
   std::string key;
   std::string value{};         ///< insert and replace
-  Revision expected = absent;  ///< replace, remove and require
+  Revision expected = absent;  ///< replace, remove and require; insert: of a record known to have been there
   Timing timing{};             ///< insert and replace; add: on creation only
   std::int64_t delta = 0;      ///< add
   std::int64_t least = std::numeric_limits<std::int64_t>::min();  ///< add: refused below
@@ -60,6 +60,14 @@ struct Operation {
   /// Writes a record that must be absent (or expired).
   static Operation insert(std::string key, std::string value, Timing timing = {}) {
     return {.kind = Kind::insert, .key = std::move(key), .value = std::move(value), .timing = timing};
+  }
+  /// The same for a record that its writer knows to have been there with this revision, and that must be
+  /// gone. The new revision is greater. A storage that has lost its data, and so trusts no absence, takes it
+  /// still.
+  static Operation insert_again(std::string key, Revision known, std::string value, Timing timing = {}) {
+    auto operation = insert(std::move(key), std::move(value), timing);
+    operation.expected = known;
+    return operation;
   }
   /// Writes over the record of exactly this revision. Due and expiry are set anew: unset clears them.
   static Operation replace(std::string key, Revision expected, std::string value, Timing timing = {}) {

@@ -60,8 +60,9 @@ struct Options {
 /// appendfsync always survives power loss, everysec may lose the last second, and a failover may lose what
 /// the master had not passed on yet; see docs/storages.md.
 ///
-/// Where the data vanish under an open storage (FLUSHALL, a restart without persistence) every call answers
-/// `corrupt`, so that what was done before does not look new.
+/// Where the data vanish under an open storage (FLUSHALL, a restart without persistence) every call that
+/// would find something absent answers `corrupt`, so that what was done before does not look new. Only
+/// Operation::insert_again still writes: who has a claim completes it, and that record is found from then on.
 ///
 /// Errors: unavailable (no server, or it refuses the connection), timeout, invalid_argument (options; a wrong
 /// password; another shard count; a newer format; an unsafe server that is to be refused), corrupt.

@@ -2,6 +2,7 @@
 
 #include <onceward/core/digest.hpp>
 
+#include "storage/redis/errors.hpp"
 #include "storage/redis/record_text.hpp"
 
 #include <fmt/format.h>
@@ -21,7 +22,7 @@ Shard shard_of(std::string_view partition, Shard shards) noexcept {
 /// How many arguments an operation is.
 std::size_t arguments_of(const Operation& operation) noexcept {
   switch (operation.kind) {
-    case Operation::Kind::insert: return 4;
+    case Operation::Kind::insert: return operation.expected == absent ? 4 : 5;
     case Operation::Kind::replace: return 5;
     case Operation::Kind::add: return 6;
     case Operation::Kind::remove:
@@ -40,9 +41,9 @@ void write_after(CommandWriter& writer, const std::optional<Duration>& after) {
 
 void write_operation(CommandWriter& writer, const Operation& operation) {
   using Kind = Operation::Kind;
-  const auto kind = [](Kind of) -> std::string_view {
+  const auto kind = [&](Kind of) -> std::string_view {
     switch (of) {
-      case Kind::insert: return "i";
+      case Kind::insert: return operation.expected == absent ? "i" : "n";
       case Kind::replace: return "r";
       case Kind::remove: return "d";
       case Kind::require: return "q";
@@ -55,7 +56,7 @@ void write_operation(CommandWriter& writer, const Operation& operation) {
     writer.number(operation.delta);
     writer.number(operation.least);
     writer.number(operation.most);
-  } else if (operation.kind != Kind::insert) {
+  } else if (operation.kind != Kind::insert || operation.expected != absent) {
     writer.number(operation.expected);
   }
   if (operation.kind == Kind::remove || operation.kind == Kind::require) return;
@@ -259,6 +260,7 @@ Result<BatchAnswer> to_answer(const redisReply& reply, const Batch& batch) {
   }
   answer.refused = static_cast<std::size_t>(parts[1]->integer);
   if (answer.refused >= batch.operations.size()) return fail(corrupt("the answer of a script"));
+  if (parts[0]->integer == 3) return fail(gone("committing"));
   if (parts[0]->integer == 2) {
     return fail(corrupt(fmt::format("the record \"{}\"", batch.operations[answer.refused].key)));
   }

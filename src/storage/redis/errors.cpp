@@ -39,6 +39,10 @@ Error to_error(std::string_view answer, std::string_view doing) {
   return {meaning->means, fmt::format("Redis, {}: {} ({})", doing, answer, meaning->advice)};
 }
 
+Error gone(std::string_view doing) {
+  return to_error("ONCEWARD_GONE the data of this shard are gone", doing);
+}
+
 Error script_error(std::string_view answer, std::string_view doing) {
   auto error = to_error(answer, doing);
   if (error.code == ErrorCode::unavailable) error.code = ErrorCode::in_doubt;

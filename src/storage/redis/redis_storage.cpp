@@ -59,6 +59,7 @@ class RedisStorage final : public Storage, public PartitionLister {
  private:
   [[nodiscard]] Result<redis::detail::Reply> answer_of(Request request, std::string_view doing);
   [[nodiscard]] Result<Timestamp> now_of(const Request& request, std::string_view high) const;
+  [[nodiscard]] Result<Timestamp> clock_of(const Request& request) const;
   [[nodiscard]] Result<Timestamp> storage_time();
 
   std::unique_ptr<Router> router_;
@@ -71,13 +72,17 @@ Result<Timestamp> RedisStorage::now_of(const Request& request, std::string_view 
   const auto [revision, rest] = storage_detail::cut(high, ' ');
   const auto [time, id] = storage_detail::cut(rest, ' ');
   const auto written = number_of(time);
-  if (!written || id != calls_.id()) {
-    return fail(redis::detail::to_error("ONCEWARD_GONE the data of this shard are gone", "reading"));
-  }
-  const auto now =
-      calls_.clock() != nullptr ? std::optional(calls_.clock()->now()) : server_time(*request.time);
-  if (!now) return fail(corrupt("the answer of TIME"));
+  if (!written || id != calls_.id()) return fail(redis::detail::gone("reading"));
+  auto now = clock_of(request);
+  if (!now) return now;
   return std::max(*now, Timestamp(Duration(*written)));
+}
+
+Result<Timestamp> RedisStorage::clock_of(const Request& request) const {
+  if (calls_.clock() != nullptr) return calls_.clock()->now();
+  const auto now = server_time(*request.time);
+  if (!now) return fail(corrupt("the answer of TIME"));
+  return *now;
 }
 
 Result<Timestamp> RedisStorage::storage_time() {
@@ -126,7 +131,10 @@ Result<CommitAnswer> RedisStorage::commit(std::span<const Batch> batches) {
       for (std::size_t n = 0; n < wave[i].places.size(); ++n) {
         const auto place = wave[i].places[n];
         auto one = to_answer(*parts[n + 1], batches[place]);
-        if (!one) return fail(std::move(one).error());
+        if (!one) {
+          note(std::move(one).error());
+          continue;
+        }
         wrote = wrote || one->applied();
         answer.batches[place] = *std::move(one);
       }
@@ -174,12 +182,18 @@ Result<ReadAnswer> RedisStorage::read(std::span<const RecordRef> records) {
     if (is_error(*request.answer)) return fail(redis::detail::to_error(text_of(*request.answer), "reading"));
     const auto parts = elements_of(*request.answer);
     if (parts.size() != places[n].size() + 1) return fail(corrupt("the answer of MGET"));
-    const auto now = now_of(request, text_of(*parts[0]));
+    // A shard that lost its data may hold records that were made again: they are there. Absence it cannot
+    // vouch for.
+    const bool lost = !is_text(*parts[0]);
+    const auto now = lost ? clock_of(request) : now_of(request, text_of(*parts[0]));
     if (!now) return fail(now.error());
     answer.now = std::max(answer.now, *now);
     for (std::size_t i = 0; i < places[n].size(); ++i) {
       const auto& part = *parts[i + 1];
-      if (!is_text(part)) continue;
+      if (!is_text(part)) {
+        if (lost) return fail(redis::detail::gone("reading"));
+        continue;
+      }
       const auto key = records[places[n][i]].key;
       auto record = parse_record(key, text_of(part));
       if (!record) return fail(corrupt(fmt::format("the record \"{}\"", key)));

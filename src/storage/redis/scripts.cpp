@@ -22,10 +22,13 @@ now = math.max(now, tonumber(floor))
 // number of operations, and for each of these: kind, key, then
 //   insert:  value, due_in, expires_in            replace: expected, value, due_in, expires_in
 //   remove, require: expected                     add: delta, least, most, due_in, expires_in
+//   insert again (n): as replace
 // with '' for a time that is not set. Answer: now, then for each batch {1, revision, counter...} or
-// {0, index, record or nil}, or {2, index} where a record is not what this version writes.
-// Everything of a batch is checked before anything of it is written: a script that fails half way is not
-// taken back. So it touches only keys that the call names, without which a cluster would not have let it
+// {0, index, record or nil}, or {2, index} where a record is not what this version writes, or {3, index}
+// where it needs an absence that nobody can vouch for: the shard has lost its data. What is there is there,
+// what is not there may have been, so that only a writer who knows (insert again) may write there; BASE stays
+// away. Everything of a batch is checked before anything of it is written: a script that fails half way is
+// not taken back. So it touches only keys that the call names, without which a cluster would not have let it
 // begin; what it tidies up afterwards may be on the move to another node, and is tried. Numbers of Lua are
 // doubles, exact to 2^53: enough for times and revisions in microseconds until the year 2255. Counters have
 // 64 bits and are added in two halves. What a script costs is the number of its calls. So the time of the
@@ -69,7 +72,7 @@ end
 local base, due_set, expiry_set = ARGV[3], KEYS[2], KEYS[3]
 local record_head = base .. ':record:'
 local id_from = #record_head + 1
-local high, floor, owner, high_was
+local high, floor, owner, high_was, lost
 local answers = {0}
 local at, last, name = 4, #ARGV, 4
 repeat
@@ -78,8 +81,11 @@ repeat
   local stored = call('MGET', KEYS[1], unpack(KEYS, name + 1, name + count))
   if not high then
     high, floor, owner = match(stored[1] or '', '^(%d+) (%d+) (.*)$')
-    if owner ~= ARGV[1] then return redis.error_reply('-ONCEWARD_GONE the data of this shard are gone') end
-    high, floor = tonumber(high), tonumber(floor)
+    lost = not stored[1]
+    if owner ~= ARGV[1] and not lost then
+      return redis.error_reply('-ONCEWARD_GONE the data of this shard are gone')
+    end
+    high, floor = tonumber(high or 0), tonumber(floor or 0)
     high_was = high
     if floor > now then
       now = floor
@@ -87,7 +93,7 @@ repeat
     end
     answers[1] = time_text
   end
-  local writes, revision, refused, counters = {}, math.max(now, high + 1), nil, nil
+  local writes, revision, refused, counters, unsure = {}, math.max(now, high + 1), nil, nil, nil
   for index = 1, count do
     local kind, raw = ARGV[at], stored[index + 1]
     local known, due, expires, value_at, live, broken = '0', '-', '-', nil, raw, false
@@ -102,12 +108,17 @@ repeat
       end
     end
     local holds, value, due_in, expires_in, keeps
+    unsure = lost and not live and (kind == 'i' or kind == 'a' or (kind == 'q' and ARGV[at + 1] == '0'))
     if kind == 'i' then
       holds = not live
       value, due_in, expires_in = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
       at = at + 4
-    elseif kind == 'r' then
-      holds = live and known == ARGV[at + 1]
+    elseif kind == 'r' or kind == 'n' then
+      if kind == 'r' then
+        holds = live and known == ARGV[at + 1]
+      else
+        holds, revision = not live, math.max(revision, tonumber(ARGV[at + 1]) + 1)
+      end
       value, due_in, expires_in = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
       at = at + 5
     elseif kind == 'a' then
@@ -123,12 +134,10 @@ repeat
       holds = (live and known or '0') == ARGV[at + 1]
       at = at + 2
     end
-    if broken or not holds then
-      refused = {broken and 2 or 0, index - 1, live}
-      for _ = index + 1, count do
-        local skipped = ARGV[at]
-        at = at + ((skipped == 'r' and 5) or (skipped == 'i' and 4) or (skipped == 'a' and 6) or 2)
-      end
+    if broken or unsure or not holds then
+      refused = {(broken and 2) or (unsure and 3) or 0, index - 1, live}
+      local words = {r = 5, n = 5, i = 4, a = 6}
+      for _ = index + 1, count do at = at + (words[ARGV[at]] or 2) end
       break
     end
     if kind ~= 'q' then
@@ -179,6 +188,7 @@ repeat
   name = name + 1 + count
 until at > last
 
+if lost then return answers end
 if now - floor >= 100000 then
   local function try(...)
     local answer = redis.pcall(...)

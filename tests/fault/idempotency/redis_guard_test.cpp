@@ -83,7 +83,7 @@ TEST_CASE("a record that Redis lost alone is made again by its completion [guard
   CHECK(Guard::claim(*storage, "k", policy)->result() == Value("again"));
 }
 
-TEST_CASE("a Redis that lost everything runs nothing again that was done [guard-57]") {
+TEST_CASE("a Redis that lost everything keeps what was under way, and runs nothing again [guard-57]") {
   RedisServer server;
   NEED_SERVER(server);
   const auto storage = redis::open(quick(server)).value();
@@ -92,14 +92,50 @@ TEST_CASE("a Redis that lost everything runs nothing again that was done [guard-
   CHECK(call("done").value() == 1);
   auto guard = Guard::claim(*storage, "k", policy).value();
   server.command("FLUSHALL");
-  const auto completion = guard.complete(Value("survives"));
-  CHECK(completion.verdict == Verdict::executed);
-  // The storage knows that its data are gone, and says so to everybody: nothing done looks new.
-  CHECK_FALSE(completion.recorded);
-  REQUIRE(completion.error);
-  CHECK(completion.error->code == ErrorCode::corrupt);
-  const auto again = call("done");
-  CHECK(again.verdict() == Verdict::storage_down);
-  CHECK(again.error()->code == ErrorCode::corrupt);
+  CHECK(guard.complete(Value("survives")).recorded);
+  const auto again = Guard::claim(*storage, "k", policy).value();
+  CHECK(again.verdict() == Verdict::replayed);
+  CHECK(again.result() == Value("survives"));
+  CHECK(again.fence() == guard.fence());
+  // What was done before nobody knows any more, and it is not taken for new.
+  const auto lost = call("done");
+  CHECK(lost.verdict() == Verdict::storage_down);
+  CHECK(lost.error()->code == ErrorCode::corrupt);
   CHECK(runs == 1);
+}
+
+TEST_CASE("of two owners of a key that Redis lost the later one's completion stands [guard-57]") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(quick(server)).value();
+  auto brief = policy;
+  brief.lease = 20ms;
+  auto late = Guard::claim(*storage, "k", brief).value();
+  auto waiting = policy;
+  waiting.on_busy = OnBusy::wait;
+  auto taker = Guard::claim(*storage, "k", waiting).value();
+  REQUIRE(taker.acquired());
+  server.command("FLUSHALL");
+  CHECK(taker.complete(Value("taker")).recorded);
+  CHECK(late.complete(Value("late")).verdict == Verdict::lease_lost);
+  CHECK(Guard::claim(*storage, "k", policy)->result() == Value("taker"));
+}
+
+TEST_CASE("many completions of a Redis that lost everything are made again in one call [guard-57]") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(quick(server)).value();
+  Guards guards(*storage);
+  std::vector<std::string> keys;
+  for (int i = 0; i < 200; ++i) keys.push_back("k" + std::to_string(i));
+  std::vector<Guard> held;
+  for (const auto& key : keys) held.push_back(Guard::claim(guards, key, policy).value());
+  server.command("FLUSHALL");
+  for (std::size_t i = 0; i < keys.size(); i += 2) CHECK(held[i].complete(Value("v")).recorded);
+  for (std::size_t i = 1; i < keys.size(); i += 2) {
+    // Its claim is not there any more, and nobody knows whether another one was done.
+    CHECK(Guard::claim(guards, keys[i], policy).error().code == ErrorCode::corrupt);
+  }
+  for (std::size_t i = 0; i < keys.size(); i += 2)
+    CHECK(Guard::claim(guards, keys[i], policy)->result() == Value("v"));
 }

@@ -191,6 +191,39 @@ TEST_CASE("connections that the server closes under load are made again") {
   traffic.check();
 }
 
+TEST_CASE("where data are gone only what is known to have been there is written, and then found") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  const auto first = commit_one(*storage, {"p", {Operation::insert("a", "1")}}).value().revision;
+  server.command("FLUSHALL");
+  const auto corrupt = ErrorCode::corrupt;
+  const auto replaced = commit_one(*storage, {"p", {Operation::replace("a", first, "2")}}).value();
+  CHECK(replaced.refused == 0);
+  CHECK_FALSE(replaced.found);
+  // Nothing of a batch is written where one of its operations needs an absence.
+  const Batch mixed{"p", {Operation::insert_again("a", first, "2"), Operation::add("n", 1)}};
+  CHECK(commit_one(*storage, mixed).error().code == corrupt);
+  CHECK(commit_one(*storage, {"p", {Operation::require("a", absent)}}).error().code == corrupt);
+  CHECK(read_one(*storage, "p", "a").error().code == corrupt);
+  const auto again = commit_one(*storage, {"p", {Operation::insert_again("a", first + 1'000'000'000, "2")}});
+  CHECK(again->revision > first + 1'000'000'000);
+  CHECK(read_one(*storage, "p", "a")->value().value == "2");
+  const auto met = commit_one(*storage, {"p", {Operation::insert("a", "3")}}).value();
+  CHECK(met.refused == 0);
+  CHECK(met.found->value == "2");
+  CHECK(commit_one(*storage, {"p", {Operation::insert_again("a", first, "3")}})->found->value == "2");
+  CHECK(commit_one(*storage, {"p", {Operation::replace("a", again->revision, "4")}})->applied());
+  CHECK(read_one(*storage, "p", "a")->value().value == "4");
+  CHECK(commit_one(*storage, {"p", {Operation::insert("b", "1")}}).error().code == corrupt);
+  CHECK(storage->scan("p", "", "", 10).error().code == corrupt);
+  // A span says that it is in doubt where some of it was written.
+  const std::vector<Batch> span{{"p", {Operation::insert_again("c", first, "1")}},
+                                {"p", {Operation::insert("d", "1")}}};
+  CHECK(storage->commit(span).error().code == ErrorCode::in_doubt);
+  CHECK(read_one(*storage, "p", "c")->value().value == "1");
+}
+
 TEST_CASE("data that are gone make every call answer corrupt, so that nothing done looks new") {
   RedisServer server;
   NEED_SERVER(server);

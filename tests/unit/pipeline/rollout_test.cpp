@@ -8,6 +8,29 @@
 using namespace onceward;
 using namespace onceward::pipeline_test;
 
+namespace {
+
+/// A storage that has no list of its partitions, as a Redis Cluster.
+class Unlisted final : public Storage {
+ public:
+  explicit Unlisted(Storage& inner) : inner_(inner) {}
+  Result<CommitAnswer> commit(std::span<const Batch> batches) override { return inner_.commit(batches); }
+  Result<ReadAnswer> read(std::span<const RecordRef> records) override { return inner_.read(records); }
+  Result<ScanPage> scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
+                        std::size_t limit) override {
+    return inner_.scan(partition, prefix, cursor, limit);
+  }
+  Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
+    return inner_.due(shards, limit);
+  }
+  [[nodiscard]] Shard shard_count() const noexcept override { return inner_.shard_count(); }
+
+ private:
+  Storage& inner_;
+};
+
+}  // namespace
+
 TEST_CASE("a canary takes keys by a stable hash, and a higher percentage only moves keys forward") {
   TemplateBench bench;
   bench.release("reward", "1", 1, "");
@@ -89,30 +112,32 @@ TEST_CASE("a version is retired only when no run of it is live") {
   Runner runner(bench.storage, bench.catalog, bench.options);
   for (int i = 0; i < 3; ++i)
     runner.start(source.for_key("reward", "k").value(), fmt::format("user{}", i), "k", Map()).value();
-  CHECK(code_of(bench.lister.retire("reward", "1", ops)) == ErrorCode::wrong_state);  // it is active
+  CHECK(code_of(bench.templates.retire("reward", "1", ops)) == ErrorCode::wrong_state);  // it is active
   bench.release("reward", "2", 2, "1");
-  const auto refused = bench.lister.retire("reward", "1", ops);
+  const auto refused = bench.templates.retire("reward", "1", ops);
   CHECK(code_of(refused) == ErrorCode::wrong_state);
   CHECK(refused.error().message.find("3 runs") != std::string::npos);
-  const auto live = bench.lister.live_runs("reward", "1").value();
+  const auto live = bench.templates.live_runs("reward", "1").value();
   CHECK(live.count == 3);
   REQUIRE(live.examples.size() == 3);
   CHECK(live.examples[0].pipeline == "reward");
   CHECK(live.examples[0].key == "k");
-  CHECK(bench.lister.live_runs("reward", "2").value().count == 0);
-  CHECK(code_of(bench.templates.live_runs("reward", "1")) == ErrorCode::wrong_state);  // it has no list
+  CHECK(bench.templates.live_runs("reward", "2").value().count == 0);
+  Unlisted unlisted(*bench.memory);
+  Templates without_list(unlisted, bench.registry);
+  CHECK(code_of(without_list.live_runs("reward", "1")) == ErrorCode::wrong_state);
   const std::vector<std::string> one{"user1"};
-  CHECK(bench.templates.live_runs("reward", "1", one).value().count == 1);
+  CHECK(without_list.live_runs("reward", "1", one).value().count == 1);
 
   bench.clock.advance(1h);
   while (runner.work().value().taken > 0) {
   }
-  bench.lister.retire("reward", "1", ops).value();
-  bench.lister.retire("reward", "1", ops).value();
+  bench.templates.retire("reward", "1", ops).value();
+  bench.templates.retire("reward", "1", ops).value();
   CHECK(bench.templates.find("reward").value()->versions[0].retired);
   CHECK(code_of(bench.templates.activate("reward", "1", "2", ops)) == ErrorCode::wrong_state);
   CHECK(code_of(bench.templates.canary("reward", "1", 5, 0, ops)) == ErrorCode::wrong_state);
-  CHECK(code_of(bench.lister.retire("reward", "7", ops)) == ErrorCode::not_found);
+  CHECK(code_of(bench.templates.retire("reward", "7", ops)) == ErrorCode::not_found);
 
   // A process with an old view begins one all the same; any other ends it.
   const auto late = runner.start(source.for_key("reward", "late").value(), "user9", "late", Map()).value();
@@ -127,8 +152,8 @@ TEST_CASE("a version is retired only when no run of it is live") {
 
 TEST_CASE("templates of tenants never meet") {
   TemplateBench bench;
-  Templates ann(*bench.memory, bench.registry, {.tenant = "ann"});
-  Templates bob(*bench.memory, bench.registry, {.tenant = "bob"});
+  Templates ann(bench.storage, bench.registry, {.tenant = "ann"});
+  Templates bob(bench.storage, bench.registry, {.tenant = "bob"});
   ann.publish(text_of("reward", "1", 1), "f", ops).value();
   bob.publish(text_of("reward", "1", 2), "f", ops).value();
   ann.activate("reward", "1", "", ops).value();

@@ -26,7 +26,6 @@ inline std::string text_of(const std::string& id, const std::string& version, in
 struct TemplateBench : Bench {
   testing::RecordedJournal journal;
   Templates templates{storage, registry, {.journal = &journal}};
-  Templates lister{*memory, registry};  ///< the faulty storage has no list of partitions
 
   void publish(const std::string& id, const std::string& version, int amount) {
     templates.publish(text_of(id, version, amount), version + ".xml", ops).value();

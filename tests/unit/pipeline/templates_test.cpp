@@ -161,7 +161,7 @@ TEST_CASE("a template calls published versions that are not retired, and plans m
   bench.publish("inner", "1", 1);
   outer("1").value();
   bench.templates.activate("outer", "1", "", ops).value();
-  bench.lister.retire("inner", "1", ops).value();
+  bench.templates.retire("inner", "1", ops).value();
   CHECK(code_of(outer("2")) == ErrorCode::invalid_argument);
   // Who called it goes on: the text of a retired version stays.
   TemplateSource source(bench.storage, bench.registry, bench.catalog);
