@@ -16,6 +16,12 @@ bool in_rows(const Held* held) {
          held->calls.front().kind != Call::Kind::verify;
 }
 
+/// Whether its time is to be asked for at all.
+bool is_bounded(const Run& run, const Call& call) {
+  const auto& written = *call.node->definition;
+  return run.deadline.set() || written.timeout > Duration::zero() || written.total > Duration::zero();
+}
+
 }  // namespace
 
 void Held::hear(Timestamp time) noexcept {
@@ -115,8 +121,9 @@ std::vector<Driver::Ready> Driver::ready_of(std::span<Held*> runs) const {
                           act);
       };
       const bool undo = call.kind == Call::Kind::undo;
-      calls.push_back({held, &call, token(undo ? "undo" : "do"), undo ? token("do") : std::string(),
-                       time_left(held->run, call, held->time())});
+      calls.push_back(
+          {held, &call, token(undo ? "undo" : "do"), undo ? token("do") : std::string(),
+           is_bounded(held->run, call) ? time_left(held->run, call, held->time()) : std::nullopt});
     }
   }
   // Calls of one step stand together, so that a downstream that takes many at once gets them at once.

@@ -114,7 +114,7 @@ bool Driver::settle(Held& held, const std::optional<Record>& found) const {
 Result<void> Driver::record(std::span<Held*> runs) {
   std::vector<Held*> left(runs.begin(), runs.end());
   for (auto* held : left) ++held->run.serial;
-  const auto started = std::chrono::steady_clock::now();
+  std::optional<std::chrono::steady_clock::time_point> failing;  // since when
   std::chrono::milliseconds pause = first_pause;
   while (!left.empty()) {
     std::vector<Batch> batches;
@@ -138,7 +138,9 @@ Result<void> Driver::record(std::span<Held*> runs) {
     const auto advice = retry_advice(committed.error().code);
     // The step's effect took place: recording is repeated for as long as the lease keeps others away, and the
     // step is not called again.
-    const bool late = std::chrono::steady_clock::now() - started > options_.lease;
+    const auto now = std::chrono::steady_clock::now();
+    if (!failing) failing = now;
+    const bool late = now - *failing > options_.lease;
     if (advice == RetryAdvice::give_up || late) return fail(std::move(committed).error());
     std::this_thread::sleep_for(pause);
     pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);

@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <iterator>
 
 namespace onceward::pipeline_detail {
 namespace {
 
 constexpr std::int64_t most_counted = 1'000'000;  // of attempts and deaths; a record with more is not ours
 constexpr std::size_t most_nested = 400;
+constexpr std::size_t most_kept_bytes = 65'536;
 constexpr std::array<std::string_view, 5> state_names = {"running", "succeeded", "failed", "needs_attention",
                                                          "cancelled"};
 constexpr std::array<std::string_view, 12> status_names = {"fresh",     "active",  "waiting",      "awaiting",
@@ -28,7 +31,7 @@ class Writer {
   }
   void number(std::string_view name, std::int64_t value) {
     head(name);
-    out_.append(std::to_string(value));
+    digits(value);
   }
   void flag(std::string_view name) {
     head(name);
@@ -41,13 +44,18 @@ class Writer {
   void instant(std::string_view name, const Instant& instant) {
     if (!instant.set()) return;
     out_.append(out_.back() == '{' ? "\"" : ",\"").append(name).append(instant.relative ? "_in\":" : "\":");
-    out_.append(std::to_string(instant.us));
+    digits(instant.us);
   }
   void head(std::string_view name) {
     out_.append(out_.back() == '{' ? "\"" : ",\"").append(name).append("\":");
   }
 
  private:
+  void digits(std::int64_t value) {
+    char text[24];
+    const auto end = std::to_chars(std::begin(text), std::end(text), value).ptr;
+    out_.append(text, end);
+  }
   void quoted(std::string_view value) {
     const bool plain = std::all_of(value.begin(), value.end(), [](char c) {
       return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\' &&
@@ -280,9 +288,10 @@ void stamp(Run& run) noexcept {
 }
 
 std::string encode(const Run& run) {
-  std::string out;
-  out.reserve(512);
-  out += '{';
+  // Written where there is room, and copied: what is stored has no byte more than it needs.
+  thread_local std::string out;
+  if (out.capacity() > most_kept_bytes) out = {};
+  out.assign(1, '{');
   Writer writer(out);
   writer.text("pipeline", run.pipeline);
   writer.text("version", run.version);

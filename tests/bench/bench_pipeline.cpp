@@ -1,6 +1,6 @@
 // bench_pipeline URL [SECONDS]: runs of a pipeline with three trivial steps, inline from one thread, with 32
 // and 64 threads, and driven side by side in spans of 64. `bench_pipeline plans`: what parsing and compiling
-// 100 steps takes. `bench_pipeline waiting [RUNS]`: what waiting runs cost in a memory storage.
+// 100 steps takes. `bench_pipeline waiting [RUNS] [PARTITIONS]`: what waiting runs cost in a memory storage.
 #include <onceward/pipeline/runner.hpp>
 #include <onceward/storage/memory.hpp>
 #include <onceward/storage/open.hpp>
@@ -155,7 +155,7 @@ void run_plans(Bench& bench) {
               times[100] * 1e3, times.back() * 1e3);
 }
 
-void run_waiting(Bench& bench, std::size_t count) {
+void run_waiting(Bench& bench, std::size_t count, std::size_t partitions) {
   const auto plan = pipeline("waiting")
                         .input("user", Value::Kind::string)
                         .step("a", "nothing@1")
@@ -169,10 +169,12 @@ void run_waiting(Bench& bench, std::size_t count) {
   const auto before = resident_bytes();
   for (std::size_t i = 0; i < count; ++i)
     runner
-        .start(plan, "m/user" + std::to_string(i), "k" + std::to_string(i), Map{{"user", std::to_string(i)}})
+        .start(plan, "m/user" + std::to_string(i % partitions), "k" + std::to_string(i),
+               Map{{"user", std::to_string(i)}})
         .value();
-  std::printf("%zu waiting runs: %.0f bytes each\n", count,
-              (resident_bytes() - before) / static_cast<double>(count));
+  const auto record = read_one(*storage, "m/user0", run_record_key("waiting", "k0")).value();
+  std::printf("%zu waiting runs: %.0f bytes each, of which the record is %zu\n", count,
+              (resident_bytes() - before) / static_cast<double>(count), record->value.size());
   runner.start_workers();
   const auto cpu = cpu_seconds();
   std::this_thread::sleep_for(5s);
@@ -189,7 +191,10 @@ int main(int count, char** words) {
     return 0;
   }
   if (what == "waiting") {
-    run_waiting(bench, count > 2 ? static_cast<std::size_t>(std::atoll(words[2])) : 1'000'000);
+    const auto number = [&](int at, long long otherwise) {
+      return static_cast<std::size_t>(count > at ? std::atoll(words[at]) : otherwise);
+    };
+    run_waiting(bench, number(2, 1'000'000), number(3, 10'000));
     return 0;
   }
   const double seconds = count > 2 ? std::atof(words[2]) : 5;
