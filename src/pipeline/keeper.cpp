@@ -56,9 +56,10 @@ void Keeper::keep(const std::stop_token& stop) {
     }
     late->renewed = now;
     // Taken before the list is let go: leave() waits for it.
-    const std::unique_lock writing(late->mutex);
+    std::unique_lock writing(late->mutex);
     lock.unlock();
     late->renew();
+    writing.unlock();
     lock.lock();
   }
 }

@@ -401,7 +401,7 @@ TEST_CASE("operators' acts are kept in the run and told to the journal; tokens s
   CHECK(works.tokens.at("a") == token);
   CHECK(works.done.front() == "a");
   CHECK(journal.lines().front().actor == "");
-  CHECK(std::count_if(journal.lines().begin(), journal.lines().end(), [](const auto&) { return true; }) >= 3);
+  CHECK(journal.lines().size() >= 3);
 }
 
 TEST_CASE("retry pushes on what failed, with fresh attempts") {
