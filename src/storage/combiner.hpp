@@ -5,18 +5,20 @@
 #include <cstddef>
 #include <mutex>
 #include <span>
-#include <utility>
 #include <vector>
 
 namespace onceward::storage_detail {
 
 /// Group commit: concurrent callers become one call. The caller that finds nobody at work leads: it runs
 /// everything that is queued, its own request included, wakes the others and hands the lead to the first
-/// that came meanwhile. A lone caller runs its request at once, on its own thread; there is no extra thread
-/// and no added delay (flat combining: Hendler, Incze, Shavit, Tzafrir, SPAA 2010).
+/// that came meanwhile. Where what they run on works on one call while another travels, more than one may
+/// lead, each of callers of its own. A lone caller runs its request at once, on its own thread; there is no
+/// extra thread and no added delay (flat combining: Hendler, Incze, Shavit, Tzafrir, SPAA 2010).
 template <class Request>
 class Combiner {
  public:
+  explicit Combiner(unsigned leaders = 1) noexcept : idle_(leaders) {}
+
   /// Runs `request`, alone or with others, by `execute(std::span<Request* const>)`, which must not throw and
   /// must leave each request's answer in the request. Returns when it is answered.
   template <class Execute>
@@ -25,8 +27,8 @@ class Combiner {
     bool leads = false;
     {
       const std::lock_guard lock(mutex_);
-      leads = !std::exchange(led_, true);
-      if (!leads) queue_.push_back(&self);
+      leads = idle_ != 0;
+      leads ? static_cast<void>(--idle_) : queue_.push_back(&self);
     }
     while (!leads) {
       self.wake.sleep();
@@ -63,8 +65,9 @@ class Combiner {
     Wake::Address next = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      led_ = !queue_.empty();
-      if (led_) {
+      if (queue_.empty()) {
+        ++idle_;
+      } else {
         queue_.front()->leads = true;
         next = queue_.front()->wake.call();
         queue_.erase(queue_.begin());
@@ -76,7 +79,7 @@ class Combiner {
 
   std::mutex mutex_;
   std::vector<Waiter*> queue_;
-  bool led_ = false;
+  unsigned idle_;  ///< how many more may lead; where it is not 0, nobody is queued
 };
 
 }  // namespace onceward::storage_detail

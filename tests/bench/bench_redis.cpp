@@ -49,10 +49,10 @@ class Raw {
     CommandWriter writer(text_);
     writer.begin(13 + operation.size());
     for (const auto& word :
-         {std::string("EVALSHA"), sha1_, std::string("5"), base + ":high", base + ":due", base + ":expiry",
-          base + ":keys:" + partition,
-          base + ":record:" + std::to_string(partition.size()) + ":" + partition + ":" + key, id_,
-          std::string(), base, partition, std::string("1")}) {
+         {std::string("EVALSHA"), sha1_, std::string("5"), base + ":high",
+          base + ":record:" + std::to_string(partition.size()) + ":" + partition + ":" + key, base + ":due",
+          base + ":expiry", base + ":keys:" + partition, id_, std::string(), std::string("2"),
+          std::string("1"), std::string("1")}) {
       writer.word(word);
     }
     for (const auto& word : operation) writer.word(word);
@@ -62,11 +62,11 @@ class Raw {
     void* answer = nullptr;
     if (redisGetReply(context_, &answer) != REDIS_OK) end("hiredis: no answer");
     const Reply reply(static_cast<redisReply*>(answer));
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        reply->element[1]->element[0]->integer != 1) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 ||
+        reply->element[0]->element[1]->element[0]->integer != 1) {
       end("hiredis: a cycle ended otherwise than it must");
     }
-    return reply->element[1]->element[1]->str;
+    return reply->element[0]->element[1]->element[1]->str;
   }
 
   redisContext* context_ = nullptr;

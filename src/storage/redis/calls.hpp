@@ -5,22 +5,30 @@
 #include "storage/redis/router.hpp"
 #include "storage/redis/scripts.hpp"
 
+#include <span>
 #include <string>
 #include <vector>
 
 // What the scripts are sent, and what they answer.
 namespace onceward::redis::detail {
 
-/// The batches of one script call, by their places in the span.
-struct Call {
+/// A batch in a script call.
+struct Place {
   Shard shard;
-  std::vector<std::size_t> places;
-  std::size_t operations = 0;
+  std::size_t batch;  ///< its place in the span
 };
 
-/// The calls of a span. Batches of one shard keep their order: they are in one call, or in calls of which
-/// each waits for the one before (a wave), since a redirected call may be overtaken by the next.
-std::vector<std::vector<Call>> waves_of(std::span<const Batch> batches, Shard shards);
+/// One script call: batches by shard, those of one shard in their order.
+struct Call {
+  std::vector<Place> places{};
+  std::size_t operations = 0;
+  std::size_t bytes = 0;  ///< of keys and values
+};
+
+/// The calls of a span. Those of one wave go together, a wave waits for the one before: a shard is in one
+/// call of a wave, since a redirected call may be overtaken by the next. `together`: one server holds all
+/// shards, and a call may have batches of many; else it has those of one.
+std::vector<std::vector<Call>> waves_of(std::span<const Batch* const> batches, Shard shards, bool together);
 
 /// Writes script calls for the shards of one storage.
 class Calls {
@@ -33,7 +41,7 @@ class Calls {
   /// Null: the server's time counts.
   [[nodiscard]] const Clock* clock() const noexcept { return clock_; }
 
-  [[nodiscard]] Request commit(std::span<const Batch> batches, const Call& call) const;
+  [[nodiscard]] Request commit(std::span<const Batch* const> batches, const Call& call) const;
   /// The records of these places, all of one shard, behind its `high` key.
   [[nodiscard]] Request read(Shard shard, std::span<const RecordRef> records,
                              std::span<const std::size_t> places) const;
@@ -50,7 +58,7 @@ class Calls {
 
  private:
   void begin(CommandWriter& writer, const Script& script, std::size_t keys, std::size_t arguments) const;
-  void begin_arguments(CommandWriter& writer, Shard shard) const;
+  void begin_arguments(CommandWriter& writer) const;
 
   std::vector<std::string> bases_;
   Scripts scripts_;
@@ -58,11 +66,19 @@ class Calls {
   const Clock* clock_;
 };
 
-/// What a commit's script answered of one batch: {1, revision, counter...} or {0, index, record or nil}.
-Result<BatchAnswer> to_answer(const redisReply& reply, const Batch& batch);
+/// What became of a batch, at the shard's time.
+struct TimedAnswer {
+  Timestamp now;
+  BatchAnswer answer;
+};
+/// What a commit's script answered, see scripts.cpp, or why it did not: in the order of the call's places.
+std::vector<Result<TimedAnswer>> answers_of(Request& request, std::span<const Batch* const> batches,
+                                            const Call& call);
 
 /// A decimal 64-bit number and nothing else.
 std::optional<std::int64_t> number_of(std::string_view text) noexcept;
+/// Microseconds since 1970.
+std::optional<Timestamp> time_of(const redisReply& reply) noexcept;
 /// "Redis: WHAT is not what this version writes"
 Error corrupt(std::string_view what);
 

@@ -18,24 +18,29 @@ end
 now = math.max(now, tonumber(floor))
 )lua";
 
-// KEYS[1] is BASE. ARGV: the storage's id, now ('' for the server's time), then for each batch: partition,
-// number of operations, and for each of these: kind, key, then
+// A call carries batches of one shard or, where one server holds them all, of many: what a script costs
+// before its first write is paid once. ARGV: the storage's id, now ('' for the server's time), how many of
+// the KEYS are strings, then for each shard: its number of batches, and for each of these: its number of
+// operations, and for each of these: kind, then
 //   insert:  value, due_in, expires_in            replace: expected, value, due_in, expires_in
 //   remove, require: expected                     add: delta, least, most, due_in, expires_in
 //   insert again (n): as replace
-// with '' for a time that is not set. Answer: now, then for each batch {1, revision, counter...} or
-// {0, index, record or nil}, or {2, index} where a record is not what this version writes, or {3, index}
-// where it needs an absence that nobody can vouch for: the shard has lost its data. What is there is there,
-// what is not there may have been, so that only a writer who knows (insert again) may write there; BASE stays
-// away. Everything of a batch is checked before anything of it is written: a script that fails half way is
-// not taken back. So it touches only keys that the call names, without which a cluster would not have let it
-// begin; what it tidies up afterwards may be on the move to another node, and is tried. Numbers of Lua are
-// doubles, exact to 2^53: enough for times and revisions in microseconds until the year 2255. Counters have
-// 64 bits and are added in two halves. What a script costs is the number of its calls. So the time of the
-// last write is noted, and what has expired is taken away, not more often than every tenth of a second; and
-// an entry of the expiry set may be too early, or name what is gone: it is mended when its time comes.
+// with '' for a time that is not set. KEYS, strings first: for each shard BASE:high and the records of its
+// operations; then for each shard BASE:due, BASE:expiry and for each batch BASE:keys:<partition>.
+// Answer: for each shard {now, batch...}, a batch being {1, revision, counter...} or {0, index, record or
+// nil}, or {2, index} where a record is not what this version writes, or {3, index} where the shard has lost
+// its data and the batch needs an absence that nobody can vouch for, or where the data are another storage's.
+// What is there is there, what is not there may have been, so that only a writer who knows (insert again) may
+// write there; BASE:high stays away. Everything of a batch is checked before anything of it is written: a
+// script that fails half way is not taken back. So it touches only keys that the call names, without which a
+// cluster would not have let it begin; what it tidies up afterwards may be on the move to another node, and
+// is tried. Numbers of Lua are doubles, exact to 2^53: enough for times and revisions in microseconds until
+// the year 2255. Counters have 64 bits and are added in two halves. What a script costs is the number of its
+// calls and the bytes of its strings. So the time of the last write is noted, and what has expired is taken
+// away, not more often than every tenth of a second; and an entry of the expiry set may be too early, or name
+// what is gone: it is mended when its time comes.
 constexpr std::string_view commit_text = R"lua(
-local call, match, sub, format = redis.call, string.match, string.sub, '%.0f'
+local call, match, sub, format, whole = redis.call, string.match, string.sub, string.format, '%.0f'
 local function less(a, b)
   local na, nb = sub(a, 1, 1) == '-', sub(b, 1, 1) == '-'
   if na ~= nb then return na end
@@ -58,169 +63,176 @@ local function added(a, b)
   if negative then high, low = -high, -low end
   if low < 0 then high, low = high - 1, low + 1e10 end
   if low >= 1e10 then high, low = high + 1, low - 1e10 end
-  local sum = high == 0 and string.format(format, low) or string.format('%.0f%010.0f', high, low)
+  local sum = high == 0 and format(whole, low) or format('%.0f%010.0f', high, low)
   if negative then sum = '-' .. sum end
   if less(sum, '-9223372036854775808') or less('9223372036854775807', sum) then return nil end
   return sum
 end
-local now, time_text = tonumber(ARGV[2]), ARGV[2]
-if not now then
+local words = {i = 4, r = 5, n = 5, a = 6, d = 2, q = 2}
+local clock, clock_text = tonumber(ARGV[2]), ARGV[2]
+if not clock then
   local time = call('TIME')
-  time_text = time[1] .. string.rep('0', 6 - #time[2]) .. time[2]
-  now = tonumber(time_text)
+  clock = time[1] * 1000000 + time[2]
+  clock_text = format(whole, clock)
 end
-local base, due_set, expiry_set = ARGV[3], KEYS[2], KEYS[3]
-local record_head = base .. ':record:'
-local id_from = #record_head + 1
-local high, floor, owner, high_was, lost
-local answers = {0}
-local at, last, name = 4, #ARGV, 4
-repeat
-  local partition, count, keys_set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[name]
-  at = at + 2
-  local stored = call('MGET', KEYS[1], unpack(KEYS, name + 1, name + count))
-  if not high then
-    high, floor, owner = match(stored[1] or '', '^(%d+) (%d+) (.*)$')
-    lost = not stored[1]
-    if owner ~= ARGV[1] and not lost then
-      return redis.error_reply('-ONCEWARD_GONE the data of this shard are gone')
-    end
-    high, floor = tonumber(high or 0), tonumber(floor or 0)
-    high_was = high
-    if floor > now then
-      now = floor
-      time_text = string.format(format, now)
-    end
-    answers[1] = time_text
+local storage, at, last = ARGV[1], 4, #ARGV
+local name, set = 1, ARGV[3] + 1
+-- What the records were before this script, and what it has written since.
+local stored, fresh = call('MGET', unpack(KEYS, 1, set - 1)), {}
+local answers = {}
+while at <= last do
+  local high_key, due_set, expiry_set = KEYS[name], KEYS[set], KEYS[set + 1]
+  local high, floor, owner = match(stored[name] or '', '^(%d+) (%d+) (.*)$')
+  local lost, foreign = not stored[name], stored[name] and owner ~= storage
+  high, floor = tonumber(high or 0), tonumber(floor or 0)
+  local high_was, base_length, now, now_text = high, #high_key - 5, clock, clock_text
+  if floor > now then
+    now = floor
+    now_text = format(whole, now)
   end
-  local writes, revision, refused, counters, unsure = {}, math.max(now, high + 1), nil, nil, nil
-  for index = 1, count do
-    local kind, raw = ARGV[at], stored[index + 1]
-    local known, due, expires, value_at, live, broken = '0', '-', '-', nil, raw, false
-    if raw then
-      known, due, expires, value_at = match(raw, '^(%d+) (%S+) (%S+) ()')
-      if known then
-        local next_revision = tonumber(known) + 1
-        if next_revision > revision then revision = next_revision end
-        if expires ~= '-' and tonumber(expires) <= now then live = false end
-      else
-        broken, known, live = true, '0', false
-      end
-    end
-    local holds, value, due_in, expires_in, keeps
-    unsure = lost and not live and (kind == 'i' or kind == 'a' or (kind == 'q' and ARGV[at + 1] == '0'))
-    if kind == 'i' then
-      holds = not live
-      value, due_in, expires_in = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-      at = at + 4
-    elseif kind == 'r' or kind == 'n' then
-      if kind == 'r' then
-        holds = live and known == ARGV[at + 1]
-      else
-        holds, revision = not live, math.max(revision, tonumber(ARGV[at + 1]) + 1)
-      end
-      value, due_in, expires_in = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-      at = at + 5
-    elseif kind == 'a' then
-      local sum = added(live and sub(raw, value_at) or '0', ARGV[at + 1])
-      if sum and not less(sum, ARGV[at + 2]) and not less(ARGV[at + 3], sum) then
-        holds, value = true, sum
-        counters = counters or {}
-        counters[#counters + 1] = sum
-      end
-      due_in, expires_in, keeps = ARGV[at + 4], ARGV[at + 5], live
-      at = at + 6
-    else
-      holds = (live and known or '0') == ARGV[at + 1]
-      at = at + 2
-    end
-    if broken or unsure or not holds then
-      refused = {(broken and 2) or (unsure and 3) or 0, index - 1, live}
-      local words = {r = 5, n = 5, i = 4, a = 6}
-      for _ = index + 1, count do at = at + (words[ARGV[at]] or 2) end
-      break
-    end
-    if kind ~= 'q' then
-      writes[#writes + 1] = {kind == 'd', KEYS[name + index], known, raw, due, expires,
-        value, due_in, expires_in, keeps}
-    end
-  end
-  if refused then
-    answers[#answers + 1] = refused
-  else
-    local revision_text = (revision == now) and time_text or string.format(format, revision)
-    local key_from = id_from + #partition + #tostring(#partition) + 2
-    for _, write in ipairs(writes) do
-      local record, raw, due, expires = write[2], write[4], write[5], write[6]
-      local id = sub(record, id_from)
-      if write[1] then
-        high = math.max(high, tonumber(write[3]))
-        call('DEL', record)
-        call('ZREM', keys_set, sub(record, key_from))
-        if due ~= '-' then call('ZREM', due_set, id) end
-        if expires ~= '-' then call('ZREM', expiry_set, id) end
-      else
-        local due_in, expires_in, new_due, new_expires = write[8], write[9], due, expires
-        if not write[10] then
-          new_due = due_in == '' and '-' or string.format(format, now + due_in)
-          new_expires = expires_in == '' and '-' or string.format(format, now + expires_in)
+  local id_from = base_length + 9
+  local answer, batches = {now_text}, tonumber(ARGV[at])
+  at, name, set = at + 1, name + 1, set + 2
+  for batch = 1, batches do
+    local count, keys_set, end_of_names = tonumber(ARGV[at]), KEYS[set], name + ARGV[at]
+    local partition_length = #keys_set - base_length - 6
+    local key_from = id_from + partition_length + #tostring(partition_length) + 2
+    local writes, revision, refused, counters = {}, now, nil, nil
+    if high >= now then revision = high + 1 end
+    at, set = at + 1, set + 1
+    for index = 1, count do
+      local record, kind, raw = KEYS[name], ARGV[at], stored[name]
+      if fresh[record] ~= nil then raw = fresh[record] end
+      local known, due, expires, value_at, live, broken = '0', '-', '-', nil, raw, false
+      if raw then
+        known, due, expires, value_at = match(raw, '^(%d+) (%S+) (%S+) ()')
+        if known then
+          local next_revision = known + 1
+          if next_revision > revision then revision = next_revision end
+          if expires ~= '-' and tonumber(expires) <= now then live = false end
+        else
+          broken, known, live = true, '0', false
         end
-        call('SET', record, revision_text .. ' ' .. new_due .. ' ' .. new_expires .. ' ' .. write[7])
-        if not raw then call('ZADD', keys_set, 0, sub(record, key_from)) end
-        if new_due ~= due then
-          if new_due ~= '-' then
-            call('ZADD', due_set, new_due, id)
-          else
-            call('ZREM', due_set, id)
+      end
+      local holds, value, due_in, expires_in, keeps
+      local unsure = foreign or (lost and not live
+        and (kind == 'i' or kind == 'a' or (kind == 'q' and ARGV[at + 1] == '0')))
+      if kind == 'i' then
+        holds = not live
+        value, due_in, expires_in = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+      elseif kind == 'r' or kind == 'n' then
+        if kind == 'r' then
+          holds = live and known == ARGV[at + 1]
+        else
+          holds, revision = not live, math.max(revision, ARGV[at + 1] + 1)
+        end
+        value, due_in, expires_in = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+      elseif kind == 'a' then
+        local sum = added(live and sub(raw, value_at) or '0', ARGV[at + 1])
+        if sum and not less(sum, ARGV[at + 2]) and not less(ARGV[at + 3], sum) then
+          holds, value = true, sum
+          counters = counters or {}
+          counters[#counters + 1] = sum
+        end
+        due_in, expires_in, keeps = ARGV[at + 4], ARGV[at + 5], live
+      else
+        holds = (live and known or '0') == ARGV[at + 1]
+      end
+      if broken or unsure or not holds then
+        refused = {(broken and 2) or (unsure and 3) or 0, index - 1, live}
+        for _ = index, count do at = at + words[ARGV[at]] end
+        break
+      end
+      if kind ~= 'q' then
+        writes[#writes + 1] = {record, kind == 'd', known, raw, due, expires, value, due_in, expires_in, keeps}
+      end
+      at, name = at + words[kind], name + 1
+    end
+    name = end_of_names
+    if refused then
+      answer[#answer + 1] = refused
+    else
+      local revision_text = revision == now and now_text or format(whole, revision)
+      for _, write in ipairs(writes) do
+        local record, raw, due, expires = write[1], write[4], write[5], write[6]
+        local id = sub(record, id_from)
+        if write[2] then
+          high = math.max(high, tonumber(write[3]))
+          call('DEL', record)
+          call('ZREM', keys_set, sub(record, key_from))
+          if due ~= '-' then call('ZREM', due_set, id) end
+          if expires ~= '-' then call('ZREM', expiry_set, id) end
+          fresh[record] = false
+        else
+          local due_in, expires_in, new_due, new_expires = write[8], write[9], due, expires
+          if not write[10] then
+            new_due = due_in == '' and '-' or format(whole, now + due_in)
+            new_expires = expires_in == '' and '-' or format(whole, now + expires_in)
+          end
+          local text = revision_text .. ' ' .. new_due .. ' ' .. new_expires .. ' ' .. write[7]
+          call('SET', record, text)
+          fresh[record] = text
+          if not raw then call('ZADD', keys_set, 0, sub(record, key_from)) end
+          if new_due ~= due then
+            if new_due ~= '-' then
+              call('ZADD', due_set, new_due, id)
+            else
+              call('ZREM', due_set, id)
+            end
+          end
+          if new_expires == '-' then
+            if expires ~= '-' then call('ZREM', expiry_set, id) end
+          elseif expires == '-' or tonumber(new_expires) < tonumber(expires) then
+            call('ZADD', expiry_set, new_expires, id)
           end
         end
-        if new_expires == '-' then
-          if expires ~= '-' then call('ZREM', expiry_set, id) end
-        elseif expires == '-' or tonumber(new_expires) < tonumber(expires) then
-          call('ZADD', expiry_set, new_expires, id)
-        end
       end
+      local applied = {1, revision_text}
+      if counters then
+        for i, sum in ipairs(counters) do applied[i + 2] = sum end
+      end
+      answer[#answer + 1] = applied
     end
-    local applied = {1, revision_text}
-    for i, sum in ipairs(counters or {}) do applied[i + 2] = sum end
-    answers[#answers + 1] = applied
   end
-  name = name + 1 + count
-until at > last
+  answers[#answers + 1] = answer
 
-if lost then return answers end
-if now - floor >= 100000 then
-  local function try(...)
-    local answer = redis.pcall(...)
-    if type(answer) == 'table' and answer.err then return nil, true end
-    return answer, false
-  end
-  local ids = call('ZRANGE', expiry_set, '-inf', time_text, 'BYSCORE', 'LIMIT', 0, 64)
-  for _, id in ipairs(ids) do
-    local raw, failed = try('GET', record_head .. id)
-    if raw then
-      local known, due, expires = match(raw, '^(%d+) (%S+) (%S+) ')
-      if known and expires ~= '-' and tonumber(expires) > now then
-        call('ZADD', expiry_set, expires, id)
-      elseif known then
-        local length, start = match(id, '^(%d+):()')
-        length = tonumber(length)
-        local keys_of = base .. ':keys:' .. sub(id, start, start + length - 1)
-        _, failed = try('ZREM', keys_of, sub(id, start + length + 1))
-        if not failed then
-          high = math.max(high, tonumber(known))
-          call('DEL', record_head .. id)
-          call('ZREM', expiry_set, id)
-          if due ~= '-' then call('ZREM', due_set, id) end
-        end
+  if not lost and not foreign then
+    if now - floor >= 100000 then
+      local base = sub(high_key, 1, base_length)
+      local record_head = base .. ':record:'
+      local function try(...)
+        local answer = redis.pcall(...)
+        if type(answer) == 'table' and answer.err then return nil, true end
+        return answer, false
       end
+      local ids = call('ZRANGE', expiry_set, '-inf', now_text, 'BYSCORE', 'LIMIT', 0, 64)
+      for _, id in ipairs(ids) do
+        local raw, failed = try('GET', record_head .. id)
+        if raw then
+          local known, due, expires = match(raw, '^(%d+) (%S+) (%S+) ')
+          if known and expires ~= '-' and tonumber(expires) > now then
+            call('ZADD', expiry_set, expires, id)
+          elseif known then
+            local length, start = match(id, '^(%d+):()')
+            length = tonumber(length)
+            local keys_of = base .. ':keys:' .. sub(id, start, start + length - 1)
+            _, failed = try('ZREM', keys_of, sub(id, start + length + 1))
+            if not failed then
+              high = math.max(high, tonumber(known))
+              call('DEL', record_head .. id)
+              call('ZREM', expiry_set, id)
+              if due ~= '-' then call('ZREM', due_set, id) end
+            end
+          end
+        end
+        if failed then break end
+      end
+      floor = now
     end
-    if failed then break end
+    if floor == now or high > high_was then
+      call('SET', high_key, format(whole, high) .. ' ' .. format(whole, floor) .. ' ' .. owner)
+    end
   end
-  floor = now
-end
-if floor == now or high > high_was then
-  call('SET', KEYS[1], string.format(format, high) .. ' ' .. string.format(format, floor) .. ' ' .. owner)
 end
 return answers
 )lua";

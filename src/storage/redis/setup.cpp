@@ -103,7 +103,8 @@ std::vector<std::string> unsafe_settings(Link& link) {
   return found;
 }
 
-Result<void> check_version(Link& link) {
+/// That it is new enough, and no part of a cluster where one server is to hold all shards.
+Result<void> check_kind(Link& link, Mode mode) {
   const auto info = ask(link, {"INFO", "server"}, "reading its version");
   if (!info) return fail(info.error());
   const auto text = text_of(**info);
@@ -114,7 +115,12 @@ Result<void> check_version(Link& link) {
     const auto rest = text.substr(at + label.size());
     std::from_chars(rest.data(), rest.data() + rest.size(), major);
   }
-  if (major >= least_version) return {};
+  if (major >= least_version) {
+    if (mode == Mode::cluster || text.find("redis_mode:cluster") == std::string_view::npos) return {};
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("Redis at {}: the server is part of a cluster; use a redis+cluster: URL",
+                            to_string(link.address())));
+  }
   return fail(ErrorCode::invalid_argument, fmt::format("Redis at {}: version {} or later is needed",
                                                        to_string(link.address()), least_version));
 }
@@ -129,7 +135,7 @@ Result<void> check_servers(Router& router, const Options& options) {
   const auto masters = router.topology().masters();
   if (!masters) return fail(masters.error());
   for (const auto& link : *masters) {
-    if (auto version = check_version(*link); !version) return version;
+    if (auto kind = check_kind(*link, options.mode); !kind) return kind;
     if (options.unsafe_server == UnsafeServer::accept) continue;
     for (const auto& sentence : unsafe_settings(*link)) {
       if (options.unsafe_server == UnsafeServer::refuse) return fail(ErrorCode::invalid_argument, sentence);

@@ -1,6 +1,8 @@
+#include <onceward/core/digest.hpp>
 #include <onceward/storage/open.hpp>
 #include <onceward/storage/redis.hpp>
 
+#include "storage/redis/calls.hpp"
 #include "storage/redis/record_text.hpp"
 #include "storage/redis/router.hpp"
 #include "support/redis_server.hpp"
@@ -120,6 +122,45 @@ TEST_CASE("a record's text is read back, and anything else is not") {
   CHECK_FALSE(redis::detail::parse_record_id("9:a:b").has_value());
 }
 
+TEST_CASE(
+    "calls: one server's shards share one, a cluster's do not, and a shard's batches keep their order") {
+  const auto partition_in = [](Shard shard) {
+    for (int i = 0;; ++i) {
+      auto name = "p" + std::to_string(i);
+      if (stable_hash(name) % 4 == shard) return name;
+    }
+  };
+  const auto batch_of = [&](Shard shard, std::size_t operations, std::size_t bytes = 1) {
+    Batch batch{partition_in(shard), {}};
+    for (std::size_t i = 0; i < operations; ++i)
+      batch.operations.push_back(Operation::insert(std::to_string(i), std::string(bytes, 'v')));
+    return batch;
+  };
+  // Each call as the batches it has, in their order.
+  const auto calls = [](const std::vector<Batch>& span, bool together) {
+    std::vector<const Batch*> batches;
+    for (const auto& batch : span) batches.push_back(&batch);
+    std::vector<std::vector<std::vector<std::size_t>>> waves;
+    for (const auto& wave : redis::detail::waves_of(batches, 4, together)) {
+      auto& calls_of_wave = waves.emplace_back();
+      for (const auto& call : wave) {
+        auto& places = calls_of_wave.emplace_back();
+        for (const auto& place : call.places) places.push_back(place.batch);
+      }
+    }
+    return waves;
+  };
+  using Waves = std::vector<std::vector<std::vector<std::size_t>>>;
+  CHECK(calls({batch_of(2, 1)}, true) == Waves{{{0}}});
+  const std::vector<Batch> mixed{batch_of(1, 2), batch_of(0, 1), batch_of(1, 1), batch_of(3, 1)};
+  CHECK(calls(mixed, true) == Waves{{{0, 2, 1, 3}}});
+  CHECK(calls(mixed, false) == Waves{{{0, 2}, {1}, {3}}});
+  CHECK(calls({batch_of(0, 100), batch_of(1, 28), batch_of(2, 1)}, true) == Waves{{{0, 1}, {2}}});
+  CHECK(calls({batch_of(0, 1, 700'000), batch_of(1, 1, 700'000)}, true) == Waves{{{0}, {1}}});
+  CHECK(calls({batch_of(0, 500), batch_of(1, 1), batch_of(0, 13), batch_of(0, 1)}, true) ==
+        Waves{{{0}, {1}}, {{2, 3}}});
+}
+
 TEST_CASE("what cannot be opened says why") {
   redis::Options options;
   options.addresses = {{"127.0.0.1", free_port(), {}}};
@@ -159,6 +200,12 @@ TEST_CASE("a server that may lose data is refused, told of, or accepted") {
   CHECK(redis::open(options).has_value());
   REQUIRE(told.size() == 2);
   CHECK(told[1].find("persistence is off") != std::string::npos);
+}
+
+TEST_CASE("a cluster's node is no server of its own") {
+  RedisServer server({"--cluster-enabled", "yes"});
+  NEED_SERVER(server);
+  check_open_fails(server.options(), ErrorCode::invalid_argument, "redis+cluster:");
 }
 
 TEST_CASE("a storage keeps its shard count and format; another prefix is another storage") {
@@ -214,6 +261,79 @@ TEST_CASE("the server's own clock decides what is due and what has expired") {
   CHECK(server.command("EXISTS " + base + ":record:1:p:gone") == "0");
   CHECK(server.command("ZCARD " + base + ":expiry") == "0");
   CHECK(server.command("ZCARD " + base + ":keys:p") == "2");
+}
+
+TEST_CASE("callers who share a call have each their own answer") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  const auto partition_of = [](int caller) { return "p" + std::to_string(caller); };
+  // One caller's record is not ours, and one caller's shard is another storage's.
+  constexpr int callers = 64;
+  constexpr int broken = 3;
+  constexpr int foreign = 5;
+  constexpr int rounds = 200;
+  const auto base_of = [&](int caller) {
+    return "onceward:{" + std::to_string(storage->shard_of(partition_of(caller))) + "}";
+  };
+  REQUIRE(storage->shard_of(partition_of(broken)) != storage->shard_of(partition_of(foreign)));
+  server.command("SET " + base_of(broken) + ":record:2:p3:mine nonsense");
+  {
+    const std::unique_ptr<redisContext, decltype(&redisFree)> context(
+        redisConnect("127.0.0.1", server.port()), &redisFree);
+    freeReplyObject(
+        redisCommand(context.get(), "SET %s %s", (base_of(foreign) + ":high").c_str(), "0 0 other"));
+  }
+  server.command("CONFIG RESETSTAT");
+  std::atomic<int> wrong = 0;
+  std::atomic<int> firsts = 0;
+  std::vector<std::thread> threads;
+  for (int caller = 0; caller < callers; ++caller) {
+    threads.emplace_back([&, caller] {
+      const bool lost = storage->shard_of(partition_of(caller)) == storage->shard_of(partition_of(foreign));
+      for (int round = 1; round <= rounds; ++round) {
+        const auto mine = commit_one(*storage, {partition_of(caller), {Operation::add("mine", 1)}});
+        if (lost || caller == broken) {
+          wrong += mine.has_value() || mine.error().code != ErrorCode::corrupt;
+        } else {
+          wrong += !mine || !mine->applied() || mine->counters != std::vector<std::int64_t>{round};
+        }
+        const auto contended =
+            commit_one(*storage, {"all", {Operation::insert(std::to_string(round), partition_of(caller))}});
+        if (!contended) {
+          ++wrong;
+        } else if (contended->applied()) {
+          ++firsts;
+        } else {
+          wrong += !contended->found || !contended->found->value.starts_with("p");
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(firsts == rounds);
+  const auto statistics = server.command("INFO commandstats");
+  const auto calls = std::stoi(statistics.substr(statistics.find("evalsha:calls=") + 14));
+  INFO(calls);
+  CHECK(calls < callers * rounds * 2);  // else nothing was shared, and nothing tested
+}
+
+TEST_CASE("a shard without its data fails its own batches of a call, and no others") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  const auto lost = storage->shard_of("p1");
+  REQUIRE(lost != storage->shard_of("p2"));
+  server.command("DEL onceward:{" + std::to_string(lost) + "}:high");
+  const std::vector<Batch> span{{"p1", {Operation::insert("k", "v")}}, {"p2", {Operation::insert("k", "v")}}};
+  const auto answer = storage->commit(span);
+  REQUIRE_FALSE(answer.has_value());
+  INFO(answer.error().message);
+  CHECK(answer.error().code == ErrorCode::in_doubt);
+  CHECK(answer.error().message.find("other batches of the span were applied") != std::string::npos);
+  CHECK(read_one(*storage, "p2", "k").value().has_value());
+  CHECK(server.command("EXISTS onceward:{" + std::to_string(lost) + "}:record:2:p1:k") == "0");
 }
 
 TEST_CASE("Redis lists its partitions, also under a prefix that is a pattern") {
