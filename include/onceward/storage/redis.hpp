@@ -43,7 +43,8 @@ struct Options {
   bool create = true;
   Duration connect_timeout = std::chrono::seconds(1);
   /// Of one call, reconnecting and following a failover included. A call may take up to twice as long where
-  /// its last attempt has been sent and is waited for.
+  /// its last attempt has been sent and is waited for; a commit that came while others were on their way (not
+  /// in a cluster) begins when one of them has ended.
   Duration timeout = std::chrono::seconds(2);
   UnsafeServer unsafe_server = UnsafeServer::warn;
   /// Called with one sentence where `unsafe_server` is warn; empty: the sentence goes to standard error.
