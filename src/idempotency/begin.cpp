@@ -144,6 +144,11 @@ void GuardAccess::know(GuardedBy where, const std::shared_ptr<const Policy>& bas
 void GuardAccess::count_refused(Counters* counters) noexcept {
   if (counters != nullptr) counters->count(CallEnd::refused);
 }
+std::shared_ptr<const Policy> GuardAccess::changed(GuardedBy where,
+                                                   const std::shared_ptr<const Policy>& base) {
+  const bool none = where.keeper() == nullptr || !where.keeper()->policies().any();
+  return none ? nullptr : where.keeper()->policies().effective(base);
+}
 void GuardAccess::count_replayed(Counters* counters) noexcept {
   if (counters != nullptr) counters->count(CallEnd::replayed);
 }

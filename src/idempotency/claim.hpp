@@ -11,6 +11,7 @@
 
 namespace onceward::guard_detail {
 
+class Lane;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 /// One claim of a key, from its beginning to its end. Key, fingerprint and owner are computed once and never
@@ -35,15 +36,17 @@ struct Claim : std::enable_shared_from_this<Claim> {
   Duration retry_after{};
   std::optional<Duration> replay_left{};  ///< of a replay: what is left of its retention
 
-  // The renewals' own, under the keeper's lock.
+  // The renewals' own, under their lane's lock.
+  Lane* lane = nullptr;  ///< that renews it; null where none does
   Claim* next = nullptr;
   Claim* previous = nullptr;
-  bool watched = false;   ///< by the keeper, until its guard lets it go
-  bool renewing = false;  ///< a renewal is under way
+  bool watched = false;          ///< by the keeper, until its guard lets it go
+  bool renewing = false;         ///< a renewal is under way
   std::atomic<int> renewals{0};  ///< that still read this claim
   SteadyTime renew_at{};
   SteadyTime lease_ends{};
   std::optional<std::stop_source> lost{};
+  bool lost_told = false;
   Duration renew_every{};  ///< the line it stands in
   bool posted = false;     ///< its end is the keeper's: another thread lets it go
 

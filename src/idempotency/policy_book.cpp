@@ -69,7 +69,7 @@ Result<void> PolicyBook::override_policy(std::string_view operation, const Value
 }
 
 std::shared_ptr<const Policy> PolicyBook::effective(const std::shared_ptr<const Policy>& base) {
-  if (!any_.load(std::memory_order_acquire)) return base;
+  if (!any()) return base;
   const std::lock_guard lock(mutex_);
   const auto found = changes_.find(base->operation);
   if (found == changes_.end()) return base;

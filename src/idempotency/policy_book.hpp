@@ -22,6 +22,8 @@ class PolicyBook {
   /// Makes a policy known, so that changes that do not fit it are refused.
   void know(const std::shared_ptr<const Policy>& base);
   Result<void> override_policy(std::string_view operation, const Value& fields);
+  /// Whether any operation's is changed.
+  [[nodiscard]] bool any() const noexcept { return any_.load(std::memory_order_acquire); }
   /// The policy with its operation's changes; itself where there are none, or they do not fit it.
   [[nodiscard]] std::shared_ptr<const Policy> effective(const std::shared_ptr<const Policy>& base);
 

@@ -12,6 +12,8 @@ class GuardAccess {
  public:
   /// The policy with the live changes of its operation, and where its calls are counted (null: nowhere).
   static std::shared_ptr<const Policy> effective(GuardedBy where, const std::shared_ptr<const Policy>& base);
+  /// Null where no operation's policy is changed.
+  static std::shared_ptr<const Policy> changed(GuardedBy where, const std::shared_ptr<const Policy>& base);
   static Counters* counters(GuardedBy where, std::string_view operation);
   static void know(GuardedBy where, const std::shared_ptr<const Policy>& base);
   static void count_refused(Counters* counters) noexcept;

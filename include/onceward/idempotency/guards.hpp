@@ -46,7 +46,8 @@ struct CallFigures {
 struct GuardsOptions {
   /// Longest wait of a posted completion for another write to travel with; 100 us..1 s.
   Duration flush_deadline = std::chrono::milliseconds(2);
-  std::size_t posted_max = 65536;      ///< posted completions under way; more are awaited. 1..1,000,000
+  std::size_t posted_max =
+      65536;  ///< posted completions of one storage under way; more are awaited. 1..1,000,000
   std::size_t background_max = 65536;  ///< completions repeated in the background; more are given up
   /// Storages that override_policy may name, as {"storage": "name"}; they must outlive the Guards. Who moves
   /// an operation so leaves its finished keys behind: SwitchableStorage takes them along.
@@ -56,10 +57,12 @@ struct GuardsOptions {
   std::function<void(std::function<void()>)> executor{};
 };
 
-/// What several guards of one storage share: one thread that renews leases, sends posted completions and
-/// repeats those that found the storage away; the waking of waiters; figures; live changes of policies.
-/// start() it before calls that need the thread (auto_renew, post, asynchronous calls); it stops when it is
-/// destroyed. It must outlive its guards, and the storage must outlive it. Safe from any thread.
+/// What several guards of one storage share: a thread that renews leases, sends posted completions and
+/// repeats those that found the storage away (one for each storage that policies name, so that one that hangs
+/// holds up no other), and one that tells owners whose lease has passed (Guard::lost), also where the storage
+/// hangs; the waking of waiters; figures; live changes of policies.
+/// start() it before calls that need the threads (auto_renew, post, asynchronous calls); it stops when it is
+/// destroyed. It must outlive its guards, and the storages must outlive it. Safe from any thread.
 class Guards {
  public:
   /// Throws std::invalid_argument for options out of their range.
@@ -68,10 +71,11 @@ class Guards {
   Guards(const Guards&) = delete;
   Guards& operator=(const Guards&) = delete;
 
-  /// Starts the thread; nothing where it runs already.
+  /// Starts the threads; nothing where they run already.
   void start();
-  /// Sends what is posted, gives up what the storage does not take (see CallFigures, lease), ends the thread.
-  /// Calls that need the thread are refused from here on.
+  /// Sends what is posted, gives up what the storage does not take (see CallFigures, lease), ends the
+  /// threads. Calls that need them are refused from here on. Leases that are held are renewed no more; their
+  /// owners are still told when they have passed.
   void stop();
 
   [[nodiscard]] Storage& storage() const noexcept;

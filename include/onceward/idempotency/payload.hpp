@@ -1,6 +1,7 @@
 #pragma once
 #include <onceward/expr/convert.hpp>
 
+#include <cmath>
 #include <memory>
 #include <tuple>
 
@@ -29,7 +30,7 @@ bool same_payload(const T& a, const T& b) {
   } else if constexpr (std::is_same_v<T, std::string_view>) {
     return false;  // nobody owns its text as long as a result is kept
   } else if constexpr (std::is_floating_point_v<T>) {
-    return std::equal_to<T>()(a, b);
+    return std::equal_to<T>()(a, b) && std::signbit(a) == std::signbit(b);  // -0.0 is written so
   } else if constexpr (rd::is_string_map<T>) {
     return to_value(a) == to_value(b);
   } else {

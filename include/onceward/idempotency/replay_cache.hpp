@@ -2,15 +2,17 @@
 #include <onceward/core/clock.hpp>
 #include <onceward/storage/record.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <functional>
-#include <list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace onceward {
 
@@ -21,7 +23,8 @@ namespace guard_detail {
 }  // namespace guard_detail
 
 /// Results of guarded calls that this process saw ended, by key, with the payloads they belong to: the least
-/// recently used ones go first. Any thread.
+/// recently used ones go first. A large one is divided, so that threads seldom wait for each other, and what
+/// goes is then the least recently used of a part. Any thread.
 template <class Content, class Payload>
 class ReplayCache {
  public:
@@ -33,82 +36,145 @@ class ReplayCache {
     Duration ends{};  ///< as since_boot()
   };
 
-  explicit ReplayCache(std::size_t most) : most_of_part_((most + parts - 1) / parts) {}
+  explicit ReplayCache(std::size_t most) : most_(most) {}
 
   /// `most` may change while calls run; what is too much goes with the next entries.
-  void resize(std::size_t most) noexcept {
-    most_of_part_.store((most + parts - 1) / parts, std::memory_order_relaxed);
+  void resize(std::size_t most) {
+    const auto before = most_.exchange(most, std::memory_order_relaxed);
+    if ((before < least_divided) == (most < least_divided)) return;
+    for (auto& part : parts_) {  // keys change their parts
+      const std::lock_guard lock(part.mutex);
+      part.shrink_to(0);
+    }
   }
 
   /// Whether `use(kept)` said so of the key's result; false where it is not here, or is past its time.
   template <class Use>
   bool find(std::string_view key, const Use& use) {
-    const Name name(key);
-    auto& part = parts_[name.part()];
+    const auto hash = std::hash<std::string_view>()(key);
+    auto& part = parts_[part_of(hash, most_.load(std::memory_order_relaxed))];
     const std::lock_guard lock(part.mutex);
-    const auto found = part.by_key.find(name);
-    if (found == part.by_key.end()) return false;
-    const auto entry = found->second;
+    auto* const entry = part.find(hash, key);
+    if (entry == nullptr) return false;
     if (guard_detail::since_boot() >= entry->kept.ends) {
-      part.by_key.erase(found);
-      part.order.erase(entry);
+      part.erase(*entry);
       return false;
     }
-    if (entry != part.order.begin()) part.order.splice(part.order.begin(), part.order, entry);
+    part.use(*entry);
     return use(std::as_const(entry->kept));
   }
 
   void put(std::string_view key, Kept kept) {
-    const Name name(key);
-    auto& part = parts_[name.part()];
+    const auto hash = std::hash<std::string_view>()(key);
+    const auto most = most_.load(std::memory_order_relaxed);
+    const auto place = part_of(hash, most);
+    auto entry = std::make_unique<Entry>(Entry{std::move(kept), hash, std::string(key)});
+    auto& part = parts_[place];
     const std::lock_guard lock(part.mutex);
-    if (const auto found = part.by_key.find(name); found != part.by_key.end()) {
-      const auto entry = found->second;
-      part.by_key.erase(found);
-      part.order.erase(entry);
-    }
-    part.order.push_front({std::string(key), std::move(kept)});
-    part.by_key.emplace(Name(part.order.front().key, name.hash), part.order.begin());
-    while (part.order.size() > most_of_part_.load(std::memory_order_relaxed)) {
-      part.by_key.erase(Name(part.order.back().key));
-      part.order.pop_back();
-    }
+    if (auto* const before = part.find(hash, key)) part.erase(*before);
+    part.add(std::move(entry));
+    part.shrink_to(most < least_divided ? most : most / parts + (place < most % parts ? 1 : 0));
   }
 
   [[nodiscard]] std::size_t size() const {
     std::size_t count = 0;
     for (const auto& part : parts_) {
       const std::lock_guard lock(part.mutex);
-      count += part.order.size();
+      count += part.size;
     }
     return count;
   }
 
  private:
   static constexpr std::size_t parts = 16;
-  struct Name {
-    explicit Name(std::string_view key) noexcept : Name(key, std::hash<std::string_view>()(key)) {}
-    Name(std::string_view key, std::size_t known) noexcept : text(key), hash(known) {}
-    /// Of bits that a small table does not look at.
-    [[nodiscard]] std::size_t part() const noexcept { return (hash >> 48) % parts; }
-    friend bool operator==(const Name& a, const Name& b) noexcept { return a.text == b.text; }
-    std::string_view text;
-    std::size_t hash;
-  };
-  struct HashOfName {
-    std::size_t operator()(const Name& name) const noexcept { return name.hash; }
-  };
+  static constexpr std::size_t least_divided = 1024;  ///< below, one part has all: it goes by use exactly
+
+  /// By bits of the hash that a small table does not look at.
+  [[nodiscard]] static std::size_t part_of(std::size_t hash, std::size_t most) noexcept {
+    return most < least_divided ? 0 : (hash >> 48) % parts;
+  }
+
   struct Entry {
-    std::string key;
     Kept kept;
+    std::size_t hash;
+    std::string key;
+    Entry* newer = nullptr;
+    Entry* older = nullptr;
   };
+  /// A hash table with open addressing (linear probing, half full at the most: Knuth, The Art of Computer
+  /// Programming 6.4, algorithms L and R) and the entries in the order of their use. It meets an entry's
+  /// memory once, where std::unordered_map costs a division and a node more.
   struct Part {
+    struct Cell {
+      std::size_t hash = 0;
+      std::unique_ptr<Entry> entry{};
+    };
+
+    [[nodiscard]] std::size_t after(std::size_t place) const noexcept {
+      return (place + 1) & (cells.size() - 1);
+    }
+    /// Of its entry, or the free one where it would be.
+    [[nodiscard]] std::size_t place_of(std::size_t hash, std::string_view key) const noexcept {
+      auto place = hash & (cells.size() - 1);
+      while (cells[place].entry && (cells[place].hash != hash || cells[place].entry->key != key))
+        place = after(place);
+      return place;
+    }
+    [[nodiscard]] Entry* find(std::size_t hash, std::string_view key) const noexcept {
+      return size == 0 ? nullptr : cells[place_of(hash, key)].entry.get();
+    }
+    void add(std::unique_ptr<Entry> entry) {
+      if (2 * (size + 1) > cells.size()) {
+        std::vector<Cell> smaller(std::max<std::size_t>(16, cells.size() * 2));
+        smaller.swap(cells);
+        for (auto& cell : smaller) {
+          if (cell.entry) cells[place_of(cell.hash, cell.entry->key)] = std::move(cell);
+        }
+      }
+      link(*entry);
+      auto& cell = cells[place_of(entry->hash, entry->key)];
+      cell = {entry->hash, std::move(entry)};
+      ++size;
+    }
+    void erase(Entry& entry) noexcept {
+      unlink(entry);
+      auto free = place_of(entry.hash, entry.key);
+      cells[free].entry.reset();
+      --size;
+      // What had to go on past the place that is free now comes back to it.
+      for (auto place = after(free); cells[place].entry; place = after(place)) {
+        const auto home = cells[place].hash & (cells.size() - 1);
+        const bool stays = free <= place ? free < home && home <= place : free < home || home <= place;
+        if (!stays) cells[std::exchange(free, place)] = std::move(cells[place]);
+      }
+    }
+    void link(Entry& entry) noexcept {
+      entry.newer = nullptr;
+      entry.older = newest;
+      (newest == nullptr ? oldest : newest->newer) = &entry;
+      newest = &entry;
+    }
+    void unlink(Entry& entry) noexcept {
+      (entry.newer == nullptr ? newest : entry.newer->older) = entry.older;
+      (entry.older == nullptr ? oldest : entry.older->newer) = entry.newer;
+    }
+    void use(Entry& entry) noexcept {
+      if (&entry == newest) return;
+      unlink(entry);
+      link(entry);
+    }
+    void shrink_to(std::size_t most) noexcept {
+      while (size > most) erase(*oldest);
+    }
+
     mutable std::mutex mutex;
-    std::list<Entry> order;  ///< the one used last first
-    std::unordered_map<Name, typename std::list<Entry>::iterator, HashOfName> by_key;
+    std::vector<Cell> cells;
+    std::size_t size = 0;
+    Entry* newest = nullptr;  ///< the one used last
+    Entry* oldest = nullptr;
   };
 
-  std::atomic<std::size_t> most_of_part_;
+  std::atomic<std::size_t> most_;
   std::array<Part, parts> parts_;
 };
 

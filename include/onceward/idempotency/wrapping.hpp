@@ -125,21 +125,26 @@ class Wrapping {
 
   /// Fills `call`; an outcome where there is one without asking the storage.
   std::optional<Outcome<T>> begin(Call& call, const Request&... request) const {
+    std::optional<Outcome<T>> known;
     auto key = key_.render(call.place, request...);
     if (!key) {
       GuardAccess::count_refused(counters_);
-      return Outcome<T>(Verdict::storage_down).with_error(std::move(key).error());
+      known.emplace(Verdict::storage_down).with_error(std::move(key).error());
+      return known;
     }
     call.key = *key;
-    call.policy = GuardAccess::effective(where_, base_);
-    if (call.policy->replay_cache > 0) {
-      if (auto outcome = cached(call, request...)) return outcome;
+    const auto changed = GuardAccess::changed(where_, base_);
+    const auto& policy = changed ? *changed : *base_;
+    if (policy.replay_cache > 0 && find_kept(known, call, policy, request...)) return known;
+    call.policy = changed ? changed : base_;
+    if (policy.replay_cache > 0) {
       call.began = since_boot();
-      const bool by_text = Payload::needs_text(!call.policy->fingerprint_without.empty());
-      call.kept.emplace(by_text ? payload_of(call, request...) : std::string_view(), by_text, request...);
+      const bool by_text = Payload::needs_text(!policy.fingerprint_without.empty());
+      call.kept.emplace(by_text ? payload_of(call, policy, request...) : std::string_view(), by_text,
+                        request...);
     }
-    if (call.policy->fingerprint) compute_fingerprint(payload_of(call, request...), call.print);
-    return std::nullopt;
+    if (policy.fingerprint) compute_fingerprint(payload_of(call, policy, request...), call.print);
+    return known;
   }
 
   [[nodiscard]] Outcome<T> answer(Call& call, const Guard& guard) const {
@@ -275,17 +280,17 @@ class Wrapping {
   }
 
   /// The canonical text, made once.
-  std::string_view payload_of(Call& call, const Request&... request) const {
-    if (!call.payload) append_payload(call.payload.emplace().text, *call.policy, request...);
+  std::string_view payload_of(Call& call, const Policy& policy, const Request&... request) const {
+    if (!call.payload) append_payload(call.payload.emplace().text, policy, request...);
     return call.payload->text;
   }
 
-  std::optional<Outcome<T>> cached(Call& call, const Request&... request) const {
-    const auto& policy = *call.policy;
+  /// An outcome where the result is kept in this process.
+  bool find_kept(std::optional<Outcome<T>>& outcome, Call& call, const Policy& policy,
+                 const Request&... request) const {
     const bool by_text = policy.fingerprint && Payload::needs_text(!policy.fingerprint_without.empty());
-    const auto text = by_text ? payload_of(call, request...) : std::string_view();
-    std::optional<Outcome<T>> outcome;
-    cache_->find(call.key, [&](const auto& kept) {
+    const auto text = by_text ? payload_of(call, policy, request...) : std::string_view();
+    const bool found = cache_->find(call.key, [&](const auto& kept) {
       // Of another payload the storage says so itself.
       if (policy.fingerprint && !(by_text ? kept.payload.is_text(text) : kept.payload.is(request...)))
         return false;
@@ -294,10 +299,10 @@ class Wrapping {
       if (policy.on_duplicate != OnDuplicate::code) outcome->with_value(kept.content);
       return true;
     });
-    if (!outcome) return std::nullopt;
+    if (!found) return false;
     GuardAccess::count_replayed(counters_);
     raise_duplicate(policy, Verdict::replayed);
-    return outcome;
+    return true;
   }
 
   /// `left` is what is left of its retention, counted from before the storage was asked.

@@ -144,7 +144,8 @@ while at <= last do
         break
       end
       if kind ~= 'q' then
-        writes[#writes + 1] = {record, kind == 'd', known, raw, due, expires, value, due_in, expires_in, keeps}
+        writes[#writes + 1] = {record, kind == 'd', known, raw, due, expires,
+          value, due_in, expires_in, keeps}
       end
       at, name = at + words[kind], name + 1
     end

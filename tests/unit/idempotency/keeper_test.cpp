@@ -96,7 +96,7 @@ TEST_CASE("a handler of five leases is never robbed, and its renewal ends with i
   CHECK(bench.storage.calls(Call::commit) == after_throw);
 }
 
-TEST_CASE("hundreds of renewed guards have one thread between them") {
+TEST_CASE("hundreds of renewed guards have two threads between them: renewals, and ends of leases") {
   Bench bench;
   bench.policy.lease = 90ms;
   bench.policy.auto_renew = true;
@@ -104,7 +104,7 @@ TEST_CASE("hundreds of renewed guards have one thread between them") {
   std::vector<Guard> held;
   for (int i = 0; i < 300; ++i)
     held.push_back(Guard::claim(bench.guards, std::to_string(i), bench.policy).value());
-  CHECK(threads_of_this_process() == before);
+  CHECK(threads_of_this_process() == before + 1);
   const auto later = std::chrono::steady_clock::now() + 300ms;
   until([&] { return std::chrono::steady_clock::now() > later; });
   for (auto& guard : held) {

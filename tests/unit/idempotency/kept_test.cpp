@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+#include <algorithm>
+#include <random>
 #include <thread>
 
 using namespace onceward;
@@ -124,18 +126,79 @@ TEST_CASE("claims and errors are not kept, nor what could not be recorded") {
   CHECK(bench.trips() > before);
 }
 
-TEST_CASE("the cache is bounded: what was used last stays") {
-  ReplayCache<int, int> cache(160);  // ten for each of its parts
+TEST_CASE("the cache keeps as many as it may, and what was used last stays") {
   const auto later = guard_detail::since_boot() + 1h;
-  for (int i = 0; i < 10'000; ++i) {
-    cache.put(std::to_string(i), {i, 0, 1, 1, later});
-    CHECK(cache.find("0", [](const auto& kept) { return kept.content == 0; }));
+  const auto has = [](auto& cache, const std::string& key) {
+    return cache.find(key, [](const auto&) { return true; });
+  };
+  for (const std::size_t most : {0U, 1U, 2U, 32U, 160U, 1023U}) {
+    ReplayCache<int, int> cache(most);
+    for (int i = 0; i < 3'000; ++i) {
+      cache.put(std::to_string(i), {i, 0, 1, 1, later});
+      if (most > 1) CHECK(cache.find("0", [](const auto& kept) { return kept.content == 0; }));
+      CHECK(cache.size() == std::min<std::size_t>(most, static_cast<std::size_t>(i) + 1));
+    }
+    CHECK_FALSE(has(cache, "1"));
+    CHECK(has(cache, "2999") == (most > 0));
+    cache.put("0", {5, 0, 1, 1, guard_detail::since_boot()});
+    CHECK_FALSE(has(cache, "0"));
   }
-  CHECK(cache.size() <= 160);
-  CHECK(cache.size() > 100);
-  CHECK_FALSE(cache.find("1", [](const auto&) { return true; }));
-  cache.put("0", {5, 0, 1, 1, guard_detail::since_boot()});
-  CHECK_FALSE(cache.find("0", [](const auto&) { return true; }));
+  // Called in turn, as many keys as there is room for all stay.
+  ReplayCache<int, int> exact(32);
+  for (int i = 0; i < 32; ++i) exact.put(std::to_string(i), {i, 0, 1, 1, later});
+  for (int i = 0; i < 32; ++i) CHECK(has(exact, std::to_string(i)));
+
+  ReplayCache<int, int> large(10'000);
+  for (int i = 0; i < 30'000; ++i) large.put(std::to_string(i), {i, 0, 1, 1, later});
+  CHECK(large.size() <= 10'000);
+  CHECK(large.size() > 9'900);
+  large.resize(10);
+  for (int i = 0; i < 100; ++i) large.put("n" + std::to_string(i), {i, 0, 1, 1, later});
+  CHECK(large.size() == 10);
+  large.resize(5'000);
+  for (int i = 0; i < 100; ++i) large.put("m" + std::to_string(i), {i, 0, 1, 1, later});
+  for (int i = 0; i < 100; ++i) CHECK(has(large, "m" + std::to_string(i)));
+}
+
+TEST_CASE("the cache does what a list of pairs would do, in any order of use") {
+  std::minstd_rand random(7);
+  const auto now = guard_detail::since_boot();
+  ReplayCache<int, int> cache(40);
+  std::vector<std::pair<int, int>> model;  // key and content, the one used last first
+  const auto found = [&](int key) {
+    return std::find_if(model.begin(), model.end(), [&](const auto& pair) { return pair.first == key; });
+  };
+  for (int step = 0; step < 100'000; ++step) {
+    const int key = static_cast<int>(random() % 90);
+    const auto text = std::to_string(key);
+    const auto at = found(key);
+    switch (random() % 8) {
+      case 0:  // past its time
+        cache.put(text, {step, 0, 1, 1, now - 1us});
+        if (at != model.end()) model.erase(at);
+        if (model.size() == 40) model.pop_back();
+        REQUIRE_FALSE(cache.find(text, [](const auto&) { return true; }));
+        break;
+      case 1:
+      case 2:
+      case 3:
+        cache.put(text, {step, 0, 1, 1, now + 1h});
+        if (at != model.end()) model.erase(at);
+        model.insert(model.begin(), {key, step});
+        if (model.size() > 40) model.pop_back();
+        break;
+      default:
+        int content = -1;
+        REQUIRE(cache.find(text, [&](const auto& kept) {
+          content = kept.content;
+          return true;
+        }) == (at != model.end()));
+        if (at == model.end()) break;
+        REQUIRE(content == at->second);
+        std::rotate(model.begin(), at, at + 1);
+    }
+    REQUIRE(cache.size() == model.size());
+  }
 }
 
 TEST_CASE("many threads share the kept replays") {

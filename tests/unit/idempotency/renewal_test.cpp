@@ -4,6 +4,7 @@
 #include "guards_bench.hpp"
 
 #include <atomic>
+#include <latch>
 #include <mutex>
 #include <vector>
 
@@ -13,6 +14,7 @@ using guards_bench::Bench;
 using guards_bench::Call;
 using guards_bench::Fault;
 using guards_bench::until;
+using testing::FaultyStorage;
 
 TEST_CASE("a renewal that meets an earlier one whose answer was lost lengthens the lease all the same") {
   testing::FakeClock clock;
@@ -133,6 +135,89 @@ TEST_CASE("renewed claims of a storage that is away keep no others from being re
   CHECK(std::none_of(alive.begin(), alive.end(),
                      [](const auto& guard) { return guard->lost().stop_requested(); }));
   CHECK(bench.rival("2999").verdict() == Verdict::in_progress);
+}
+
+namespace {
+
+/// A storage whose commits hang from now on, until it is let go.
+class Hanging {
+ public:
+  explicit Hanging(FaultyStorage& storage) {
+    storage.on_call([state = state_](std::string_view point) {
+      if (!point.starts_with("commit") || !state->hangs) return;
+      ++state->hanging;
+      state->free.wait();
+    });
+  }
+  ~Hanging() { let_go(); }
+  Hanging(const Hanging&) = delete;
+  Hanging& operator=(const Hanging&) = delete;
+  void hang() { state_->hangs = true; }
+  [[nodiscard]] bool hanging() const { return state_->hanging > 0; }
+  void let_go() {
+    if (state_->hangs.exchange(false)) state_->free.count_down();
+  }
+
+ private:
+  struct State {
+    std::atomic<bool> hangs = false;
+    std::atomic<int> hanging = 0;
+    std::latch free{1};
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+}  // namespace
+
+TEST_CASE("a storage that hangs robs no lease of another one [guard-28]") {
+  const auto memory = open_memory().value();
+  FaultyStorage slow(*memory);
+  Hanging hanging(slow);
+  Bench bench;
+  bench.policy.lease = 300ms;
+  bench.policy.auto_renew = true;
+  auto elsewhere = bench.policy;
+  elsewhere.operation = "slow";
+  elsewhere.storage = &slow;
+  const auto held_there = Guard::claim(bench.guards, "k", elsewhere).value();
+  auto held = bench.claim("k");
+  hanging.hang();
+  REQUIRE(until([&] { return hanging.hanging(); }));
+  const auto later = std::chrono::steady_clock::now() + 1s;
+  while (std::chrono::steady_clock::now() < later) {
+    std::this_thread::sleep_for(20ms);
+    REQUIRE(bench.rival("k").verdict() == Verdict::in_progress);
+  }
+  CHECK(held_there.lost().stop_requested());
+  CHECK_FALSE(held.lost().stop_requested());
+  CHECK(held.complete(Value(1)).recorded);
+  hanging.let_go();
+}
+
+TEST_CASE("the owner is told when its lease has passed, also while the storage hangs [guard-30]") {
+  Bench bench;
+  Hanging hanging(bench.storage);
+  bench.policy.lease = 300ms;
+  bench.policy.auto_renew = true;
+  const auto began = std::chrono::steady_clock::now();
+  auto held = bench.claim("k");
+  hanging.hang();
+  REQUIRE(until([&] { return held.lost().stop_requested(); }));
+  CHECK(std::chrono::steady_clock::now() - began >= 300ms);
+  CHECK(hanging.hanging());
+  hanging.let_go();
+}
+
+TEST_CASE("Guards that have stopped renew nothing, and still tell who loses its lease") {
+  Bench bench;
+  bench.policy.lease = 100ms;
+  bench.policy.auto_renew = true;
+  auto held = bench.claim("k");
+  bench.guards.stop();
+  REQUIRE(until([&] { return held.lost().stop_requested(); }));
+  CHECK(bench.rival("k", OnStale::takeover).acquired());
+  bench.guards.start();
+  CHECK(held.complete(Value(1)).verdict == Verdict::lease_lost);
 }
 
 TEST_CASE("a renewal ends with its guard, however that ends") {
