@@ -51,6 +51,11 @@ Result<std::shared_ptr<Claim>> prepare(GuardedBy where, std::string_view key,
                     "digest of the payload",
                     policy->operation, fingerprint.size(), fingerprint_bytes));
   }
+  if (policy->fallback != nullptr && policy->fallback == &storage_of(where, *policy)) {
+    return refuse(ErrorCode::invalid_argument,
+                  "Policy::fallback is the first storage: it would be away together with it");
+  }
+  if (!policy->fingerprint) fingerprint = {};
   if (policy->auto_renew || policy->acknowledge == Acknowledge::post) {
     const auto* const field = policy->auto_renew ? "auto_renew" : "acknowledge = post";
     if (where.keeper() == nullptr)
@@ -87,6 +92,7 @@ Result<Guard> arrived(std::shared_ptr<Claim> claim, ClaimTrip& trip, SteadyTime 
     return fail(*std::move(trip.error()));
   }
   if (!claim->acquired) claim->count(end_of(claim->verdict));
+  if (claim->policy->on_duplicate == OnDuplicate::code) claim->result = Value();
   renew_held(*claim, std::max(began, trip.written_at()));
   return GuardAccess::make(std::move(claim));
 }
@@ -138,8 +144,9 @@ std::shared_ptr<const Policy> GuardAccess::effective(GuardedBy where,
 Counters* GuardAccess::counters(GuardedBy where, std::string_view operation) {
   return where.keeper() == nullptr ? nullptr : &where.keeper()->counters().of(operation);
 }
-void GuardAccess::know(GuardedBy where, const std::shared_ptr<const Policy>& base) {
-  if (where.keeper() != nullptr) where.keeper()->policies().know(base);
+void GuardAccess::know(GuardedBy where, const std::shared_ptr<const Policy>& base,
+                       std::vector<std::string> paths) {
+  if (where.keeper() != nullptr) where.keeper()->policies().know(base, std::move(paths));
 }
 void GuardAccess::count_refused(Counters* counters) noexcept {
   if (counters != nullptr) counters->count(CallEnd::refused);

@@ -27,8 +27,9 @@ CallFigures Counters::figures() const noexcept {
 Counters& CounterBook::of(std::string_view operation) {
   const std::lock_guard lock(mutex_);
   const auto found = counters_.find(operation);
-  return found != counters_.end() ? found->second
-                                  : counters_.try_emplace(std::string(operation)).first->second;
+  if (found != counters_.end()) return found->second;
+  return counters_.try_emplace(std::string(is_operation_name(operation) ? operation : no_operation))
+      .first->second;
 }
 
 CallFigures CounterBook::figures(std::string_view operation) const {

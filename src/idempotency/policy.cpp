@@ -24,15 +24,33 @@ Result<void> check_duration(std::string_view field, Duration duration) {
                                    limits::duration_us));
 }
 
+/// A value that no name stands for comes of a cast, and means nothing here.
+template <class E>
+Result<void> check_choice(std::string_view field, E choice, E last) {
+  if (choice >= E{} && choice <= last) return {};
+  return refuse(field, fmt::format("is {}, which is none of its values", static_cast<int>(choice)));
+}
+
+/// Names parted by dots, none of them empty.
+Result<void> check_path(std::string_view path) {
+  const bool whole =
+      !path.empty() && path.front() != '.' && path.back() != '.' && path.find("..") == std::string_view::npos;
+  if (whole) return {};
+  return refuse("fingerprint_without",
+                fmt::format("has \"{}\"; give names of fields, such as \"meta.sent_at\"", path));
+}
+
 }  // namespace
 
+bool guard_detail::is_operation_name(std::string_view name) noexcept {
+  return !name.empty() && name.size() <= most_operation_bytes &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+         });
+}
+
 Result<void> Policy::check() const {
-  const bool named =
-      !operation.empty() && operation.size() <= most_operation_bytes &&
-      std::all_of(operation.begin(), operation.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-      });
-  if (!named)
+  if (!guard_detail::is_operation_name(operation))
     return refuse("operation",
                   fmt::format("is \"{}\"; use 1 to 64 of a-z, 0-9, '.', '_' and '-'", operation));
   if (auto fine = check_duration("lease", lease); !fine) return fine;
@@ -41,6 +59,17 @@ Result<void> Policy::check() const {
   if (auto fine = check_duration("record_limit", record_limit); !fine) return fine;
   if (retention < lease)
     return refuse("retention", "is shorter than the lease: a claim would vanish while it is held");
+  if (auto fine = check_choice("on_duplicate", on_duplicate, OnDuplicate::raise); !fine) return fine;
+  if (auto fine = check_choice("on_busy", on_busy, OnBusy::wait); !fine) return fine;
+  if (auto fine = check_choice("on_stale", on_stale, OnStale::reconcile); !fine) return fine;
+  if (auto fine = check_choice("on_storage_down", on_storage_down, OnStorageDown::fallback); !fine)
+    return fine;
+  if (auto fine = check_choice("acknowledge", acknowledge, Acknowledge::post); !fine) return fine;
+  for (const auto& path : fingerprint_without) {
+    if (auto fine = check_path(path); !fine) return fine;
+  }
+  if (fallback != nullptr && fallback == storage)
+    return refuse("fallback", "is the first storage: it would be away together with it");
   if (on_storage_down == OnStorageDown::fallback && fallback == nullptr)
     return refuse("fallback", "is null: on_storage_down = fallback needs a second storage");
   if (replay_cache > most_cached)

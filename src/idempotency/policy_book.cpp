@@ -1,5 +1,7 @@
 #include "idempotency/policy_book.hpp"
 
+#include <onceward/idempotency/wrapping.hpp>
+
 #include <fmt/format.h>
 
 namespace onceward::guard_detail {
@@ -9,12 +11,12 @@ constexpr std::size_t most_made = 64;  ///< bases of one operation whose changed
 
 }  // namespace
 
-void PolicyBook::know(const std::shared_ptr<const Policy>& base) {
+void PolicyBook::know(const std::shared_ptr<const Policy>& base, std::vector<std::string> paths) {
   const std::lock_guard lock(mutex_);
   const auto [begin, end] = known_.equal_range(base->operation);
   for (auto place = begin; place != end;)
-    place = place->second.expired() ? known_.erase(place) : std::next(place);
-  known_.emplace(base->operation, base);
+    place = place->second.base.expired() ? known_.erase(place) : std::next(place);
+  known_.emplace(base->operation, Known{base, std::move(paths)});
 }
 
 Result<Policy> PolicyBook::changed(const Policy& base, const Value& fields) const {
@@ -51,14 +53,15 @@ Result<void> PolicyBook::override_policy(std::string_view operation, const Value
   Change change{fields, {}};
   const auto [begin, end] = known_.equal_range(operation);
   for (auto place = begin; place != end; ++place) {
-    auto base = place->second.lock();
+    auto base = place->second.base.lock();
     if (!base) continue;
     auto made = changed(*base, fields);
     if (!made) return fail(std::move(made).error());
+    if (auto fine = check_paths(made->fingerprint_without, place->second.paths); !fine) return fine;
     change.made.emplace_back(std::move(base), std::make_shared<const Policy>(*std::move(made)));
   }
-  if (begin == end) {
-    // No call is known yet: it must at least fit the defaults.
+  if (change.made.empty()) {
+    // No call is known: it must at least fit the defaults.
     Policy plain;
     plain.operation = operation;
     if (auto fine = changed(plain, fields); !fine) return fail(std::move(fine).error());

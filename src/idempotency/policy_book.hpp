@@ -20,7 +20,7 @@ class PolicyBook {
   explicit PolicyBook(const std::map<std::string, Storage*>& storages) : storages_(storages) {}
 
   /// Makes a policy known, so that changes that do not fit it are refused.
-  void know(const std::shared_ptr<const Policy>& base);
+  void know(const std::shared_ptr<const Policy>& base, std::vector<std::string> paths);
   Result<void> override_policy(std::string_view operation, const Value& fields);
   /// Whether any operation's is changed.
   [[nodiscard]] bool any() const noexcept { return any_.load(std::memory_order_acquire); }
@@ -29,6 +29,10 @@ class PolicyBook {
 
  private:
   using Pair = std::pair<std::shared_ptr<const Policy>, std::shared_ptr<const Policy>>;
+  struct Known {
+    std::weak_ptr<const Policy> base;
+    std::vector<std::string> paths;  ///< what fingerprint_without may name
+  };
   struct Change {
     Value fields;
     std::vector<Pair> made;  ///< base, and what became of it
@@ -39,7 +43,7 @@ class PolicyBook {
   std::atomic<bool> any_{false};
   std::mutex mutex_;
   std::map<std::string, Change, std::less<>> changes_;
-  std::multimap<std::string, std::weak_ptr<const Policy>, std::less<>> known_;
+  std::multimap<std::string, Known, std::less<>> known_;
 };
 
 }  // namespace onceward::guard_detail

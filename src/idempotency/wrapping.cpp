@@ -74,15 +74,23 @@ void remove_paths(Value& value, const std::vector<std::string>& paths) {
   for (const auto& path : paths) remove_path(value, path);
 }
 
-void check_paths(const std::vector<std::string>& paths, std::span<const std::string_view> names) {
+Result<void> check_paths(const std::vector<std::string>& paths, const std::vector<std::string>& known) {
+  const auto is_known = [&](std::string_view path) {
+    return std::any_of(known.begin(), known.end(), [&](std::string_view one) {
+      if (!one.ends_with('*')) return one == path;
+      one.remove_suffix(1);
+      return path.starts_with(one);
+    });
+  };
   for (const auto& path : paths) {
-    const auto first = std::string_view(path).substr(0, path.find('.'));
-    if (std::find(names.begin(), names.end(), first) != names.end()) continue;
-    std::string known;
-    for (const auto name : names) known.append(known.empty() ? "" : ", ").append(name);
-    throw std::invalid_argument("Policy::fingerprint_without names \"" + path +
-                                "\", which is no field of the request; there are " + known);
+    if (is_known(path)) continue;
+    std::string names;
+    for (const auto& one : known) names.append(names.empty() ? "" : ", ").append(one);
+    return fail(ErrorCode::invalid_argument, "Policy::fingerprint_without names \"" + path +
+                                                 "\", which is no field of the request; there are " +
+                                                 (names.empty() ? "none" : names));
   }
+  return {};
 }
 
 }  // namespace onceward::guard_detail

@@ -10,6 +10,33 @@
 
 namespace onceward {
 
+namespace async_detail {
+
+/// What a coroutine's promise keeps until it is asked for.
+template <class T>
+struct Returning {
+  template <class U>
+  void return_value(U&& given) {
+    value.emplace(std::forward<U>(given));
+  }
+  T take() {
+    if (thrown) std::rethrow_exception(thrown);
+    return *std::move(value);
+  }
+  std::optional<T> value{};
+  std::exception_ptr thrown{};
+};
+template <>
+struct Returning<void> {
+  void return_void() const noexcept {}
+  void take() const {
+    if (thrown) std::rethrow_exception(thrown);
+  }
+  std::exception_ptr thrown{};
+};
+
+}  // namespace async_detail
+
 /// A coroutine that begins when it is awaited and resumes who awaits it when it ends; its exception passes
 /// through. Awaited once, by one coroutine; moved, never copied. Destroying one that has not ended destroys
 /// its frame: only do so where it was never started.
@@ -19,7 +46,7 @@ class [[nodiscard]] Async {
   struct promise_type;
   using Handle = std::coroutine_handle<promise_type>;
 
-  struct promise_type {
+  struct promise_type : async_detail::Returning<T> {
     Async get_return_object() noexcept { return Async(Handle::from_promise(*this)); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
     struct Last {
@@ -28,15 +55,9 @@ class [[nodiscard]] Async {
       void await_resume() const noexcept {}
     };
     Last final_suspend() const noexcept { return {}; }
-    template <class U>
-    void return_value(U&& given) {
-      value.emplace(std::forward<U>(given));
-    }
-    void unhandled_exception() noexcept { thrown = std::current_exception(); }
+    void unhandled_exception() noexcept { this->thrown = std::current_exception(); }
 
     std::coroutine_handle<> awaiting = std::noop_coroutine();
-    std::optional<T> value{};
-    std::exception_ptr thrown{};
   };
 
   Async(Async&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
@@ -53,11 +74,7 @@ class [[nodiscard]] Async {
     handle_.promise().awaiting = awaiting;
     return handle_;
   }
-  T await_resume() {
-    auto& promise = handle_.promise();
-    if (promise.thrown) std::rethrow_exception(promise.thrown);
-    return *std::move(promise.value);
-  }
+  T await_resume() { return handle_.promise().take(); }
 
  private:
   explicit Async(Handle handle) noexcept : handle_(handle) {}

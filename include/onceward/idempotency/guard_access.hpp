@@ -15,7 +15,9 @@ class GuardAccess {
   /// Null where no operation's policy is changed.
   static std::shared_ptr<const Policy> changed(GuardedBy where, const std::shared_ptr<const Policy>& base);
   static Counters* counters(GuardedBy where, std::string_view operation);
-  static void know(GuardedBy where, const std::shared_ptr<const Policy>& base);
+  /// `paths`: what its fingerprint_without may name.
+  static void know(GuardedBy where, const std::shared_ptr<const Policy>& base,
+                   std::vector<std::string> paths);
   static void count_refused(Counters* counters) noexcept;
   static void count_replayed(Counters* counters) noexcept;
 

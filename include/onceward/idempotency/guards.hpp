@@ -36,6 +36,9 @@ enum class CallEnd : std::uint8_t {
 inline constexpr std::size_t call_ends = static_cast<std::size_t>(CallEnd::refused) + 1;
 [[nodiscard]] std::string_view to_string(CallEnd end) noexcept;
 
+/// Under which calls are counted whose Policy::operation is no name: it may be anything.
+inline constexpr std::string_view no_operation = "(none)";
+
 /// Calls so far, by how they ended.
 struct CallFigures {
   std::array<std::uint64_t, call_ends> ended{};
@@ -102,7 +105,7 @@ class Guards {
 
   /// Of one operation; zeros where nothing of it was called.
   [[nodiscard]] CallFigures figures(std::string_view operation) const;
-  /// Of all operations that were called.
+  /// Of all operations that were called, and of no_operation.
   [[nodiscard]] std::map<std::string, CallFigures> figures() const;
 
   [[nodiscard]] guard_detail::Keeper& keeper() const noexcept { return *keeper_; }

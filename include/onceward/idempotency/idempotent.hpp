@@ -140,6 +140,21 @@ std::array<std::string_view, n> names_of(const Literal& literal) {
   return names;
 }
 
+/// A member function as a handler: which of its forms there is, is its object's to say.
+template <class Member, class Object, class... Request>
+struct MemberOf {
+  Member member;
+  Object* object;
+  decltype(auto) operator()(
+      const Request&... request) const requires std::is_invocable_v<Member, Object&, const Request&...> {
+    return std::invoke(member, *object, request...);
+  }
+  decltype(auto) operator()(const Request&... request, Attempt& attempt)
+      const requires std::is_invocable_v<Member, Object&, const Request&..., Attempt&> {
+    return std::invoke(member, *object, request..., attempt);
+  }
+};
+
 template <class... Request>
 BoundKey<Request...> bound(const KeyLiteral<Request...>& key) {
   auto parsed = BoundKey<Request...>::parse(key);
@@ -172,15 +187,14 @@ template <class... Request, class Handler>
                                          guard_detail::names_of<decltype(key), sizeof...(Request)>(key));
 }
 
-/// Guards a member function of an object, which must outlive the wrapper:
-/// `idempotent<GrantRequest>(storage, "...", {...}, &Ledger::grant, ledger)`.
-template <class... Request, class Object, class Function>
+/// Guards a member function of an object, which must outlive the wrapper; it may take an `Attempt&` behind
+/// the request: `idempotent<GrantRequest>(storage, "...", {...}, &Ledger::grant, ledger)`.
+template <class... Request, class Member, class Object>
+requires std::is_member_function_pointer_v<Member>
 [[nodiscard]] auto idempotent(GuardedBy where, KeyLiteral<std::type_identity_t<Request>...> key,
-                              Policy policy, Function Object::*member, Object& object) {
+                              Policy policy, Member member, Object& object) {
   return idempotent<Request...>(where, key, std::move(policy),
-                                [member, target = &object](const Request&... request) -> decltype(auto) {
-                                  return std::invoke(member, *target, request...);
-                                });
+                                guard_detail::MemberOf<Member, Object, Request...>{member, &object});
 }
 
 }  // namespace onceward

@@ -87,9 +87,10 @@ class IdempotentCallback {
 
   /// Returns at once. `done(outcome, exception)` is told how the call ended, where handlers run
   /// (GuardsOptions::executor), or on this thread where there is nothing to wait for: one of the two is
-  /// there; the exception is the handler's, or DuplicateCall. It must not throw.
-  void operator()(Request... request, Done<Outcome<T>> done) const {
-    start(call_(std::move(request)...), std::move(done));
+  /// there; the exception is the handler's, or DuplicateCall. It must not throw. `stop` ends a wait for
+  /// another owner.
+  void operator()(Request... request, Done<Outcome<T>> done, std::stop_token stop = {}) const {
+    start(call_(std::move(request)..., std::move(stop)), std::move(done));
   }
 
  private:

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace onceward {
@@ -48,6 +49,11 @@ enum class ErrorClass : std::uint8_t {
 };
 /// By what the code's retry_advice is: retry, give_up, read_back.
 [[nodiscard]] ErrorClass classify_error(const Error& error) noexcept;
+
+namespace guard_detail {
+/// [a-z0-9._-]{1,64}
+[[nodiscard]] bool is_operation_name(std::string_view name) noexcept;
+}  // namespace guard_detail
 
 /// How calls of one operation are guarded. Every field can be changed while calls run:
 /// Guards::override_policy.

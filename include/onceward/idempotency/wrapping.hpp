@@ -53,8 +53,34 @@ void compute_fingerprint(std::string_view payload, Fingerprint& out) noexcept;
 
 /// Takes members out of a value, by their paths ("meta.sent_at"). What is not there is no mistake.
 void remove_paths(Value& value, const std::vector<std::string>& paths);
-/// Errors: throws std::invalid_argument where a path's first part names none of these.
-void check_paths(const std::vector<std::string>& paths, std::span<const std::string_view> names);
+/// Errors: invalid_argument where one names nothing of a request that has these, see add_paths().
+Result<void> check_paths(const std::vector<std::string>& paths, const std::vector<std::string>& known);
+
+/// Adds the paths of T's fields that a payload can leave out: "meta", "meta.sent_at", and "extra.*" where
+/// what lies beneath is known only when a call comes.
+template <class T>
+void add_paths(std::vector<std::string>& known, const std::string& at) {
+  namespace rd = reflect_detail;
+  const auto beneath = [&](std::string_view name) {
+    return at.empty() ? std::string(name) : at + "." + std::string(name);
+  };
+  if (!at.empty()) known.push_back(at);
+  if constexpr (rd::HasCodec<T> || std::is_same_v<T, Value>) {
+    known.push_back(beneath("*"));
+  } else if constexpr (rd::is_optional<T>) {
+    add_paths<typename T::value_type>(known, at);
+  } else if constexpr (rd::is_string_map<T>) {
+    known.push_back(beneath("*"));
+  } else if constexpr (Reflected<T>) {
+    constexpr auto names = field_names<T>();
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+      (add_paths<std::remove_cvref_t<decltype(rd::get_field<i>(std::declval<const T&>()))>>(
+           known, beneath(names[i])),
+       ...);
+    }
+    (std::make_index_sequence<rd::field_count<T>>());
+  }
+}
 
 /// Counts a call as refused that an exception of its payload's codec ends before its claim.
 class CountedThrow {
@@ -67,7 +93,7 @@ class CountedThrow {
   CountedThrow& operator=(const CountedThrow&) = delete;
 
  private:
-  Counters* counters_;
+  Counters* counters_ = nullptr;
   int before_ = std::uncaught_exceptions();
 };
 
@@ -98,14 +124,17 @@ class Wrapping {
 
   Wrapping(GuardedBy where, BoundKey<Request...> key, Policy policy,
            std::array<std::string_view, sizeof...(Request)> names)
-      : where_(where), key_(std::move(key)), counters_(GuardAccess::counters(where, policy.operation)) {
+      : where_(where), key_(std::move(key)) {
     if (auto checked = policy.check(); !checked) throw std::invalid_argument(describe(checked.error()));
+    counters_ = GuardAccess::counters(where, policy.operation);
     for (std::size_t i = 0; i < names.size(); ++i)
       names_[i] = names[i].empty() ? "p" + std::to_string(i) : std::string(names[i]);
-    check_excluded(policy.fingerprint_without);
+    auto known = paths();
+    if (auto checked = check_paths(policy.fingerprint_without, known); !checked)
+      throw std::invalid_argument(checked.error().message);
     cache_ = std::make_shared<Cache>(policy.replay_cache);
     base_ = std::make_shared<const Policy>(std::move(policy));
-    GuardAccess::know(where_, base_);
+    GuardAccess::know(where_, base_, std::move(known));
   }
 
   /// What a call is, computed once: a handler that changes what it was given cannot move its record.
@@ -236,21 +265,16 @@ class Wrapping {
       throw DuplicateCall(verdict);
   }
 
-  void check_excluded(const std::vector<std::string>& paths) const {
+  /// Of the fields that Policy::fingerprint_without may name.
+  [[nodiscard]] std::vector<std::string> paths() const {
+    std::vector<std::string> known;
     if constexpr (sizeof...(Request) == 1) {
-      using Only = std::tuple_element_t<0, std::tuple<Request...>>;
-      if constexpr (Reflected<Only>) {
-        constexpr auto names = field_names<Only>();
-        return check_paths(paths, names);
-      } else if (paths.empty()) {
-        return;
-      } else {
-        throw std::invalid_argument("Policy::fingerprint_without names fields, and the request has none");
-      }
+      (add_paths<Request>(known, {}), ...);
     } else {
-      const std::vector<std::string_view> names(names_.begin(), names_.end());
-      check_paths(paths, names);
+      std::size_t i = 0;
+      (add_paths<Request>(known, names_[i++]), ...);
     }
+    return known;
   }
 
   void append_payload(std::string& out, const Policy& policy, const Request&... request) const {
@@ -317,7 +341,7 @@ class Wrapping {
   GuardedBy where_;
   BoundKey<Request...> key_;
   std::shared_ptr<const Policy> base_;
-  Counters* counters_;
+  Counters* counters_ = nullptr;
   std::array<std::string, sizeof...(Request)> names_;
   std::shared_ptr<Cache> cache_;
 };

@@ -338,3 +338,63 @@ TEST_CASE("asynchronous calls share their round trips, and a storage that stays 
   }
   CHECK(wait_for(call({"y"})).verdict() == Verdict::replayed);
 }
+
+namespace {
+
+Async<void> note(std::vector<std::string>& noted, std::string id) {
+  noted.push_back(std::move(id));
+  co_return;
+}
+
+}  // namespace
+
+TEST_CASE("a coroutine that returns nothing is guarded too, and its exception passes through") {
+  const auto storage = open_memory().value();
+  Pool pool(1);
+  Guards guards(*storage, {.executor = pool.executor()});
+  guards.start();
+  std::vector<std::string> noted;
+  auto call =
+      idempotent_async<Ask>(guards, "k:#{id}", {.operation = "none"}, [&](const Ask& ask) -> Async<void> {
+        if (ask.id == "bad") throw std::runtime_error("bad");
+        co_await note(noted, ask.id);
+      });
+  const auto verdict_of = [&](const std::string& id) {
+    std::latch ended(1);
+    std::optional<Verdict> verdict;
+    start(call({id}), Done<Outcome<void>>([&](auto outcome, std::exception_ptr) {
+            if (outcome) verdict = outcome->verdict();
+            ended.count_down();
+          }));
+    ended.wait();
+    return verdict;
+  };
+  CHECK(verdict_of("a") == Verdict::executed);
+  CHECK(verdict_of("a") == Verdict::replayed);
+  CHECK(verdict_of("bad") == std::nullopt);
+  CHECK(noted == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("a callback call that waits for another owner ends when it is stopped") {
+  const auto storage = open_memory().value();
+  Guards guards(*storage);
+  guards.start();
+  const Policy policy{.operation = "cb", .on_busy = OnBusy::wait, .wait_limit = 1h};
+  const auto owner = Guard::claim(guards, "k:a", policy).value();
+  auto call = idempotent_callback<int, Ask>(guards, "k:#{id}", policy,
+                                            [](const Ask&, Attempt&, Reply<int> reply) { reply(1); });
+  std::stop_source stop;
+  std::latch ended(1);
+  std::optional<Verdict> verdict;
+  call(
+      {"a"},
+      [&](auto outcome, std::exception_ptr) {
+        if (outcome) verdict = outcome->verdict();
+        ended.count_down();
+      },
+      stop.get_token());
+  CHECK(verdict == std::nullopt);
+  stop.request_stop();
+  ended.wait();
+  CHECK(verdict == Verdict::in_progress);
+}

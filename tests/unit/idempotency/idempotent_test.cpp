@@ -235,3 +235,31 @@ TEST_CASE("a broken template or policy is refused at start-up") {
   CHECK_THROWS_AS((idempotent<GrantRequest>(*storage, "k:#{user", {}, handler)), std::invalid_argument);
   CHECK_THROWS_AS((idempotent<GrantRequest>(*storage, "k", {.lease = 0s}, handler)), std::invalid_argument);
 }
+
+namespace {
+
+struct Till {
+  int sold = 0;
+  int sell(const std::string& what) {
+    ++sold;
+    return static_cast<int>(what.size());
+  }
+  [[nodiscard]] std::string look(const std::string& what, Attempt& attempt) const {
+    return what + " " + std::to_string(attempt.number());
+  }
+};
+struct Kiosk : Till {};
+
+}  // namespace
+
+TEST_CASE("member functions are guarded: of a base, of a constant object, and with the attempt") {
+  const auto storage = open_memory().value();
+  Kiosk kiosk;
+  auto sell = idempotent<std::string>(*storage, "#{p0}", {.operation = "sell"}, &Till::sell, kiosk);
+  CHECK(sell("tea").value() == 3);
+  CHECK(sell("tea").verdict() == Verdict::replayed);
+  CHECK(kiosk.sold == 1);
+  const Till till;
+  auto look = idempotent<std::string>(*storage, "#{p0}", {.operation = "look"}, &Till::look, till);
+  CHECK(look("tea").value() == "tea 1");
+}

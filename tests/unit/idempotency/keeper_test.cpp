@@ -376,3 +376,28 @@ TEST_CASE("a policy changes while calls run; a change that does not hold togethe
   CHECK(call("a").value() == 1);
   CHECK(call("a").verdict() == Verdict::replayed);
 }
+
+TEST_CASE("calls whose policy has no name are counted together, whatever they call themselves") {
+  Bench bench;
+  for (int i = 0; i < 100; ++i) {
+    const auto name = "No Name " + std::to_string(i);
+    CHECK_FALSE(Guard::claim(bench.guards, "k", {.operation = name}).has_value());
+    const std::vector<Guards::Request> span = {{"k"}};
+    CHECK_FALSE(bench.guards.claim_many(span, {.operation = name})[0].has_value());
+  }
+  CHECK(bench.guards.figures().size() == 1);
+  CHECK(bench.guards.figures(no_operation).of(CallEnd::refused) == 200);
+}
+
+TEST_CASE("the RAII form honours a policy without fingerprints, and one that tells a code alone") {
+  Bench bench;
+  bench.policy.fingerprint = false;
+  CHECK(Guard::claim(bench.guards, "k", bench.policy, "first")->complete(Value("it")).recorded);
+  const auto other = Guard::claim(bench.guards, "k", bench.policy, "second").value();
+  CHECK(other.verdict() == Verdict::replayed);
+  CHECK(other.result() == Value("it"));
+  bench.policy.on_duplicate = OnDuplicate::code;
+  const auto told = Guard::claim(bench.guards, "k", bench.policy).value();
+  CHECK(told.verdict() == Verdict::replayed);
+  CHECK(told.result() == Value());
+}

@@ -4,6 +4,8 @@
 #include "guards_bench.hpp"
 
 #include <atomic>
+#include <map>
+#include <optional>
 #include <vector>
 
 using namespace onceward;
@@ -125,4 +127,55 @@ TEST_CASE("changes come and go while calls of many threads run") {
     ends = true;
   }
   CHECK(wrong == 0);
+}
+
+namespace {
+
+struct Sender {
+  std::string agent;
+  std::int64_t sent_at = 0;
+};
+struct Sent {
+  std::string id;
+  std::optional<Sender> meta{};
+  std::map<std::string, std::int64_t> extra{};
+  std::vector<Sender> hops{};
+};
+
+}  // namespace
+
+TEST_CASE("fields to leave out are checked to their last part, when a wrapper is made and when it changes") {
+  Bench bench;
+  const auto make = [&](std::vector<std::string> without) {
+    auto policy = bench.policy;
+    policy.fingerprint_without = std::move(without);
+    return idempotent<Sent>(bench.guards, "#{id}", policy, [](const Sent&) { return 1; });
+  };
+  for (const auto* fine : {"id", "meta", "meta.sent_at", "extra", "extra.anything", "hops"}) {
+    INFO(fine);
+    CHECK_NOTHROW(make({fine}));
+  }
+  for (const auto* wrong : {"nope", "meta.tpyo", "meta.sent_at.zone", "hops.agent", "id.length", "ext"}) {
+    INFO(wrong);
+    CHECK_THROWS_AS(make({"id", wrong}), std::invalid_argument);
+  }
+  auto call = make({});
+  CHECK(call({"a", Sender{"x", 1}}).verdict() == Verdict::executed);
+  CHECK(call({"a", Sender{"x", 2}}).verdict() == Verdict::key_reused);
+  const auto refused = bench.guards.override_policy("b", Map{{"fingerprint_without", List{"meta.tpyo"}}});
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().message.find("meta.sent_at") != std::string::npos);
+  REQUIRE(bench.guards.override_policy("b", Map{{"fingerprint_without", List{"meta.sent_at"}}}).has_value());
+  CHECK(call({"n", Sender{"x", 1}}).verdict() == Verdict::executed);
+  CHECK(call({"n", Sender{"x", 2}}).verdict() == Verdict::replayed);
+}
+
+TEST_CASE("a change is checked although all wrappers of its operation are gone") {
+  Bench bench;
+  {
+    (void)idempotent<std::string>(bench.guards, "#{p0}", bench.policy, [](const std::string&) { return 1; });
+  }
+  CHECK_FALSE(bench.guards.override_policy("b", Map{{"nonsense", 1}}).has_value());
+  CHECK_FALSE(bench.guards.override_policy("b", Map{{"lease_ms", -5}}).has_value());
+  CHECK(bench.guards.override_policy("b", Map{{"lease_ms", 5}}).has_value());
 }

@@ -1,6 +1,7 @@
 // Every field of Policy: checked when it is built, named where it is wrong, changed by name.
 #include <onceward/core/limits.hpp>
 #include <onceward/expr/value.hpp>
+#include <onceward/idempotency/guard.hpp>
 #include <onceward/idempotency/policy.hpp>
 #include <onceward/storage/memory.hpp>
 
@@ -49,6 +50,38 @@ void takes_not(const std::string& name, Value value) {
 TEST_CASE("the defaults of a policy hold together") {
   CHECK(Policy().check().has_value());
   CHECK(with_overrides(Policy(), Map()).has_value());
+}
+
+TEST_CASE(
+    "a policy refuses values that are none of a choice's, paths without names, and itself as a fallback") {
+  for (const int none : {-1, 9}) {
+    Policy policy;
+    policy.on_stale = static_cast<OnStale>(none);
+    refused(policy, "on_stale");
+    policy = {};
+    policy.on_busy = static_cast<OnBusy>(none);
+    refused(policy, "on_busy");
+    policy = {};
+    policy.on_duplicate = static_cast<OnDuplicate>(none);
+    refused(policy, "on_duplicate");
+    policy = {};
+    policy.on_storage_down = static_cast<OnStorageDown>(none);
+    refused(policy, "on_storage_down");
+    policy = {};
+    policy.acknowledge = static_cast<Acknowledge>(none);
+    refused(policy, "acknowledge");
+  }
+  for (const auto* path : {"", ".", "..", "a.", ".a", "a..b"}) {
+    INFO(path);
+    refused({.fingerprint_without = {"fine", path}}, "fingerprint_without");
+  }
+  const auto storage = open_memory().value();
+  Policy policy{
+      .on_storage_down = OnStorageDown::fallback, .fallback = storage.get(), .storage = storage.get()};
+  refused(policy, "fallback");
+  policy.storage = nullptr;
+  CHECK(policy.check().has_value());
+  CHECK(Guard::claim(*storage, "k", policy).error().message.find("Policy::fallback") == 0);
 }
 
 TEST_CASE("a policy's bounds are refused one step outside and taken on the line [guard-36]") {
