@@ -304,7 +304,9 @@ Result<Purged> GuardOperator::purge(std::string_view operation, Duration older_t
     std::vector<KeyView> old;
     for (const auto& record : *records) {
       auto view = view_of(operation, record, walk->now());
-      if (KeyStandings::ended().has(view.standing) && view.age > older_than) old.push_back(std::move(view));
+      const bool kept = !options.within_retention && record.expires > walk->now();
+      if (!kept && KeyStandings::ended().has(view.standing) && view.age > older_than)
+        old.push_back(std::move(view));
     }
     purged.looked_at += records->size();
     if (!old.empty()) {

@@ -113,6 +113,8 @@ struct KeyPage {
 struct PurgeOptions {
   std::size_t limit = 10'000;    ///< removed by one call at most; 1..1,000,000
   std::string_view cursor = {};  ///< where an earlier call stopped
+  /// True: also keys whose retention has not ended, for who needs their room: a call for one runs again.
+  bool within_retention = false;
 };
 struct Purged {
   std::size_t removed = 0;
@@ -150,9 +152,10 @@ class GuardOperator {
   /// Two round trips.
   Result<Ruling> forget(std::string_view operation, std::string_view key, const By& by);
 
-  /// Removes ended keys (done, failed, released) that were written last longer than `older_than` ago: for who
-  /// needs the room before their retention ends. Claims and keys in doubt stay. A call for a key that is gone
-  /// runs. In batches of at most 256; a key that moves meanwhile stays; any number of processes may purge at
+  /// Removes ended keys (done, failed, released) that were written last longer than `older_than` ago and are
+  /// past their retention, or also within it where the options say so. The storage takes keys that are past
+  /// it away by itself, with the writes that follow: they are absent already, and not counted. Claims and keys
+  /// in doubt stay. In batches of at most 256; a key that moves meanwhile stays; any number of processes may purge at
   /// once. `progress` is told after each batch and ends the purge by answering false. After an error what was
   /// removed stays removed. After a lost answer `removed` may count a key that another process removed.
   Result<Purged> purge(std::string_view operation, Duration older_than, const By& by,

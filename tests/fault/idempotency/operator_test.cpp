@@ -62,7 +62,7 @@ TEST_CASE("processes that purge at once remove each old key once and no other [g
       while (ready->load() < processes) ::usleep(100);
       std::string cursor;
       do {
-        auto purged = keys.purge("grant", 1h, ann, {.limit = 50, .cursor = cursor}).value();
+        auto purged = keys.purge("grant", 1h, ann, {.limit = 50, .cursor = cursor, .within_retention = true}).value();
         *removed += static_cast<int>(purged.removed);
         cursor = purged.cursor;
       } while (!cursor.empty());

@@ -343,11 +343,11 @@ TEST_CASE_METHOD(Fixture, "purge removes what ended longer ago, in batches, and 
   clock.advance(1h);
   for (int i = 0; i < 10; ++i) end("young" + std::to_string(i));
   auto live = claim("live");
-  const auto first = keys.purge("grant", 1h, ann, {.limit = 5}).value();
+  const auto first = keys.purge("grant", 1h, ann, {.limit = 5, .within_retention = true}).value();
   CHECK(first.removed == 5);
   CHECK_FALSE(first.cursor.empty());
   int told = 0;
-  const auto rest = keys.purge("grant", 1h, ann, {.cursor = first.cursor},
+  const auto rest = keys.purge("grant", 1h, ann, {.cursor = first.cursor, .within_retention = true},
                                [&](const Purged& so_far) {
                                  ++told;
                                  return so_far.removed < 20;
@@ -355,19 +355,31 @@ TEST_CASE_METHOD(Fixture, "purge removes what ended longer ago, in batches, and 
                         .value();
   CHECK(rest.removed >= 20);
   CHECK(rest.removed < 42);
-  const auto last = keys.purge("grant", 1h, ann, {.cursor = rest.cursor}).value();
+  const auto last = keys.purge("grant", 1h, ann, {.cursor = rest.cursor, .within_retention = true}).value();
   CHECK(first.removed + rest.removed + last.removed == 42);
   CHECK(last.cursor.empty());
   CHECK(told > 0);
   CHECK(journal.lines().size() == 42);
   CHECK(journal.lines()[0].trigger == "purge");
   CHECK(journal.lines()[0].actor == "ann");
-  CHECK(keys.purge("grant", 1h, ann)->removed == 0);
+  CHECK(keys.purge("grant", 1h, ann, {.within_retention = true})->removed == 0);
   CHECK(view("stale").standing == KeyStanding::stale);
   CHECK(view("doubt").standing == KeyStanding::in_doubt);
   CHECK(view("live").standing == KeyStanding::claimed);
   for (int i = 0; i < 10; ++i) CHECK(call("young" + std::to_string(i)).verdict() == Verdict::replayed);
   CHECK(call("old1").verdict() == Verdict::executed);
+}
+
+TEST_CASE_METHOD(Fixture, "without being told so, purge takes nothing within its retention [guard-80]") {
+  for (int i = 0; i < 10; ++i) end("k" + std::to_string(i));
+  clock.advance(2h);
+  const auto kept = keys.purge("grant", 1us, ann).value();
+  CHECK(kept.removed == 0);
+  CHECK(kept.looked_at == 10);
+  for (int i = 0; i < 10; ++i) CHECK(call("k" + std::to_string(i)).verdict() == Verdict::replayed);
+  clock.advance(policy.retention);
+  CHECK(keys.purge("grant", 1us, ann)->looked_at == 0);
+  CHECK(call("k0").verdict() == Verdict::executed);
 }
 
 TEST_CASE_METHOD(Fixture, "a key that moves while it is purged stays [guard-80]") {
@@ -381,7 +393,7 @@ TEST_CASE_METHOD(Fixture, "a key that moves while it is purged stays [guard-80]"
     auto guard = Guard::claim(*memory, "k", policy).value();
     REQUIRE(guard.complete("new").recorded);
   });
-  CHECK(keys.purge("grant", 1h, ann)->removed == 0);
+  CHECK(keys.purge("grant", 1h, ann, {.within_retention = true})->removed == 0);
   CHECK(view("k").result == Value("new"));
   CHECK(journal.lines().empty());
 }
@@ -390,6 +402,6 @@ TEST_CASE_METHOD(Fixture, "a purge whose answer is lost goes on and counts what 
   for (int i = 0; i < 20; ++i) end("k" + std::to_string(i));
   clock.advance(2h);
   storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::after, ErrorCode::in_doubt, 3);
-  CHECK(keys.purge("grant", 1h, ann)->removed == 20);
+  CHECK(keys.purge("grant", 1h, ann, {.within_retention = true})->removed == 20);
   CHECK(journal.lines().size() == 20);
 }
