@@ -1,18 +1,16 @@
 #pragma once
 #include <onceward/core/clock.hpp>
+#include <onceward/core/key_table.hpp>
 #include <onceward/storage/record.hpp>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace onceward {
 
@@ -51,10 +49,10 @@ class ReplayCache {
   /// Whether `use(kept)` said so of the key's result; false where it is not here, or is past its time.
   template <class Use>
   bool find(std::string_view key, const Use& use) {
-    const auto hash = std::hash<std::string_view>()(key);
+    const auto hash = core_detail::KeyTable<Entry>::hash_of(key);
     auto& part = parts_[part_of(hash, most_.load(std::memory_order_relaxed))];
     const std::lock_guard lock(part.mutex);
-    auto* const entry = part.find(hash, key);
+    auto* const entry = part.entries.find(hash, key);
     if (entry == nullptr) return false;
     if (guard_detail::since_boot() >= entry->kept.ends) {
       part.erase(*entry);
@@ -65,13 +63,13 @@ class ReplayCache {
   }
 
   void put(std::string_view key, Kept kept) {
-    const auto hash = std::hash<std::string_view>()(key);
+    const auto hash = core_detail::KeyTable<Entry>::hash_of(key);
     const auto most = most_.load(std::memory_order_relaxed);
     const auto place = part_of(hash, most);
     auto entry = std::make_unique<Entry>(Entry{std::move(kept), hash, std::string(key)});
     auto& part = parts_[place];
     const std::lock_guard lock(part.mutex);
-    if (auto* const before = part.find(hash, key)) part.erase(*before);
+    if (auto* const before = part.entries.find(hash, key)) part.erase(*before);
     part.add(std::move(entry));
     part.shrink_to(most < least_divided ? most : most / parts + (place < most % parts ? 1 : 0));
   }
@@ -80,7 +78,7 @@ class ReplayCache {
     std::size_t count = 0;
     for (const auto& part : parts_) {
       const std::lock_guard lock(part.mutex);
-      count += part.size;
+      count += part.entries.size();
     }
     return count;
   }
@@ -90,63 +88,23 @@ class ReplayCache {
   static constexpr std::size_t least_divided = 1024;  ///< below, one part has all: it goes by use exactly
 
   /// By bits of the hash that a small table does not look at.
-  [[nodiscard]] static std::size_t part_of(std::size_t hash, std::size_t most) noexcept {
+  [[nodiscard]] static std::size_t part_of(std::uint64_t hash, std::size_t most) noexcept {
     return most < least_divided ? 0 : (hash >> 48) % parts;
   }
 
   struct Entry {
     Kept kept;
-    std::size_t hash;
-    std::string key;
+    std::uint64_t hash;
+    std::string text;
     Entry* newer = nullptr;
     Entry* older = nullptr;
+    [[nodiscard]] std::string_view key() const noexcept { return text; }
   };
-  /// A hash table with open addressing (linear probing, half full at the most: Knuth, The Art of Computer
-  /// Programming 6.4, algorithms L and R) and the entries in the order of their use. It meets an entry's
-  /// memory once, where std::unordered_map costs a division and a node more.
   struct Part {
-    struct Cell {
-      std::size_t hash = 0;
-      std::unique_ptr<Entry> entry{};
-    };
-
-    [[nodiscard]] std::size_t after(std::size_t place) const noexcept {
-      return (place + 1) & (cells.size() - 1);
-    }
-    /// Of its entry, or the free one where it would be.
-    [[nodiscard]] std::size_t place_of(std::size_t hash, std::string_view key) const noexcept {
-      auto place = hash & (cells.size() - 1);
-      while (cells[place].entry && (cells[place].hash != hash || cells[place].entry->key != key))
-        place = after(place);
-      return place;
-    }
-    [[nodiscard]] Entry* find(std::size_t hash, std::string_view key) const noexcept {
-      return size == 0 ? nullptr : cells[place_of(hash, key)].entry.get();
-    }
-    void add(std::unique_ptr<Entry> entry) {
-      if (2 * (size + 1) > cells.size()) {
-        std::vector<Cell> smaller(std::max<std::size_t>(16, cells.size() * 2));
-        smaller.swap(cells);
-        for (auto& cell : smaller) {
-          if (cell.entry) cells[place_of(cell.hash, cell.entry->key)] = std::move(cell);
-        }
-      }
-      link(*entry);
-      auto& cell = cells[place_of(entry->hash, entry->key)];
-      cell = {entry->hash, std::move(entry)};
-      ++size;
-    }
+    void add(std::unique_ptr<Entry> entry) { link(entries.insert(std::move(entry))); }
     void erase(Entry& entry) noexcept {
       unlink(entry);
-      auto free = place_of(entry.hash, entry.key);
-      cells[free].entry.reset();
-      --size;
-      // What had to go on past the place that is free now comes back to it.
-      for (auto place = after(free); cells[place].entry; place = after(place)) {
-        const auto home = cells[place].hash & (cells.size() - 1);
-        const bool stays = free <= place ? free < home && home <= place : free < home || home <= place;
-        if (!stays) cells[std::exchange(free, place)] = std::move(cells[place]);
-      }
+      entries.erase(entry);
     }
     void link(Entry& entry) noexcept {
       entry.newer = nullptr;
@@ -164,12 +122,11 @@ class ReplayCache {
       link(entry);
     }
     void shrink_to(std::size_t most) noexcept {
-      while (size > most) erase(*oldest);
+      while (entries.size() > most) erase(*oldest);
     }
 
     mutable std::mutex mutex;
-    std::vector<Cell> cells;
-    std::size_t size = 0;
+    core_detail::KeyTable<Entry> entries;
     Entry* newest = nullptr;  ///< the one used last
     Entry* oldest = nullptr;
   };

@@ -82,7 +82,7 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
   for (std::size_t i = 0; i < met_.size(); ++i) {
     const auto& operation = batch.operations[i];
     auto& met = met_[i];
-    met.hash = KeyTable<Entry>::hash_of(operation.key);
+    met.hash = core_detail::KeyTable<Entry>::hash_of(operation.key);
     if (known != partitions_.end()) met.entry = known->second.records.find(met.hash, operation.key);
     const Entry* live = nullptr;
     if (met.entry != nullptr) {
@@ -148,7 +148,8 @@ void MemoryShard::read(std::span<const RecordRef> refs, Timestamp now,
   for (const auto& ref : refs) {
     auto& record = records.emplace_back();
     if (partition == partitions_.end()) continue;
-    const auto* entry = partition->second.records.find(KeyTable<Entry>::hash_of(ref.key), ref.key);
+    const auto* entry =
+        partition->second.records.find(core_detail::KeyTable<Entry>::hash_of(ref.key), ref.key);
     if (entry != nullptr && entry->live(now)) record = to_record(*entry);
   }
 }

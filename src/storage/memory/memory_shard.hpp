@@ -1,7 +1,7 @@
 #pragma once
+#include <onceward/core/key_table.hpp>
 #include <onceward/storage/storage.hpp>
 
-#include "storage/memory/key_table.hpp"
 #include "storage/memory/time_heap.hpp"
 
 #include <mutex>
@@ -56,7 +56,16 @@ class MemoryShard {
       return std::string_view(text).substr(0, key_bytes);
     }
     [[nodiscard]] std::string_view value() const noexcept { return std::string_view(text).substr(key_bytes); }
-    void set_value(std::string_view value) { text.replace(key_bytes, std::string::npos, value); }
+    /// std::string grows to twice its size; records seldom grow again.
+    void set_value(std::string_view value) {
+      if (key_bytes + value.size() <= text.capacity()) {
+        text.replace(key_bytes, std::string::npos, value);
+        return;
+      }
+      std::string grown;
+      grown.reserve(key_bytes + value.size());
+      text = std::move(grown.append(key()).append(value));
+    }
     [[nodiscard]] bool live(Timestamp now) const noexcept { return expires > now; }
   };
   struct ByKey {
@@ -68,7 +77,7 @@ class MemoryShard {
   /// The records of a partition. They are sorted when somebody scans them, which for most nobody does.
   struct Partition {
     const std::string* name = nullptr;
-    KeyTable<Entry> records{};
+    core_detail::KeyTable<Entry> records{};
     std::vector<Entry*> unsorted{};
     std::set<Entry*, ByKey> sorted{};
 

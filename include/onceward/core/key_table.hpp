@@ -7,10 +7,11 @@
 #include <utility>
 #include <vector>
 
-namespace onceward::storage_detail {
+namespace onceward::core_detail {
 
-/// Owns entries and finds them by key: open addressing, with the hashes beside the pointers, so that growing
-/// and most of a search do not touch the entries. An Entry has `hash` and `key()`.
+/// Owns entries and finds them by key: open addressing with linear probing (Knuth, The Art of Computer
+/// Programming 6.4, algorithms L and R), with the hashes beside the pointers, so that growing and most of a
+/// search do not touch the entries. An Entry has `hash` and `key()`. Not safe between threads.
 template <class Entry>
 class KeyTable {
  public:
@@ -18,6 +19,7 @@ class KeyTable {
     return std::hash<std::string_view>()(key);
   }
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
   /// Null where there is none.
   [[nodiscard]] Entry* find(std::uint64_t hash, std::string_view key) const noexcept {
@@ -76,4 +78,4 @@ class KeyTable {
   std::size_t count_ = 0;
 };
 
-}  // namespace onceward::storage_detail
+}  // namespace onceward::core_detail
