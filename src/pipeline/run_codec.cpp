@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <iterator>
 
 namespace onceward::pipeline_detail {
 namespace {
@@ -21,10 +20,39 @@ constexpr std::array<std::string_view, 12> status_names = {"fresh",     "active"
                                                            "cancelled", "undoing", "undo_waiting", "undone"};
 constexpr std::array<std::string_view, 5> role_names = {"id", "item", "branch", "call", "finally"};
 
+/// A text that is written where there is room: a write of a run is a hundred small pieces.
+class Text {
+ public:
+  /// So much room behind the text; what is written there belongs to it after `end_at`.
+  char* room(std::size_t bytes) {
+    if (size_ + bytes > bytes_.size()) bytes_.resize(std::max(bytes_.size() * 2, size_ + bytes));
+    return bytes_.data() + size_;
+  }
+  void end_at(const char* end) noexcept { size_ = static_cast<std::size_t>(end - bytes_.data()); }
+  void put(char c) {
+    *room(1) = c;
+    ++size_;
+  }
+  void put(std::string_view text) {
+    std::copy(text.begin(), text.end(), room(text.size()));
+    size_ += text.size();
+  }
+  [[nodiscard]] char last() const noexcept { return bytes_[size_ - 1]; }
+  [[nodiscard]] std::string_view view() const noexcept { return std::string_view(bytes_).substr(0, size_); }
+  void clear() {
+    if (bytes_.size() > most_kept_bytes) bytes_ = {};
+    size_ = 0;
+  }
+
+ private:
+  std::string bytes_;
+  std::size_t size_ = 0;
+};
+
 /// Writes JSON by hand: every write of a run passes here.
 class Writer {
  public:
-  explicit Writer(std::string& out) : out_(out) {}
+  explicit Writer(Text& out) : out_(out) {}
   void text(std::string_view name, std::string_view value) {
     head(name);
     quoted(value);
@@ -35,46 +63,65 @@ class Writer {
   }
   void flag(std::string_view name) {
     head(name);
-    out_ += "true";
+    out_.put("true");
   }
   void value(std::string_view name, const Value& value) {
     head(name);
-    value.append_json(out_);
+    if (value.is_null()) return out_.put("null");
+    if (const auto* text = value.string()) return quoted(*text);
+    if (const auto* number = value.integer()) return digits(*number);
+    json(value);
   }
   void instant(std::string_view name, const Instant& instant) {
     if (!instant.set()) return;
-    out_.append(out_.back() == '{' ? "\"" : ",\"").append(name).append(instant.relative ? "_in\":" : "\":");
+    head(name, instant.relative ? "_in" : "");
     digits(instant.us);
   }
-  void head(std::string_view name) {
-    out_.append(out_.back() == '{' ? "\"" : ",\"").append(name).append("\":");
+  void head(std::string_view name, std::string_view unit = {}) {
+    auto* at = out_.room(name.size() + unit.size() + 4);
+    if (out_.last() != '{') *at++ = ',';
+    *at++ = '"';
+    at = std::copy(name.begin(), name.end(), at);
+    at = std::copy(unit.begin(), unit.end(), at);
+    *at++ = '"';
+    *at++ = ':';
+    out_.end_at(at);
   }
 
  private:
+  static constexpr std::size_t most_digits = 20;
+
   void digits(std::int64_t value) {
-    char text[24];
-    const auto end = std::to_chars(std::begin(text), std::end(text), value).ptr;
-    out_.append(text, end);
+    auto* const at = out_.room(most_digits);
+    out_.end_at(std::to_chars(at, at + most_digits, value).ptr);
   }
   void quoted(std::string_view value) {
     const bool plain = std::all_of(value.begin(), value.end(), [](char c) {
       return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\' &&
              static_cast<unsigned char>(c) < 0x7f;
     });
-    if (plain) {
-      out_.append("\"").append(value).append("\"");
-    } else {
-      Value(value).append_json(out_);
-    }
+    if (!plain) return json(Value(value));
+    auto* at = out_.room(value.size() + 2);
+    *at++ = '"';
+    at = std::copy(value.begin(), value.end(), at);
+    *at++ = '"';
+    out_.end_at(at);
   }
-  std::string& out_;
+  void json(const Value& value) {
+    thread_local std::string text;
+    text.clear();
+    value.append_json(text);
+    out_.put(text);
+    if (text.capacity() > most_kept_bytes) text = {};
+  }
+  Text& out_;
 };
 
 bool ended_without_rest(const Place& place) noexcept { return ended(place.status) && !place.in_doubt; }
 
-void write_place(const Place& place, std::string& out) {
+void write_place(const Place& place, Text& out) {
   Writer writer(out);
-  out += '{';
+  out.put('{');
   writer.text(role_names[static_cast<std::size_t>(place.role)], place.id);
   if (place.status == Status::skipped) {
     writer.flag("skipped");
@@ -98,9 +145,9 @@ void write_place(const Place& place, std::string& out) {
   writer.instant("back", place.back);
   // What is within it follows it in the same list: a run may nest deeper than a JSON text may.
   if (!place.children.empty()) writer.number("in", static_cast<std::int64_t>(place.children.size()));
-  out += '}';
+  out.put('}');
   for (const auto& child : place.children) {
-    out += ',';
+    out.put(',');
     write_place(child, out);
   }
 }
@@ -171,7 +218,7 @@ bool read_place(const List& list, std::size_t& at, Place& place, std::size_t dep
   return true;
 }
 
-void write_rest(const Run& run, std::string& out) {
+void write_rest(const Run& run, Text& out) {
   Writer writer(out);
   if (run.undoing) writer.flag("undoing");
   if (run.cancelled) writer.flag("cancelled");
@@ -288,10 +335,10 @@ void stamp(Run& run) noexcept {
 }
 
 std::string encode(const Run& run) {
-  // Written where there is room, and copied: what is stored has no byte more than it needs.
-  thread_local std::string out;
-  if (out.capacity() > most_kept_bytes) out = {};
-  out.assign(1, '{');
+  // Copied at the end: what is stored has no byte more than it needs.
+  thread_local Text out;
+  out.clear();
+  out.put('{');
   Writer writer(out);
   writer.text("pipeline", run.pipeline);
   writer.text("version", run.version);
@@ -304,13 +351,13 @@ std::string encode(const Run& run) {
   writer.value("input", run.input);
   write_rest(run, out);
   writer.head("steps");
-  out += '[';
+  out.put('[');
   for (const auto& place : run.root.children) {
-    if (out.back() != '[') out += ',';
+    if (out.last() != '[') out.put(',');
     write_place(place, out);
   }
-  out += "]}";
-  return out;
+  out.put("]}");
+  return std::string(out.view());
 }
 
 Result<Run> decode_run(const Record& record) {

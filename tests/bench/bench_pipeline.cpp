@@ -65,14 +65,20 @@ double resident_bytes() {
   return static_cast<double>(pages) * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
-/// New keys each time the program runs.
-std::string key_of(std::size_t thread, std::size_t number) {
-  static const auto begun = std::to_string(SystemClock().now().time_since_epoch().count());
-  return begun + "-" + std::to_string(thread) + "-" + std::to_string(number);
-}
+/// Keys that no measurement before used, nor another run of the program: a run that is there is only shown.
+class Keys {
+ public:
+  std::string operator()(std::size_t thread, std::size_t number) const {
+    return begun_ + "-" + std::to_string(thread) + "-" + std::to_string(number);
+  }
+
+ private:
+  std::string begun_ = std::to_string(SystemClock().now().time_since_epoch().count());
+};
 
 void run_threads(Bench& bench, Storage& storage, std::size_t threads, double seconds) {
   Runner runner(storage, bench.catalog);
+  const Keys key_of;
   std::atomic<bool> stop = false;
   std::vector<std::vector<double>> times(threads);
   const auto cpu = cpu_seconds();
@@ -108,6 +114,7 @@ void run_threads(Bench& bench, Storage& storage, std::size_t threads, double sec
 
 void run_spans(Bench& bench, Storage& storage, std::size_t span, double seconds) {
   Runner runner(storage, bench.catalog);
+  const Keys key_of;
   const auto cpu = cpu_seconds();
   const auto begun = SteadyClock::now();
   std::size_t count = 0;

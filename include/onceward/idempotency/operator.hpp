@@ -154,10 +154,11 @@ class GuardOperator {
 
   /// Removes ended keys (done, failed, released) that were written last longer than `older_than` ago and are
   /// past their retention, or also within it where the options say so. The storage takes keys that are past
-  /// it away by itself, with the writes that follow: they are absent already, and not counted. Claims and keys
-  /// in doubt stay. In batches of at most 256; a key that moves meanwhile stays; any number of processes may purge at
-  /// once. `progress` is told after each batch and ends the purge by answering false. After an error what was
-  /// removed stays removed. After a lost answer `removed` may count a key that another process removed.
+  /// it away by itself, with the writes that follow: they are absent already, and not counted. Claims and
+  /// keys in doubt stay. In batches of at most 256; a key that moves meanwhile stays; any number of processes
+  /// may purge at once. `progress` is told after each batch and ends the purge by answering false. After an
+  /// error what was removed stays removed. After a lost answer `removed` may count a key that another process
+  /// removed.
   Result<Purged> purge(std::string_view operation, Duration older_than, const By& by,
                        const PurgeOptions& options = {},
                        const std::function<bool(const Purged&)>& progress = {});
