@@ -41,7 +41,9 @@ class Ends {
   }
   void begin() {
     begun_ = !group_.timeouts.empty();
-    if (begun_) keeper_.enter(group_);
+    if (!begun_) return;
+    group_.renewed = Keeper::Clock::now();
+    keeper_.enter(group_);
   }
 
  private:
@@ -59,8 +61,8 @@ class Ends {
 
 }  // namespace
 
-void Driver::call(std::span<Ready> calls, const std::stop_token& stop) {
-  const auto begun = Keeper::Clock::now();
+Keeper::Clock::time_point Driver::call(std::span<Ready> calls, Keeper::Clock::time_point begun,
+                                       const std::stop_token& stop) {
   auto before = begun;
   while (!calls.empty() && !stop.stop_requested() && before - begun < longest_round) {
     const auto& first = *calls.front().call;
@@ -78,6 +80,7 @@ void Driver::call(std::span<Ready> calls, const std::stop_token& stop) {
     pace_.took(entry, same, std::chrono::duration_cast<Duration>(now - before));
     before = now;
   }
+  return before;
 }
 
 void Driver::call_some(std::span<Ready> calls, const std::stop_token& stop,

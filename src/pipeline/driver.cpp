@@ -29,9 +29,9 @@ void Held::hear(Timestamp time) noexcept {
   heard = std::chrono::steady_clock::now();
 }
 
-Timestamp Held::time() const noexcept {
+Timestamp Held::time(std::chrono::steady_clock::time_point at) const noexcept {
   if (now == Timestamp{}) return now;
-  const auto passed = std::chrono::steady_clock::now() - heard;
+  const auto passed = at - heard;
   return passed < shortest_time ? now : now + std::chrono::duration_cast<Duration>(passed);
 }
 
@@ -42,13 +42,16 @@ Driver::Driver(Storage& storage, const RunnerOptions& options, std::string owner
   }
 }
 
-Driver::Leased::Leased(Driver& driver, std::span<Held*> runs, const Held* except) : driver_(driver) {
+Driver::Leased::Leased(Driver& driver, std::span<Held*> runs, Keeper::Clock::time_point from,
+                       const Held* except)
+    : driver_(driver) {
   if (!driver.options_.renew) return;
   std::copy_if(runs.begin(), runs.end(), std::back_inserter(runs_),
                [&](const Held* held) { return held != except; });
   if (runs_.empty()) return;
   group_.renew = [this] { driver_.renew(runs_); };
-  group_.give_up = Keeper::Clock::now() + driver.options_.longest_call;
+  group_.renewed = from;
+  group_.give_up = from + driver.options_.longest_call;
   driver_.keeper_.enter(group_);
 }
 
@@ -97,21 +100,23 @@ Result<void> Driver::drive(std::span<Held*> runs, const std::stop_token& stop) {
 
 Result<void> Driver::drive_round(std::span<Held*> runs, std::span<Held*> leased, std::vector<Held*>& rest,
                                  const std::stop_token& stop) {
-  auto calls = ready_of(runs);
+  // The clock is read once before the calls and once after each: a step may be shorter than a look at it.
+  auto now = Keeper::Clock::now();
+  auto calls = ready_of(runs, now);
   {
-    const Leased kept(*this, leased);
-    call(calls, stop);
+    const Leased kept(*this, leased, now);
+    now = call(calls, now, stop);
   }
   std::vector<Held*> called;
   for (auto& item : calls) {
     (item.made ? called : rest).push_back(item.held);
-    if (item.made) take_in(item, stop);
+    if (item.made) take_in(item, now, stop);
   }
-  for (auto* held : called) move_on(*held, stop);
+  for (auto* held : called) move_on(*held, now, stop);
   return called.empty() ? Result<void>() : record(called);
 }
 
-std::vector<Driver::Ready> Driver::ready_of(std::span<Held*> runs) const {
+std::vector<Driver::Ready> Driver::ready_of(std::span<Held*> runs, Keeper::Clock::time_point now) const {
   std::vector<Ready> calls;
   calls.reserve(runs.size());
   for (auto* held : runs) {
@@ -123,7 +128,7 @@ std::vector<Driver::Ready> Driver::ready_of(std::span<Held*> runs) const {
       const bool undo = call.kind == Call::Kind::undo;
       calls.push_back(
           {held, &call, token(undo ? "undo" : "do"), undo ? token("do") : std::string(),
-           is_bounded(held->run, call) ? time_left(held->run, call, held->time()) : std::nullopt});
+           is_bounded(held->run, call) ? time_left(held->run, call, held->time(now)) : std::nullopt});
     }
   }
   // Calls of one step stand together, so that a downstream that takes many at once gets them at once.
@@ -133,7 +138,7 @@ std::vector<Driver::Ready> Driver::ready_of(std::span<Held*> runs) const {
   return calls;
 }
 
-void Driver::take_in(Ready& item, const std::stop_token& stop) {
+void Driver::take_in(Ready& item, Keeper::Clock::time_point now, const std::stop_token& stop) {
   auto& run = item.held->run;
   if (item.found) {
     apply(run, *item.call, std::move(*item.found));
@@ -142,15 +147,15 @@ void Driver::take_in(Ready& item, const std::stop_token& stop) {
              (unknown != nullptr || std::holds_alternative<Park>(item.outcome))) {
     release(*item.call, true, unknown == nullptr ? std::string() : unknown->reason, run);
   } else {
-    apply(run, *item.call, std::move(item.outcome), random_chance(), item.held->time());
+    apply(run, *item.call, std::move(item.outcome), random_chance(), item.held->time(now));
   }
 }
 
-void Driver::move_on(Held& held, const std::stop_token& stop) const {
+void Driver::move_on(Held& held, Keeper::Clock::time_point now, const std::stop_token& stop) const {
   held.made.clear();
   for (auto& made : held.calls) held.made.push_back(std::move(made.path));
   if (held.run.state == RunState::running) {
-    held.advance_to_calls();
+    held.advance_to_calls(now);
   } else {
     held.next = {};
     held.calls.clear();

@@ -34,9 +34,12 @@ struct Held {
   [[nodiscard]] RunState state() const noexcept { return lost ? lost->state : run.state; }
   [[nodiscard]] RunView view() const { return lost ? *lost : view_of(run, partition, key, due); }
   void hear(Timestamp time) noexcept;
-  /// The storage's time by now: long calls are counted. The epoch where it was never heard.
-  [[nodiscard]] Timestamp time() const noexcept;
-  void advance_to_calls() { next = advance(run, plan.compiled(), time(), 1, calls); }
+  /// The storage's time by then: long calls are counted. The epoch where it was never heard.
+  [[nodiscard]] Timestamp time(
+      std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now()) const noexcept;
+  void advance_to_calls(std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now()) {
+    next = advance(run, plan.compiled(), time(at), 1, calls);
+  }
 };
 
 /// Calls steps and records what came of them, for many runs side by side: one commit a round.
@@ -77,7 +80,8 @@ class Driver {
   /// While it stands, the leases of runs are renewed on the keeper's thread, which then writes to them.
   class Leased {
    public:
-    Leased(Driver& driver, std::span<Held*> runs, const Held* except = nullptr);
+    Leased(Driver& driver, std::span<Held*> runs, Keeper::Clock::time_point from,
+           const Held* except = nullptr);
     ~Leased();
     Leased(const Leased&) = delete;
     Leased& operator=(const Leased&) = delete;
@@ -91,13 +95,15 @@ class Driver {
   // driver.cpp: rounds of calls
   Result<void> drive_round(std::span<Held*> runs, std::span<Held*> leased, std::vector<Held*>& rest,
                            const std::stop_token& stop);
-  std::vector<Ready> ready_of(std::span<Held*> runs) const;
-  void take_in(Ready& item, const std::stop_token& stop);
-  void move_on(Held& held, const std::stop_token& stop) const;
+  std::vector<Ready> ready_of(std::span<Held*> runs, Keeper::Clock::time_point now) const;
+  void take_in(Ready& item, Keeper::Clock::time_point now, const std::stop_token& stop);
+  void move_on(Held& held, Keeper::Clock::time_point now, const std::stop_token& stop) const;
   void renew(std::span<Held*> runs);
 
   // calls.cpp: the calls themselves
-  void call(std::span<Ready> calls, const std::stop_token& stop);
+  /// The time they began; answers when the last one had ended.
+  Keeper::Clock::time_point call(std::span<Ready> calls, Keeper::Clock::time_point begun,
+                                 const std::stop_token& stop);
   void call_some(std::span<Ready> calls, const std::stop_token& stop, const StepConnection& connection = {});
 
   // transaction_call.cpp: a call whose rows and record are one transaction

@@ -11,9 +11,8 @@ Keeper::~Keeper() {
 }
 
 void Keeper::enter(Group& group) {
-  group.renewed = Clock::now();
   const std::lock_guard lock(mutex_);
-  groups_.insert(&group);
+  groups_.push_back(&group);
   auto first = group.renewed + every_;
   for (const auto& [time, source] : group.timeouts) first = std::min(first, time);
   // The thread looks often enough for leases by itself; only a call's own time may end before.
@@ -28,7 +27,7 @@ void Keeper::enter(Group& group) {
 void Keeper::leave(Group& group) {
   {
     const std::lock_guard lock(mutex_);
-    groups_.erase(&group);
+    std::erase(groups_, &group);
   }
   const std::lock_guard written(group.mutex);
 }

@@ -2,7 +2,6 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
-#include <set>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -18,8 +17,8 @@ class Keeper {
   /// Calls that are under way together. It must be left before it ends.
   struct Group {
     std::function<void()> renew{};  ///< writes the leases; called on the keeper's thread
-    Clock::time_point renewed{};
-    Clock::time_point give_up{};  ///< leases are renewed no longer than until then
+    Clock::time_point renewed{};    ///< when the leases were written last
+    Clock::time_point give_up{};    ///< leases are renewed no longer than until then
     std::vector<std::pair<Clock::time_point, std::stop_source>> timeouts{};
     std::mutex mutex{};  ///< held while leases are written
   };
@@ -40,7 +39,7 @@ class Keeper {
   Clock::duration every_;
   std::mutex mutex_{};
   std::condition_variable_any wake_{};
-  std::set<Group*> groups_{};
+  std::vector<Group*> groups_{};
   Clock::time_point next_ = Clock::time_point::max();
   std::jthread thread_{};
 };

@@ -13,7 +13,8 @@ namespace onceward::pipeline_detail {
 /// transaction, and on others the fence within it is what protects.
 Result<void> Driver::call_in_transaction(Held& held, std::span<Held*> leased, const std::stop_token& stop) {
   std::array<Held*, 1> one{&held};
-  auto calls = ready_of(one);
+  const auto begun = Keeper::Clock::now();
+  auto calls = ready_of(one, begun);
   auto& item = calls.front();
   const Call call = *item.call;
   auto transaction = options_.transactions
@@ -21,7 +22,7 @@ Result<void> Driver::call_in_transaction(Held& held, std::span<Held*> leased, co
                          : Result<std::unique_ptr<StepTransaction>>(
                                fail(ErrorCode::wrong_state, "the runner has no transactions for tx steps"));
   if (transaction) {
-    const Leased kept(*this, leased, &held);
+    const Leased kept(*this, leased, begun, &held);
     call_some(calls, stop, (*transaction)->connection());
   } else {
     item.outcome = Retry{fmt::format("no transaction: {}", describe(transaction.error()))};
@@ -30,8 +31,9 @@ Result<void> Driver::call_in_transaction(Held& held, std::span<Held*> leased, co
   if (!done && transaction) (*transaction)->rollback();
   Run before = done ? held.run : Run();
   const auto revision = held.revision;
-  take_in(item, stop);
-  move_on(held, stop);
+  const auto ended = Keeper::Clock::now();
+  take_in(item, ended, stop);
+  move_on(held, ended, stop);
   if (!done) return record(one);
   const auto committed = commit_call(held, **transaction);
   if (held.lost) return {};
