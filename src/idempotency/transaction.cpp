@@ -116,8 +116,8 @@ Result<void> write_nothing(Storage& storage, std::string_view operation) {
 
 std::exception_ptr ended_transaction(std::string_view operation) {
   return std::make_exception_ptr(std::logic_error(fmt::format(
-      "the handler of \"{}\" ended the transaction it was given, or went on after the database had undone it; "
-      "leave COMMIT and ROLLBACK to the call, and let errors of the database through",
+      "the handler of \"{}\" ended the transaction it was given, or went on after the database had undone "
+      "it; leave COMMIT and ROLLBACK to the call, and let errors of the database through",
       operation)));
 }
 
