@@ -2,6 +2,7 @@
 #include <onceward/idempotency/transaction.hpp>
 
 #include "idempotency/claim.hpp"
+#include "idempotency/counters.hpp"
 #include "idempotency/key_record.hpp"
 
 #include <fmt/format.h>
@@ -37,6 +38,16 @@ Unexpected refuse(std::string_view field) {
       fmt::format("Policy::{} makes no sense where the key's record is part of a transaction", field));
 }
 
+/// check_transactional() refuses such a policy; a live change of one may still bring it.
+Policy without_what_makes_no_sense(Policy policy) {
+  policy.auto_renew = false;
+  policy.acknowledge = Acknowledge::await;
+  policy.on_storage_down = OnStorageDown::fail_closed;
+  policy.storage = nullptr;
+  if (policy.on_stale == OnStale::reconcile) policy.on_stale = OnStale::in_doubt;
+  return policy;
+}
+
 }  // namespace
 
 std::shared_ptr<Storage> nowhere() { return std::make_shared<Nowhere>(); }
@@ -50,11 +61,26 @@ Result<void> check_transactional(const Policy& policy) {
   return {};
 }
 
-std::shared_ptr<const Policy> policy_inside(const Policy& policy) {
-  auto inside = policy;
-  inside.on_busy = OnBusy::reject;    // who waits would keep locks that the owner needs
-  inside.record_limit = Duration(1);  // the round is repeated as a whole
-  return std::make_shared<const Policy>(std::move(inside));
+std::shared_ptr<const TransactionPolicies::Made> TransactionPolicies::made_of(
+    const std::shared_ptr<const Policy>& policy) {
+  const std::lock_guard lock(mutex_);
+  if (made_ != nullptr && made_->of == policy) return made_;
+  auto made = std::make_shared<Made>();
+  made->of = policy;
+  auto fitting = without_what_makes_no_sense(*policy);
+  if (fast_ != nullptr) made->fast = fast_policy(fitting, fast_->options());
+  fitting.on_busy = OnBusy::reject;    // who waits would keep locks that the owner needs
+  fitting.record_limit = Duration(1);  // the round is repeated as a whole
+  made->inside = std::make_shared<const Policy>(std::move(fitting));
+  return made_ = std::move(made);
+}
+
+CountedCall::~CountedCall() {
+  if (counters_ != nullptr) counters_->count(end_);
+}
+void CountedCall::ends_as(Verdict verdict) noexcept { end_ = end_of(verdict); }
+void CountedCall::ends_as(CallEnd end, const Completion& completion) noexcept {
+  end_ = end_of(completion, end);
 }
 
 std::string_view owner_of(const Guard& guard) noexcept {
@@ -62,13 +88,19 @@ std::string_view owner_of(const Guard& guard) noexcept {
   return claim == nullptr ? std::string_view() : std::string_view(claim->owner);
 }
 
-Result<bool> is_of(Storage& storage, std::string_view operation, std::string_view key,
-                   std::string_view owner) {
+Result<Left> left_by(Storage& storage, std::string_view operation, std::string_view key,
+                     std::string_view owner) {
   auto record = read_one(storage, guard_partition(operation, key), key);
   if (!record) return fail(std::move(record).error());
-  if (!*record) return false;
+  if (!*record) return Left::nothing;
   const auto known = decode_key_record(**record);
-  return known && known->owner == owner;
+  if (!known || known->owner != owner) return Left::nothing;
+  return known->state == KeyState::claimed ? Left::claim : Left::end;
+}
+
+Result<void> give_back(Guard& guard) {
+  GuardAccess::claim_of(guard)->fingerprint.clear();
+  return guard.release();
 }
 
 Result<void> write_nothing(Storage& storage, std::string_view operation) {
@@ -82,14 +114,21 @@ Result<void> write_nothing(Storage& storage, std::string_view operation) {
   return {};
 }
 
-void throw_ended_transaction(std::string_view operation, const std::optional<Error>& why) {
-  throw std::logic_error(fmt::format("the handler of \"{}\" ended the transaction it was given: {}",
-                                     operation,
-                                     why ? describe(*why) : std::string("nothing is known of it")));
+std::exception_ptr ended_transaction(std::string_view operation) {
+  return std::make_exception_ptr(std::logic_error(fmt::format(
+      "the handler of \"{}\" ended the transaction it was given, or went on after the database had undone "
+      "it; leave COMMIT and ROLLBACK to the call, and let errors of the database through",
+      operation)));
 }
 
 Rounds::Rounds(const Policy& policy, std::stop_token stop) noexcept
     : policy_(policy), stop_(std::move(stop)), pause_(first_pause) {}
+
+void Rounds::must_record() noexcept {
+  must_record_ = true;
+  stop_ = {};
+  if (!until_) until_ = Steady::now() + policy_.record_limit;
+}
 
 bool Rounds::again(const Error& error, Step step) {
   const auto code = error.code;
@@ -102,7 +141,8 @@ bool Rounds::again(const Error& error, Step step) {
     lost_ = true;
     until_ = now + policy_.record_limit;
   }
-  const bool may_pass = lost_ || code == ErrorCode::timeout || (step != Step::beginning && broken);
+  const bool may_pass = lost_ || code == ErrorCode::timeout || (step != Step::beginning && broken) ||
+                        (must_record_ && (broken || code == ErrorCode::exhausted));
   if (!may_pass) return false;
   const auto limit = policy_.on_busy == OnBusy::wait ? policy_.wait_limit : policy_.record_limit;
   return pause(until_.value_or(began_ + limit), longest_pause);

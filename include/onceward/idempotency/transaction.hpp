@@ -1,60 +1,11 @@
 #pragma once
-#include <onceward/idempotency/fast_path.hpp>
 #include <onceward/idempotency/idempotent.hpp>
+#include <onceward/idempotency/transaction_rounds.hpp>
 #include <onceward/storage/transactions.hpp>
-
-#include <exception>
 
 namespace onceward {
 
 namespace guard_detail {
-
-/// Decides after a round that came to nothing whether another one follows, and waits until then.
-class Rounds {
- public:
-  enum class Step : std::uint8_t {
-    beginning,  ///< there was no transaction
-    claiming,
-    running,  ///< the work ran, or began to
-    committing,
-  };
-
-  Rounds(const Policy& policy, std::stop_token stop) noexcept;
-  /// True where another round follows: the error may pass, and there is time.
-  bool again(const Error& error, Step step);
-  /// The same where a live claim is in the way.
-  bool wait(Duration lease_left);
-  /// The claim could be made: a COMMIT whose answer was lost did not happen.
-  void settled() noexcept { lost_ = false; }
-  /// What the call ends with where no round follows.
-  [[nodiscard]] Verdict verdict_of(const Error& error) const noexcept;
-
- private:
-  using Steady = std::chrono::steady_clock;
-  bool pause(Steady::time_point until, Duration most);
-
-  const Policy& policy_;
-  std::stop_token stop_;
-  Steady::time_point began_ = Steady::now();
-  std::optional<Steady::time_point> until_{};  ///< since the work ran
-  bool lost_ = false;                          ///< a COMMIT may have happened
-  Duration pause_{};
-};
-
-/// Who holds, or held last, the claim of this guard. Valid as long as the guard.
-[[nodiscard]] std::string_view owner_of(const Guard& guard) noexcept;
-/// Whether the record of a key was written by this owner. Errors: those of reading.
-Result<bool> is_of(Storage& storage, std::string_view operation, std::string_view key,
-                   std::string_view owner);
-/// Writes something that leaves nothing behind, so that a COMMIT of it reaches the disk. Errors: of writing.
-Result<void> write_nothing(Storage& storage, std::string_view operation);
-/// Errors: invalid_argument naming the field that makes no sense in a transaction.
-Result<void> check_transactional(const Policy& policy);
-/// The policy of the claim inside a transaction: nothing waits in there.
-std::shared_ptr<const Policy> policy_inside(const Policy& policy);
-/// A storage that holds nothing, for what is bound to one before there is a transaction.
-std::shared_ptr<Storage> nowhere();
-[[noreturn]] void throw_ended_transaction(std::string_view operation, const std::optional<Error>& why);
 
 template <class Connection, class Handler, class... Request>
 decltype(auto) call_in(const Handler& handler, Connection connection, Attempt& attempt,
@@ -82,42 +33,58 @@ class Transactional {
  public:
   using Content = typename ContentOf::type;
 
-  Transactional(Transactions<Connection>& transactions, FastPath* fast, BoundKey<Request...> key,
-                Policy policy, Handler handler, std::array<std::string_view, sizeof...(Request)> names = {})
+  Transactional(Guards* guards, Transactions<Connection>& transactions, FastPath* fast,
+                BoundKey<Request...> key, Policy policy, Handler handler,
+                std::array<std::string_view, sizeof...(Request)> names = {})
       : transactions_(&transactions),
         nowhere_(guard_detail::nowhere()),
-        wrapping_(*nowhere_, std::move(key), policy, names),
+        wrapping_(guards != nullptr ? GuardedBy(*guards) : GuardedBy(*nowhere_), std::move(key), policy,
+                  names),
         handler_(std::move(handler)),
-        fast_(fast) {
+        fast_(fast),
+        policies_(std::make_shared<guard_detail::TransactionPolicies>(fast)) {
     if (auto fine = guard_detail::check_transactional(policy); !fine)
       throw std::invalid_argument(describe(fine.error()));
-    inside_ = guard_detail::policy_inside(policy);
-    if (fast_ != nullptr) fast_policy_ = guard_detail::fast_policy(policy, fast_->options());
   }
 
-  /// Opens a transaction, claims the key, runs the handler and commits; or says that the key is taken, or
-  /// gives the stored outcome again.
-  /// - The handler throws: everything is rolled back, the exception passes through, the next call runs. After
-  ///   Attempt::effects_started() the key is left in doubt, in a transaction of its own.
-  /// - It returns an error that is retryable: rolled back. Final or in doubt: its rows are rolled back, the
-  ///   error is stored.
+  /// Opens a transaction, claims the key, runs the handler behind a savepoint and commits; or says that the
+  /// key is taken, or gives the stored outcome again. However the handler ends, that is recorded in this very
+  /// transaction: who waits for the key never gets in between.
+  /// - The handler throws: its rows are undone, the key is given back with its attempt counted, the exception
+  ///   passes through, the next call runs. After Attempt::effects_started() the key is left in doubt.
+  /// - It returns an error: its rows are undone. Retryable: given back, its attempt counted. Final or in
+  /// doubt:
+  ///   stored.
   /// - Another transaction is in the way (a deadlock, a lock that is not given): repeated for
   ///   Policy::record_limit, the handler too; with OnBusy::wait for wait_limit. Then in_progress.
+  /// - The database undid the whole transaction, or the connection is lost, while the handler failed: what
+  /// must
+  ///   be remembered is recorded in a further transaction, for record_limit. Another caller may run before
+  ///   that: where this one had effects outside, it gets lease_lost.
   /// - COMMIT's answer is lost: the next transaction finds out whether it happened. Where it did the call has
   ///   executed; where it did not the handler runs again, unless effects_started. in_doubt where the database
   ///   stays away for record_limit: call again.
+  /// - `stop` is requested before the handler runs: in_progress, and nothing ran. It ends the waits for a
+  ///   connection, between the rounds, and for SQLite's file; a wait for a lock of MariaDB ends by its
+  ///   timeout.
   /// Throws DuplicateCall where the policy says raise; std::logic_error where the handler ended the
-  /// transaction, or went on and returned a value after the database had undone it.
+  /// transaction, or went on and returned a value after the database had undone it: in doubt after
+  /// effects_started, else nothing is recorded, and a claim that the handler committed ends with its lease.
   Outcome<Content> operator()(const Request&... request, std::stop_token stop = {}) const {
     typename Wrapping::Call call;
     if (auto known = wrapping_.begin(call, request...)) return *std::move(known);
+    guard_detail::CountedCall counted(wrapping_.counters());
+    const auto policies = policies_->made_of(call.policy);
     if (fast_ == nullptr) {
       guard_detail::FastClaim none;
-      return in_database(call, none, std::move(stop), request...);
+      return in_database({call, *policies, counted, none}, std::move(stop), request...);
     }
-    guard_detail::FastClaim fast(*fast_, call.key, fast_policy_, call.fingerprint(), stop);
-    if (const auto* guard = fast.answer()) return wrapping_.answer(call, *guard);
-    return in_database(call, fast, std::move(stop), request...);
+    guard_detail::FastClaim fast(*fast_, call.key, policies->fast, call.fingerprint(), stop);
+    if (const auto* guard = fast.answer()) {
+      counted.ends_as(guard->verdict());
+      return wrapping_.answer(call, *guard);
+    }
+    return in_database({call, *policies, counted, fast}, std::move(stop), request...);
   }
 
  private:
@@ -125,88 +92,139 @@ class Transactional {
   using Kept = typename Wrapping::Content;
   using Step = guard_detail::Rounds::Step;
   using Access = guard_detail::GuardAccess;
+  using Open = Transaction<Connection>;
 
-  /// What the rounds of one call know of each other.
+  /// What the rounds of one call work with.
+  struct Called {
+    typename Wrapping::Call& call;
+    const guard_detail::TransactionPolicies::Made& policies;
+    guard_detail::CountedCall& counted;
+    guard_detail::FastClaim& fast;
+  };
+  /// What they know of each other.
   struct Work {
     guard_detail::Rounds rounds;
     std::optional<Kept> result{};            ///< of the last run
     std::optional<Error> error{};            ///< how the work ended: what is left is to record it
-    std::exception_ptr thrown{};             ///< the same, thrown
+    std::exception_ptr thrown{};             ///< what passes through after that
     bool in_doubt = false;                   ///< how `error` is recorded
     bool outside = false;                    ///< a run may have had an effect that no rollback undoes
-    std::string owner{};                     ///< of the run whose COMMIT failed
-    std::optional<Completion> completion{};  ///< what it would have ended with
+    std::string owner{};                     ///< of the last claim
+    std::optional<Completion> completion{};  ///< what the run whose COMMIT failed would have ended with
 
-    void leave_in_doubt(std::string message) {
-      error = Error{ErrorCode::in_doubt, std::move(message)};
-      in_doubt = true;
+    void end_with(Error why, bool is_in_doubt) {
+      error = std::move(why);
+      in_doubt = is_in_doubt;
+      rounds.must_record();
     }
+    void leave_in_doubt(std::string message) { end_with({ErrorCode::in_doubt, std::move(message)}, true); }
   };
   using Ended = std::optional<Outcome<Content>>;  ///< of a round; empty: another one follows
 
-  Outcome<Content> in_database(typename Wrapping::Call& call, guard_detail::FastClaim& fast,
-                               std::stop_token stop, const Request&... request) const {
-    Work work{guard_detail::Rounds(*call.policy, std::move(stop))};
+  Outcome<Content> in_database(const Called& called, std::stop_token stop, const Request&... request) const {
+    Work work{guard_detail::Rounds(*called.call.policy, std::move(stop))};
     Ended ended;
-    while (!ended) ended = round(call, work, fast, request...);
+    while (!ended) ended = round(called, work, request...);
     if (work.thrown) std::rethrow_exception(work.thrown);
     return *std::move(ended);
   }
 
-  Ended round(typename Wrapping::Call& call, Work& work, guard_detail::FastClaim& fast,
-              const Request&... request) const {
-    auto opened = transactions_->begin();
-    if (!opened) return without(work, opened.error(), Step::beginning);
+  Ended round(const Called& called, Work& work, const Request&... request) const {
+    auto opened = transactions_->begin(work.rounds.stop());
+    if (!opened) return without(called, work, opened.error(), Step::beginning);
     auto& transaction = **opened;
-    auto guard = Access::claim(transaction.storage(), call.key, inside_, nullptr, call.fingerprint(), {});
-    if (!guard) return without(work, guard.error(), Step::claiming);
-    if (!guard->acquired()) return taken(call, work, transaction, *guard, fast);
+    const auto& call = called.call;
+    auto guard = Access::claim(transaction.storage(), call.key, called.policies.inside, nullptr,
+                               call.fingerprint(), {});
+    if (!guard) return undone(called, work, transaction, guard.error(), Step::claiming);
+    if (!guard->acquired()) return taken(called, work, transaction, *guard);
     work.rounds.settled();
-    work.owner.clear();
+    work.owner = guard_detail::owner_of(*guard);
     if (work.outside && !work.error)
       work.leave_in_doubt("the transaction was undone after effects outside of it had started");
-    if (!work.error) {
-      Ended ended;
-      if (!run(call, work, transaction, *guard, ended, request...)) return ended;
+    if (work.error) return commit(called, work, transaction, *guard);
+    if (work.rounds.stop().stop_requested()) {
+      const Error stopped{ErrorCode::timeout, "the call was stopped before its handler ran"};
+      return undone(called, work, transaction, stopped, Step::claiming);
     }
-    return commit(call, work, transaction, *guard, fast);
+    if (auto marked = transaction.set_savepoint(); !marked)
+      return undone(called, work, transaction, marked.error(), Step::claiming);
+    return run(called, work, transaction, *guard, request...);
   }
 
-  /// False where the round ends here: with `ended`, or with another one.
-  bool run(typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
-           const Guard& guard, Ended& ended, const Request&... request) const {
-    auto attempt = wrapping_.attempt_of(call, guard);
+  Ended run(const Called& called, Work& work, Open& transaction, Guard& guard,
+            const Request&... request) const {
+    auto attempt = wrapping_.attempt_of(called.call, guard);
     std::optional<Error> error;
-    const Error conflict{ErrorCode::timeout, "another transaction was in the way of the handler's"};
+    std::exception_ptr thrown;
+    auto kind = ErrorClass::retryable;
     try {
       error = call_handler(work, transaction, attempt, request...);
+      if (error) kind = Wrapping::class_of(*called.call.policy, *error);
     } catch (...) {
-      work.outside = attempt.have_effects_started();
-      const bool repeat = !work.outside && transaction.conflicted();
-      transaction.rollback();
-      if (work.outside) {
-        work.thrown = std::current_exception();
-        work.leave_in_doubt("the handler threw after its effects had started");
-      } else if (!repeat || !work.rounds.again(conflict, Step::running)) {
-        throw;
-      }
-      return false;
+      thrown = std::current_exception();
     }
     work.outside = attempt.have_effects_started();
-    if (!error) return true;
-    const auto kind = Wrapping::class_of(*call.policy, *error);
-    const bool repeat = kind == ErrorClass::retryable && !work.outside && transaction.conflicted();
-    transaction.rollback();  // what it wrote before the error
-    if (kind == ErrorClass::retryable) {
-      if (!repeat || !work.rounds.again(conflict, Step::running)) ended = Wrapping::failed(guard, {}, *error);
-      return false;
+    if (thrown) {
+      if (work.outside) kind = ErrorClass::in_doubt;
+      error = Error{ErrorCode::in_doubt, "the handler threw after its effects had started"};
     }
-    work.error = std::move(error);
-    work.in_doubt = kind == ErrorClass::in_doubt;
-    return false;
+    if (!error) {
+      if (auto kept = transaction.release_savepoint(); !kept)
+        return ended_by_handler(called, work, transaction, kept.error());
+      return commit(called, work, transaction, guard);
+    }
+    // Asked before the connection is used again.
+    const bool conflict = transaction.conflicted();
+    if (kind == ErrorClass::retryable) {
+      if (conflict && !work.outside) {
+        transaction.rollback();
+        const Error why{ErrorCode::timeout, "another transaction was in the way of the handler's"};
+        if (work.rounds.again(why, Step::running)) return std::nullopt;
+      }
+      return give_back(called, work, transaction, guard, *error, thrown);
+    }
+    work.thrown = thrown;
+    work.end_with(*std::move(error), kind == ErrorClass::in_doubt);
+    if (auto back = transaction.undo_to_savepoint(); !back) {
+      if (back.error().code == ErrorCode::wrong_state && !conflict && !work.in_doubt)
+        return ended_by_handler(called, work, transaction, back.error());
+      transaction.rollback();
+      return std::nullopt;  // it is recorded in the next one
+    }
+    return commit(called, work, transaction, guard);
   }
 
-  std::optional<Error> call_handler(Work& work, Transaction<Connection>& transaction, Attempt& attempt,
+  /// The work failed and nothing took effect: what counts is that the next call may run. Where the attempt
+  /// cannot be recorded it was not there.
+  Ended give_back(const Called& called, Work& work, Open& transaction, Guard& guard, const Error& error,
+                  const std::exception_ptr& thrown) const {
+    called.counted.ends_as(CallEnd::released);
+    auto undone = transaction.undo_to_savepoint();
+    if (!undone && undone.error().code == ErrorCode::wrong_state && !thrown)
+      return ended_by_handler(called, work, transaction, undone.error());
+    if (undone && guard_detail::give_back(guard)) {
+      (void)transaction.commit();
+    } else {
+      transaction.rollback();
+    }
+    if (thrown) std::rethrow_exception(thrown);
+    return Wrapping::failed(guard, {}, error);
+  }
+
+  /// The savepoint is gone, and with it all that could be recorded here. Who lost his connection may try
+  /// again.
+  Ended ended_by_handler(const Called& called, Work& work, Open& transaction, const Error& error) const {
+    if (error.code == ErrorCode::unavailable) return undone(called, work, transaction, error, Step::running);
+    transaction.rollback();
+    called.counted.ends_as(CallEnd::unrecorded);
+    work.thrown = guard_detail::ended_transaction(called.call.policy->operation);
+    if (!work.outside) std::rethrow_exception(work.thrown);
+    work.leave_in_doubt("the handler ended its transaction after its effects had started");
+    return std::nullopt;
+  }
+
+  std::optional<Error> call_handler(Work& work, Open& transaction, Attempt& attempt,
                                     const Request&... request) const {
     const auto run = [&]() -> decltype(auto) {
       return guard_detail::call_in<Connection, Handler, Request...>(handler_, transaction.connection(),
@@ -229,21 +247,16 @@ class Transactional {
     return std::nullopt;
   }
 
-  Ended commit(typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction, Guard& guard,
-               guard_detail::FastClaim& fast) const {
+  Ended commit(const Called& called, Work& work, Open& transaction, Guard& guard) const {
     auto completion = record(work, guard);
     if (!completion.recorded) {
-      transaction.rollback();
       const auto error =
-          completion.error.value_or(Error{ErrorCode::wrong_state, "the claim is gone from its transaction"});
-      if (error.code == ErrorCode::wrong_state)
-        guard_detail::throw_ended_transaction(call.policy->operation, error);
-      return without(work, error, Step::running);
+          completion.error.value_or(Error{ErrorCode::conflict, "the claim is gone from its transaction"});
+      return undone(called, work, transaction, error, Step::running);
     }
-    work.owner = guard_detail::owner_of(guard);
     work.completion = std::move(completion);
-    if (auto done = transaction.commit(); !done) return without(work, done.error(), Step::committing);
-    return finished(call, work, guard, fast);
+    if (auto done = transaction.commit(); !done) return without(called, work, done.error(), Step::committing);
+    return finished(called, work, guard);
   }
 
   static Completion record(Work& work, Guard& guard) {
@@ -255,13 +268,15 @@ class Transactional {
   }
 
   /// After COMMIT: only now may anybody else be told.
-  Ended finished(typename Wrapping::Call& call, Work& work, const Guard& guard,
-                 guard_detail::FastClaim& fast) const {
+  Ended finished(const Called& called, Work& work, const Guard& guard) const {
+    auto& [call, policies, counted, fast] = called;
     if (work.error) {
+      counted.ends_as(work.in_doubt ? CallEnd::left_in_doubt : CallEnd::failed, *work.completion);
       if (!work.in_doubt)
         fast.tell_error(guard.attempt(), guard.fence(), *work.error, call.policy->retention);
       return Wrapping::failed(guard, *work.completion, *work.error);
     }
+    counted.ends_as(CallEnd::executed, *work.completion);
     if (fast_ != nullptr && work.completion->verdict == Verdict::executed) {
       guard_detail::Scratch json;
       if (!Wrapping::encode_result(json.text, *work.result))
@@ -271,28 +286,41 @@ class Transactional {
   }
 
   /// The key is somebody else's, or was this call's own where a COMMIT's answer was lost.
-  Ended taken(typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
-              const Guard& guard, guard_detail::FastClaim& fast) const {
-    bool own = false;
+  Ended taken(const Called& called, Work& work, Open& transaction, const Guard& guard) const {
+    auto& [call, policies, counted, fast] = called;
     if (!work.owner.empty()) {
-      auto known = guard_detail::is_of(transaction.storage(), call.policy->operation, call.key, work.owner);
-      if (!known) return without(work, known.error(), Step::claiming);
-      own = *known;
+      const auto left =
+          guard_detail::left_by(transaction.storage(), call.policy->operation, call.key, work.owner);
+      if (!left) return undone(called, work, transaction, left.error(), Step::claiming);
+      if (*left == guard_detail::Left::end) return confirmed(called, work, transaction, guard);
+      if (*left == guard_detail::Left::claim) {
+        // Who committed it was the handler: what became of its work is not known here.
+        counted.ends_as(CallEnd::unrecorded);
+        std::rethrow_exception(guard_detail::ended_transaction(call.policy->operation));
+      }
     }
-    if (own) return confirmed(call, work, transaction, guard, fast);
     transaction.rollback();
+    if (work.outside && guard.verdict() != Verdict::in_doubt) return lost(called, work, guard);
     if (guard.verdict() == Verdict::in_progress && work.rounds.wait(guard.retry_after())) return std::nullopt;
+    counted.ends_as(guard.verdict());
     if (guard.verdict() == Verdict::replayed) tell_replay(guard, fast);
     return wrapping_.answer(call, guard);
   }
 
+  /// It ran with effects that no rollback undid, and the key is another's by now.
+  static Ended lost(const Called& called, const Work& work, const Guard& guard) {
+    called.counted.ends_as(CallEnd::lease_lost);
+    const Error why{ErrorCode::in_doubt,
+                    "the transaction was undone after effects outside of it had started"};
+    return Wrapping::failed(guard, {.verdict = Verdict::lease_lost}, work.error.value_or(why));
+  }
+
   /// What is read back may not have reached a disk that failed: it has where a later COMMIT does.
-  Ended confirmed(typename Wrapping::Call& call, Work& work, Transaction<Connection>& transaction,
-                  const Guard& guard, guard_detail::FastClaim& fast) const {
-    auto written = guard_detail::write_nothing(transaction.storage(), call.policy->operation);
-    if (!written) return without(work, written.error(), Step::claiming);
-    if (auto done = transaction.commit(); !done) return without(work, done.error(), Step::committing);
-    return finished(call, work, guard, fast);
+  Ended confirmed(const Called& called, Work& work, Open& transaction, const Guard& guard) const {
+    auto written = guard_detail::write_nothing(transaction.storage(), called.call.policy->operation);
+    if (!written) return undone(called, work, transaction, written.error(), Step::claiming);
+    if (auto done = transaction.commit(); !done) return without(called, work, done.error(), Step::committing);
+    return finished(called, work, guard);
   }
 
   static void tell_replay(const Guard& guard, guard_detail::FastClaim& fast) {
@@ -304,10 +332,20 @@ class Transactional {
     }
   }
 
-  static Ended without(Work& work, const Error& error, Step step) {
+  /// Nothing is held while the next round is waited for.
+  static Ended undone(const Called& called, Work& work, Open& transaction, const Error& error, Step step) {
+    transaction.rollback();
+    return without(called, work, error, step);
+  }
+  static Ended without(const Called& called, Work& work, const Error& error, Step step) {
     if (work.rounds.again(error, step)) return std::nullopt;
     constexpr auto ask_again = std::chrono::milliseconds(200);
     const auto verdict = work.outside ? Verdict::in_doubt : work.rounds.verdict_of(error);
+    if (verdict == Verdict::in_doubt) {
+      called.counted.ends_as(CallEnd::unrecorded);
+    } else {
+      called.counted.ends_as(verdict);
+    }
     Outcome<Content> outcome(verdict);
     outcome.with_claim(0, absent, verdict == Verdict::in_progress ? Duration(ask_again) : Duration{});
     return outcome.with_error(error);
@@ -318,8 +356,7 @@ class Transactional {
   Wrapping wrapping_;
   Handler handler_;
   FastPath* fast_;
-  std::shared_ptr<const Policy> inside_{};
-  std::shared_ptr<const Policy> fast_policy_{};
+  std::shared_ptr<guard_detail::TransactionPolicies> policies_;
 };
 
 /// Guards a handler whose rows lie in the same database as the keys: as idempotent(), and every call is one
@@ -333,19 +370,40 @@ template <class... Request, class Connection, class Handler>
                                  KeyLiteral<std::type_identity_t<Request>...> key, Policy policy,
                                  Handler handler) {
   return Transactional<Connection, Handler, Request...>(
-      transactions, nullptr, guard_detail::bound<Request...>(key), std::move(policy), std::move(handler),
-      guard_detail::names_of<decltype(key), sizeof...(Request)>(key));
+      nullptr, transactions, nullptr, guard_detail::bound<Request...>(key), std::move(policy),
+      std::move(handler), guard_detail::names_of<decltype(key), sizeof...(Request)>(key));
 }
 
-/// The same, asking a fast storage first: a replay it knows never touches the database, and a caller that is
-/// at work is seen there, for FastPathOptions::lease. The row in the database decides; the fast storage is
-/// told after COMMIT. Losing it at any moment costs speed only.
+/// The same, counted by Guards (figures()) and under the live policies of theirs; their storage is not asked,
+/// their thread not needed. Of an override the fields that are refused above change nothing, and reconcile is
+/// in_doubt. `guards` must outlive what is made.
+template <class... Request, class Connection, class Handler>
+[[nodiscard]] auto transactional(Guards& guards, Transactions<Connection>& transactions,
+                                 KeyLiteral<std::type_identity_t<Request>...> key, Policy policy,
+                                 Handler handler) {
+  return Transactional<Connection, Handler, Request...>(
+      &guards, transactions, nullptr, guard_detail::bound<Request...>(key), std::move(policy),
+      std::move(handler), guard_detail::names_of<decltype(key), sizeof...(Request)>(key));
+}
+
+/// A transactional call that asks a fast storage first: a replay it knows never touches the database, and a
+/// caller that is at work is seen there, for FastPathOptions::lease. The row in the database decides; the
+/// fast storage is told after COMMIT. Losing it at any moment costs speed only.
 template <class... Request, class Connection, class Handler>
 [[nodiscard]] auto hybrid(FastPath& fast, Transactions<Connection>& transactions,
                           KeyLiteral<std::type_identity_t<Request>...> key, Policy policy, Handler handler) {
   return Transactional<Connection, Handler, Request...>(
-      transactions, &fast, guard_detail::bound<Request...>(key), std::move(policy), std::move(handler),
-      guard_detail::names_of<decltype(key), sizeof...(Request)>(key));
+      nullptr, transactions, &fast, guard_detail::bound<Request...>(key), std::move(policy),
+      std::move(handler), guard_detail::names_of<decltype(key), sizeof...(Request)>(key));
+}
+
+/// The same with Guards, as above.
+template <class... Request, class Connection, class Handler>
+[[nodiscard]] auto hybrid(Guards& guards, FastPath& fast, Transactions<Connection>& transactions,
+                          KeyLiteral<std::type_identity_t<Request>...> key, Policy policy, Handler handler) {
+  return Transactional<Connection, Handler, Request...>(
+      &guards, transactions, &fast, guard_detail::bound<Request...>(key), std::move(policy),
+      std::move(handler), guard_detail::names_of<decltype(key), sizeof...(Request)>(key));
 }
 
 }  // namespace onceward

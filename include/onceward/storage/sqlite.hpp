@@ -56,8 +56,9 @@ Result<std::unique_ptr<Storage>> enlist(SQLite::Database& database, Options opti
 /// Transactions on a database file of the application's own, for transactional guards: over one connection,
 /// which its callers get in turn, as a file has one writer at a time. Each begins with BEGIN IMMEDIATE.
 /// `prepare` is called once for a new connection (PRAGMA foreign_keys = ON); the file's journal mode stays as
-/// it is. Who waits longer than busy_timeout gets timeout; so does a handler that begins another one of the
-/// same Transactions. Opens the file at once. Errors: as open and enlist.
+/// it is. Who waits longer than busy_timeout gets timeout; a thread that begins another one while it has one
+/// open gets wrong_state at once, as it would wait for itself. Opens the file at once. Errors: as open and
+/// enlist.
 Result<std::unique_ptr<Transactions<SQLite::Database&>>> transactions(
     const std::string& path, Options options = {}, std::function<void(SQLite::Database&)> prepare = {});
 

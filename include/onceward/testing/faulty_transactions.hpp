@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 namespace onceward::testing {
@@ -28,7 +29,14 @@ class FaultyTransactions final : public Transactions<Connection> {
     const std::lock_guard lock(mutex_);
     begins_ = {Fault::before, code, count, skip};
   }
-  /// Calls `hook` with "begin", "begun", "commit.before" and "commit.after", on the caller's thread.
+  /// The next `count` calls of undo_to_savepoint() fail with `code`, and the transaction is undone as a
+  /// whole: as where the connection is lost, or the database ends the transaction by itself.
+  void fail_undos(ErrorCode code, std::size_t count = 1) {
+    const std::lock_guard lock(mutex_);
+    undos_ = {Fault::before, code, count};
+  }
+  /// Calls `hook` with "begin", "begun", "undone" (to the savepoint), "commit.before" and "commit.after", on
+  /// the caller's thread.
   void on_point(std::function<void(std::string_view point)> hook) {
     const std::lock_guard lock(mutex_);
     hook_ = std::move(hook);
@@ -39,14 +47,14 @@ class FaultyTransactions final : public Transactions<Connection> {
     return begun_;
   }
 
-  Result<std::unique_ptr<Transaction<Connection>>> begin() override {
+  Result<std::unique_ptr<Transaction<Connection>>> begin(std::stop_token stop = {}) override {
     reach("begin");
     {
       const std::lock_guard lock(mutex_);
       ++begun_;
       if (next(begins_)) return fail(begins_.code, "a fault that was asked for");
     }
-    auto opened = inner_.begin();
+    auto opened = inner_.begin(std::move(stop));
     if (!opened) return opened;
     reach("begun");
     return std::unique_ptr<Transaction<Connection>>(std::make_unique<Wrapped>(*this, *std::move(opened)));
@@ -67,22 +75,27 @@ class FaultyTransactions final : public Transactions<Connection> {
     Storage& storage() noexcept override { return inner_->storage(); }
     void rollback() noexcept override { inner_->rollback(); }
     bool conflicted() noexcept override { return inner_->conflicted(); }
+    Result<void> set_savepoint() override { return inner_->set_savepoint(); }
+    Result<void> release_savepoint() override { return inner_->release_savepoint(); }
+    Result<void> undo_to_savepoint() override {
+      if (const auto rule = all_.taken(all_.undos_)) {
+        inner_->rollback();
+        return fail(rule->code, "a fault that was asked for");
+      }
+      auto undone = inner_->undo_to_savepoint();
+      all_.reach("undone");
+      return undone;
+    }
     Result<void> commit() override {
       all_.reach("commit.before");
-      Rule rule;
-      bool fails = false;
-      {
-        const std::lock_guard lock(all_.mutex_);
-        fails = next(all_.commits_);
-        rule = all_.commits_;
-      }
-      if (fails && rule.fault == Fault::before) {
+      const auto rule = all_.taken(all_.commits_);
+      if (rule && rule->fault == Fault::before) {
         inner_->rollback();
-        return fail(rule.code, "a fault that was asked for");
+        return fail(rule->code, "a fault that was asked for");
       }
       auto done = inner_->commit();
       all_.reach("commit.after");
-      if (fails && done) return fail(rule.code, "a fault that was asked for");
+      if (rule && done) return fail(rule->code, "a fault that was asked for");
       return done;
     }
 
@@ -95,6 +108,11 @@ class FaultyTransactions final : public Transactions<Connection> {
     if (rule.count == 0) return false;
     if (rule.skip > 0) return --rule.skip, false;
     return --rule.count, true;
+  }
+  /// The rule, where it takes this call.
+  std::optional<Rule> taken(Rule& rule) {
+    const std::lock_guard lock(mutex_);
+    return next(rule) ? std::optional(rule) : std::nullopt;
   }
   void reach(std::string_view point) {
     std::function<void(std::string_view)> hook;
@@ -109,6 +127,7 @@ class FaultyTransactions final : public Transactions<Connection> {
   mutable std::mutex mutex_;
   Rule commits_{};
   Rule begins_{};
+  Rule undos_{};
   std::size_t begun_ = 0;
   std::function<void(std::string_view)> hook_;
 };

@@ -30,12 +30,25 @@ class Session {
 
   MYSQL* connection() noexcept { return connection_.get(); }
   Storage& storage() noexcept { return *storage_; }
-  Result<void> begin() {
+  Result<void> begin(const std::stop_token&) {  // takes no lock: there is nothing to wait for
     if (!connection_.alive()) return fail(ErrorCode::unavailable, "the server closed the connection");
     return attempt([&]() -> Result<void> {
       connection_.command("BEGIN");
       return {};
     });
+  }
+  Result<void> savepoint(const char* command) {
+    // What the last failure was is gone once another command runs.
+    const bool undone = is_conflict(mysql_errno(connection()));
+    try {
+      connection_.command(command);
+      return {};
+    } catch (const Failure& failure) {
+      if (failure.error().native_code != ER_SP_DOES_NOT_EXIST) return fail(failure.error());
+      if (undone)
+        return fail(ErrorCode::timeout, "the server undid the transaction: another one was in the way");
+      return fail(ErrorCode::wrong_state, "the transaction was ended on its connection");
+    }
   }
   Result<void> commit() {
     try {
@@ -50,14 +63,17 @@ class Session {
   }
   bool rollback() noexcept { return mysql_rollback(connection()) == 0; }
   bool conflicted() noexcept {
-    const unsigned error = mysql_errno(connection());
-    if (error == ER_LOCK_DEADLOCK || error == ER_LOCK_WAIT_TIMEOUT || error == ER_CHECKREAD) return true;
+    if (is_conflict(mysql_errno(connection()))) return true;
     // A statement that was closed meanwhile took its error along: the transaction of a deadlock is gone.
     return mysql_query(connection(), "DO 1") == 0 &&
            (connection()->server_status & SERVER_STATUS_IN_TRANS) == 0;
   }
 
  private:
+  static bool is_conflict(unsigned error) noexcept {
+    return error == ER_LOCK_DEADLOCK || error == ER_LOCK_WAIT_TIMEOUT || error == ER_CHECKREAD;
+  }
+
   Connection connection_;
   std::unique_ptr<Storage> storage_;
 };

@@ -21,7 +21,7 @@ int Connection::busy(void* self, int round) {
   auto& own = *static_cast<Connection*>(self);
   const auto now = std::chrono::steady_clock::now();
   if (round == 0) own.until_ = now + own.busy_timeout_;
-  if (now >= own.until_) return 0;
+  if (now >= own.until_ || (own.stop_ != nullptr && own.stop_->stop_requested())) return 0;
   std::this_thread::sleep_for(
       std::chrono::microseconds(shortest_us + round % spread_us * stride % spread_us));
   return 1;

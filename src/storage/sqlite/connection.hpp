@@ -4,6 +4,7 @@
 #include <SQLiteCpp/Database.h>
 
 #include <chrono>
+#include <stop_token>
 #include <string>
 
 namespace onceward::sqlite::detail {
@@ -19,11 +20,29 @@ class Connection : public SQLite::Database {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
+  /// While what it gives lives, a wait for another transaction ends when `stop` is requested.
+  [[nodiscard]] auto stop_waiting_on(const std::stop_token& stop) noexcept {
+    class Stopped {
+     public:
+      Stopped(const std::stop_token*& place, const std::stop_token& stop) noexcept : place_(place) {
+        place_ = &stop;
+      }
+      ~Stopped() { place_ = nullptr; }
+      Stopped(const Stopped&) = delete;
+      Stopped& operator=(const Stopped&) = delete;
+
+     private:
+      const std::stop_token*& place_;
+    };
+    return Stopped(stop_, stop);
+  }
+
  private:
   static int busy(void* self, int round);
 
   Duration busy_timeout_;
   std::chrono::steady_clock::time_point until_{};
+  const std::stop_token* stop_ = nullptr;
 };
 
 }  // namespace onceward::sqlite::detail

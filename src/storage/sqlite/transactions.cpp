@@ -35,7 +35,20 @@ class Session {
 
   SQLite::Database& connection() noexcept { return database_; }
   Storage& storage() noexcept { return *storage_; }
-  Result<void> begin() { return run("BEGIN IMMEDIATE", "beginning a transaction"); }
+  Result<void> begin(const std::stop_token& stop) {
+    const auto while_it_begins = database_.stop_waiting_on(stop);
+    return run("BEGIN IMMEDIATE", "beginning a transaction");
+  }
+  Result<void> savepoint(const char* command) {
+    auto* const handle = database_.getHandle();
+    // What the last failure was is gone once another command runs.
+    const int before = sqlite3_errcode(handle);
+    if (sqlite3_get_autocommit(handle) != 0) return ended(before);
+    auto done = run(command, "handling a savepoint");
+    // An open transaction that does not know it is another one.
+    if (!done && done.error().native_code == SQLITE_ERROR) return ended(SQLITE_OK);
+    return done;
+  }
   Result<void> commit() {
     auto done = run("COMMIT", "committing");
     if (done) return done;
@@ -58,6 +71,17 @@ class Session {
   }
 
  private:
+  /// These make SQLite end a transaction by itself.
+  static Unexpected ended(int why) {
+    switch (why & 0xff) {
+      case SQLITE_FULL:
+      case SQLITE_NOMEM: return fail(ErrorCode::exhausted, "SQLite undid the transaction: no room was left");
+      case SQLITE_IOERR: return fail(ErrorCode::unavailable, "SQLite undid the transaction: the disk failed");
+      case SQLITE_BUSY:
+      case SQLITE_INTERRUPT: return fail(ErrorCode::timeout, "SQLite undid the transaction: interrupted");
+      default: return fail(ErrorCode::wrong_state, "the transaction was ended on its connection");
+    }
+  }
   Result<void> run(const char* command, std::string_view doing) {
     return attempt(
         doing, database_.getFilename(),
