@@ -148,10 +148,10 @@ void Keeper::remove(Claim& claim) noexcept {
 void Keeper::watch(Claim& claim, SteadyTime claimed_at) {
   const std::lock_guard lock(mutex_);
   claim.lost.emplace();
-  claim.watched = true;
   claim.renewing = false;
   claim.lease_ends = after(claimed_at, claim.policy->lease);
   line_up(claim, between_renewals(claim.policy->lease), claimed_at);
+  claim.watched = true;  // now that it stands there: no memory, no place
   wake_by(claim.renew_at);
 }
 
