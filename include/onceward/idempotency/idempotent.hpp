@@ -30,7 +30,8 @@ class Idempotent {
   /// Runs the handler, unless the request's key is taken: then it says so, or gives the stored result again.
   /// An exception of the handler passes through; its key is given back, or, after
   /// Attempt::effects_started(), left in doubt. An error it returns is treated by its class
-  /// (Policy::classify). Throws DuplicateCall where the policy says raise.
+  /// (Policy::classify), and given as it is stored: the first 4096 bytes of its message, in UTF-8. Throws
+  /// DuplicateCall where the policy says raise.
   Outcome<Content> operator()(const Request&... request, std::stop_token stop = {}) const {
     typename Wrapping::Call call;
     if (auto known = wrapping_.begin(call, request...)) return *std::move(known);

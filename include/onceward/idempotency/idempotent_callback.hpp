@@ -7,7 +7,9 @@
 namespace onceward {
 
 /// How a handler of an event loop answers: call it once, from any thread, when the work has ended. Calls
-/// after the first do nothing. Where all copies are gone and none was called, the work is in doubt.
+/// after the first do nothing, and an exception of the handler after its reply neither. An exception before
+/// it ends the call; the work is in doubt then where a copy is kept elsewhere. Where all copies are gone and
+/// none was called, the work is in doubt.
 template <class T>
 class Reply;
 
