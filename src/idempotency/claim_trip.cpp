@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace onceward::guard_detail {
 namespace {
@@ -32,6 +33,7 @@ void ClaimTrip::write() {
     return end();
   }
   at_ = At::claiming;
+  if (!found_) stood_.reset();
   asked_at_ = since_boot();
   if (claim_.policy->auto_renew) written_at_ = std::chrono::steady_clock::now();
   auto& operation = operation_of(claim_);
@@ -59,8 +61,8 @@ void ClaimTrip::committed(Result<BatchAnswer> answer, Timestamp now) {
 
 void ClaimTrip::looked(Result<std::optional<Record>> stored, Timestamp now) {
   if (at_ == At::asking_fallback) {
-    // Where the other storage is away too, what it knows cannot be asked: the first one's claim counts.
-    return judge_fallback(stored ? *std::move(stored) : std::nullopt, now);
+    if (!stored) return ask_fallback_again(std::move(stored).error());
+    return judge_fallback(*stored, now);
   }
   if (!stored) return down(std::move(stored).error());
   found_ = *std::move(stored);
@@ -91,6 +93,7 @@ void ClaimTrip::act() {
     case Decision::Kind::take:
       attempt_ = known->attempt + 1;
       reconcile_ = decision.reconcile;
+      keep_what_stands(*known);
       // A caller without a payload keeps what is known of it.
       if (claim_.fingerprint.empty()) claim_.fingerprint = std::move(known->fingerprint);
       return write();
@@ -100,6 +103,24 @@ void ClaimTrip::act() {
   claim_.retry_after = decision.retry_after;
   if (decision.verdict != Verdict::key_reused) take_result(*known);
   settle(decision.verdict);
+}
+
+/// A claim that is given back leaves what stood here, for the next caller to decide about. Of a claim only
+/// the doubt: should its owner wake up, another storage's may have taken its place.
+void ClaimTrip::keep_what_stands(const KeyRecord& known) {
+  if (claim_.policy->on_storage_down != OnStorageDown::fallback) return;
+  const bool claimed = known.state == KeyState::claimed;
+  const Error silent{ErrorCode::in_doubt, "its owner was not heard of again"};
+  stood_ = claimed ? encode({.state = KeyState::in_doubt,
+                             .owner = known.owner,
+                             .attempt = known.attempt,
+                             .fence = known.fence == absent ? found_->revision : known.fence,
+                             .fingerprint = known.fingerprint,
+                             .error = &silent})
+                   : found_->value;
+  stood_timing_ = {};
+  if (found_->due) stood_timing_.due_in = Duration::zero();
+  if (found_->expires) stood_timing_.expires_in = std::max(Duration(1), Duration(*found_->expires - now_));
 }
 
 /// What the record tells about how the key's work ended.
@@ -120,7 +141,7 @@ void ClaimTrip::waits(Duration lease_left) {
     if (at_ == At::asking_fallback) return give_back(Verdict::in_progress, lease_left);
     return settle(Verdict::in_progress);
   }
-  pause_for(pause_length_);
+  pause_for(pause_length_, *waits_until_);
   pause_length_ = longer(pause_length_);
 }
 
@@ -132,7 +153,7 @@ void ClaimTrip::paused(bool stopped) {
 
 void ClaimTrip::acquire(int attempt, Revision fence, Revision revision) {
   claim_.acquired = true;
-  claim_.reconcile = reconcile_;
+  claim_.reconcile = reconcile_ || known_doubt_;
   claim_.storage = asked_;
   claim_.attempt = attempt;
   claim_.fence = fence;
@@ -159,6 +180,18 @@ void ClaimTrip::hold() {
   write();
 }
 
+/// Until the fallback has told what it knows nothing runs: the key may have ended there.
+void ClaimTrip::ask_fallback_again(Error error) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!asks_until_) asks_until_ = now + claim_.policy->record_limit;
+  if (stopped_ || now >= *asks_until_ || retry_advice(error.code) == RetryAdvice::give_up) {
+    error_ = std::move(error);
+    return give_back(Verdict::storage_down, {});
+  }
+  pause_for(pause_length_, *asks_until_);
+  pause_length_ = longer(pause_length_);
+}
+
 void ClaimTrip::judge_fallback(const std::optional<Record>& found, Timestamp now) {
   if (!found) return hold();
   auto known = decode_key_record(*found);
@@ -183,32 +216,36 @@ void ClaimTrip::judge_fallback(const std::optional<Record>& found, Timestamp now
   take_result(*known);
   const auto json = claim_.result.to_json();
   verdict_after_ = decision.verdict;
-  replace_own({known->state, known->owner, known->attempt, known->fence, known->fingerprint, json,
-               known->has_error() ? &*claim_.error : nullptr},
-              {std::nullopt, std::max(Duration(1), claim_.replay_left.value_or(claim_.policy->retention))},
-              At::adopting);
+  auto& operation = over_own(At::adopting);
+  operation.timing = {std::nullopt,
+                      std::max(Duration(1), claim_.replay_left.value_or(claim_.policy->retention))};
+  encode_into(operation.value, {known->state, known->owner, known->attempt, known->fence, known->fingerprint,
+                                json, known->has_error() ? &*claim_.error : nullptr});
 }
 
+/// Leaves the key as if this claim had not been: its payload must not stand for the key, and an earlier
+/// attempt's doubt must not end with it.
 void ClaimTrip::give_back(Verdict verdict, Duration retry_after) {
   claim_.retry_after = retry_after;
   verdict_after_ = verdict;
-  replace_own({KeyState::released, claim_.owner, claim_.attempt - 1, claim_.fence, claim_.fingerprint},
-              {std::nullopt, claim_.policy->retention}, At::giving_back);
+  auto& operation = over_own(At::giving_back);
+  if (!stood_) operation.kind = Operation::Kind::remove;
+  operation.timing = stood_ ? stood_timing_ : Timing();
+  operation.value = stood_ ? *std::move(stood_) : std::string();
 }
 
 /// Writes over the claim this trip has just written, and ends without it.
-void ClaimTrip::replace_own(const KeyRecordView& record, Timing timing, At what) {
+Operation& ClaimTrip::over_own(At what) {
   at_ = what;
   asked_ = claim_.storage;
   auto& operation = operation_of(claim_);
   operation.kind = Operation::Kind::replace;
   operation.expected = claim_.revision.load(std::memory_order_relaxed);
-  operation.timing = timing;
-  encode_into(operation.value, record);
   claim_.acquired = false;
   claim_.storage = nullptr;
   claim_.verdict = verdict_after_;
   need_ = Need::commit;
+  return operation;
 }
 
 void ClaimTrip::settle(Verdict verdict) {
@@ -226,13 +263,15 @@ void ClaimTrip::down(Error error) {
     on_fallback_ = true;
     asked_ = policy.fallback;
     found_.reset();
-    attempt_ = 1;
-    reconcile_ = false;
+    // A doubt that is known stays one, wherever the key is claimed.
+    known_doubt_ = std::exchange(reconcile_, false);
+    if (!known_doubt_) attempt_ = 1;
     return write();
   }
   if (away && policy.on_storage_down == OnStorageDown::fail_open) {
     claim_.acquired = true;  // without a storage to record in: unguarded
-    claim_.attempt = 1;
+    claim_.attempt = attempt_;
+    claim_.reconcile = reconcile_;
     return end();
   }
   error_ = std::move(error);

@@ -80,7 +80,7 @@ void CompletionTrip::again(Error error, bool read_first) {
     may_go_on_ = true;
     return end({Verdict::executed, false, std::move(error)});
   }
-  pause_for(pause_length_);
+  pause_for(pause_length_, until_);
   pause_length_ = longer(pause_length_);
 }
 

@@ -19,12 +19,17 @@ std::vector<Trip*> together(std::span<Trip* const> trips, Trip::Need need) {
   return chosen;
 }
 
-/// A storage without memory for its answer may have written; the text must need none itself.
+/// A storage that throws may have written; it must not end the other trips of a round, nor the thread. Of one
+/// without memory the text must need none itself.
 Result<CommitAnswer> commit_to(Storage& storage, std::span<const Batch> batches) {
   try {
     return storage.commit(batches);
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::in_doubt, "out of memory");
+  } catch (const std::exception& thrown) {
+    return fail(ErrorCode::in_doubt, std::string("the storage threw: ") + thrown.what());
+  } catch (...) {
+    return fail(ErrorCode::in_doubt, "the storage threw something that is no std::exception");
   }
 }
 Result<ReadAnswer> read_from(Storage& storage, std::span<const RecordRef> refs) {
@@ -32,6 +37,10 @@ Result<ReadAnswer> read_from(Storage& storage, std::span<const RecordRef> refs) 
     return storage.read(refs);
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::unavailable, "out of memory");
+  } catch (const std::exception& thrown) {
+    return fail(ErrorCode::unavailable, std::string("the storage threw: ") + thrown.what());
+  } catch (...) {
+    return fail(ErrorCode::unavailable, "the storage threw something that is no std::exception");
   }
 }
 
@@ -67,10 +76,12 @@ void read(std::span<Trip* const> trips) {
 }  // namespace
 
 /// Of about this length: waiters must not ask in step.
-void Trip::pause_for(std::chrono::milliseconds length) {
+void Trip::pause_for(std::chrono::milliseconds length, SteadyTime latest) {
   thread_local std::minstd_rand random{std::random_device{}()};
   const auto half = Duration(length).count() / 2;
-  pause_ = Duration(half + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(half + 1)));
+  const Duration about(half + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(half + 1)));
+  const auto left = std::chrono::ceil<Duration>(latest - std::chrono::steady_clock::now());
+  pause_ = std::max(Duration(1), std::min(about, left));
   need_ = Need::pause;
 }
 

@@ -1,7 +1,5 @@
 #include "idempotency/finish.hpp"
 
-#include <onceward/expr/json_text.hpp>
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,8 +22,17 @@ class Sleeper final : public Pauser {
   }
 };
 
-/// Nothing is held: moved from, or ended before.
-Completion not_held() { return {Verdict::executed, false, std::nullopt, {}}; }
+/// Nothing is held: moved from, never acquired, or ended before.
+Completion not_held(const Claim* claim) {
+  const bool answered = claim != nullptr && claim->verdict != Verdict::executed;
+  return {answered ? claim->verdict : Verdict::lease_lost,
+          false,
+          Error{ErrorCode::wrong_state,
+                answered ? fmt::format("this guard does not hold its key (it is {}): nothing was stored",
+                                       to_string(claim->verdict))
+                         : std::string("this guard's claim has ended before: nothing was stored")},
+          {}};
+}
 
 /// From here on the key is not given back, whatever happens. Null where nothing is held.
 Storage* let_go(Claim& claim) noexcept {
@@ -99,9 +106,10 @@ Completion store(const SharedClaim& claim, Storage& storage, Stored stored, Then
 }
 
 /// A claim without a storage: it ran unguarded, or is not held.
-Completion unstored(const Claim& claim, bool was_held, Then& then) {
+Completion unstored(const Claim& claim, bool was_held, const Stored& stored, Then& then) {
   if (was_held) claim.count(CallEnd::unguarded);
-  auto completion = not_held();
+  auto completion =
+      was_held ? amended({Verdict::executed, false, std::nullopt, {}}, stored) : not_held(&claim);
   if (then) then(completion);
   return completion;
 }
@@ -117,9 +125,9 @@ void write_end(Claim& claim, KeyRecordView record) {
 
 Completion end_with(const SharedClaim& claim, const KeyRecordView& record, Stored stored, Then then) {
   const bool held = claim != nullptr && claim->acquired;
-  if (claim == nullptr) return not_held();
+  if (claim == nullptr) return not_held(nullptr);
   Storage* const storage = let_go(*claim);
-  if (storage == nullptr) return unstored(*claim, held, then);
+  if (storage == nullptr) return unstored(*claim, held, stored, then);
   write_end(*claim, record);
   return store(claim, *storage, std::move(stored), std::move(then));
 }
@@ -128,22 +136,20 @@ Stored ended_as(const Claim& claim, CallEnd end) {
   return {{std::nullopt, claim.policy->retention}, claim.policy->record_limit, end};
 }
 
-/// Text that is UTF-8, of text that is not.
-Error readable(const Error& error) {
-  auto plain = error;
-  std::string json;
-  json_detail::append_text(json, error.message);
-  if (!reads_back(json)) {
-    std::replace_if(
-        plain.message.begin(), plain.message.end(), [](char c) { return (c & 0x80) != 0; }, '?');
-  }
-  return plain;
+/// Of work that nobody knows the end of.
+Stored in_doubt_as(const Claim& claim, const Error& plain) {
+  auto stored = ended_as(claim, CallEnd::left_in_doubt);
+  stored.timing.due_in = Duration::zero();  // listed at once, with the stale ones
+  stored.verdict = Verdict::in_doubt;
+  stored.error = plain;
+  stored.may_be_posted = false;
+  return stored;
 }
 
 }  // namespace
 
 Completion finish_json(const SharedClaim& claim, std::string_view json, Then then) {
-  if (claim == nullptr) return not_held();
+  if (claim == nullptr) return not_held(nullptr);
   const auto& policy = *claim->policy;
   if (json.size() > policy.result_bytes_max) {
     return finish_unstored(
@@ -194,36 +200,46 @@ std::vector<Completion> finish_many(std::span<const Ended> ended) {
 }
 
 Completion finish_unstored(const SharedClaim& claim, const Error& why, Then then) {
-  if (claim == nullptr) return not_held();
+  if (claim == nullptr) return not_held(nullptr);
   // The effect took place. What cannot be given again must not be run again either.
-  const auto error = readable(why);
+  const auto error = as_stored(why);
   auto stored = ended_as(*claim, CallEnd::result_unavailable);
   stored.verdict = Verdict::result_unavailable;
-  stored.error = why;
+  stored.error = error;
   return end_with(claim, {.state = KeyState::done, .error = &error}, std::move(stored), std::move(then));
 }
 
 Completion finish_with_error(const SharedClaim& claim, const Error& error, Then then) {
-  if (claim == nullptr) return not_held();
-  const auto plain = readable(error);
+  if (claim == nullptr) return not_held(nullptr);
+  const auto plain = as_stored(error);
   return end_with(claim, {.state = KeyState::failed, .error = &plain}, ended_as(*claim, CallEnd::failed),
                   std::move(then));
 }
 
 Completion finish_in_doubt(const SharedClaim& claim, const Error& why, Then then) {
-  if (claim == nullptr) return not_held();
-  const auto plain = readable(why);
-  auto stored = ended_as(*claim, CallEnd::left_in_doubt);
-  stored.timing.due_in = Duration::zero();  // listed at once, with the stale ones
-  stored.verdict = Verdict::in_doubt;
-  stored.error = why;
-  stored.may_be_posted = false;
-  return end_with(claim, {.state = KeyState::in_doubt, .error = &plain}, std::move(stored), std::move(then));
+  if (claim == nullptr) return not_held(nullptr);
+  const auto plain = as_stored(why);
+  return end_with(claim, {.state = KeyState::in_doubt, .error = &plain}, in_doubt_as(*claim, plain),
+                  std::move(then));
+}
+
+void give_up(const SharedClaim& claim) {
+  if (!claim->acquired || !claim->reconcile) {
+    // A release that fails leaves the claim as it is: the lease ends it.
+    (void)release(claim);
+    return;
+  }
+  // As above: where it fails the claim is stale after its lease, and the next caller reconciles as well.
+  const Error silent{ErrorCode::in_doubt, "who was to find out about an earlier attempt gave up"};
+  auto stored = in_doubt_as(*claim, silent);
+  stored.patience = at_once;
+  stored.only_over_own_claim = true;
+  (void)end_with(claim, {.state = KeyState::in_doubt, .error = &silent}, std::move(stored), {});
 }
 
 Result<void> release(const SharedClaim& claim, Then then) {
   if (claim == nullptr || !claim->acquired) {
-    if (then) then(not_held());
+    if (then) then(not_held(claim.get()));
     return {};
   }
   Stored stored{{std::nullopt, claim->policy->retention}, at_once, CallEnd::released};
@@ -256,6 +272,7 @@ Result<void> renew(const SharedClaim& claim) {
 Completion GuardAccess::complete_json(Guard& guard, std::string_view json) {
   return finish_json(guard.claim_, json);
 }
+Error GuardAccess::as_stored(const Error& error) { return guard_detail::as_stored(error); }
 
 }  // namespace guard_detail
 

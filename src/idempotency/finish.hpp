@@ -22,6 +22,9 @@ Completion finish_with_error(const SharedClaim& claim, const Error& error, Then 
 Completion finish_unstored(const SharedClaim& claim, const Error& why, Then then = {});
 Completion finish_in_doubt(const SharedClaim& claim, const Error& why, Then then = {});
 Result<void> release(const SharedClaim& claim, Then then = {});
+/// Of a guard that is destroyed: one storage call gives the key back, or leaves it in doubt where an earlier
+/// attempt was to be asked about. Nothing is held: nothing is done.
+void give_up(const SharedClaim& claim);
 Result<void> renew(const SharedClaim& claim);
 
 }  // namespace onceward::guard_detail

@@ -49,8 +49,7 @@ void Guard::drop() noexcept {
   if (claim_ == nullptr) return;
   if (claim_->acquired) {
     try {
-      // A release that fails leaves the claim as it is: the lease ends it.
-      (void)release();
+      guard_detail::give_up(claim_);
     } catch (const std::exception&) {
       if (claim_->keeper != nullptr) claim_->keeper->unwatch(*claim_);
       return claim_.reset();  // out of memory while the stack unwinds: again the lease ends the claim

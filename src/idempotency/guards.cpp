@@ -47,6 +47,24 @@ class SpanPauser final : public guard_detail::Pauser {
   guard_detail::CallerPauser waits_;
 };
 
+using Claims = std::vector<Result<std::shared_ptr<guard_detail::Claim>>>;
+
+/// Where an exception ends the call, what is held already is given back and renewed no more.
+class Unanswered {
+ public:
+  explicit Unanswered(Claims& claims) noexcept : claims_(claims) {}
+  ~Unanswered() {
+    for (auto& claim : claims_) {
+      if (claim && *claim != nullptr) (void)GuardAccess::make(*std::move(claim));
+    }
+  }
+  Unanswered(const Unanswered&) = delete;
+  Unanswered& operator=(const Unanswered&) = delete;
+
+ private:
+  Claims& claims_;
+};
+
 }  // namespace
 
 std::vector<Result<Guard>> Guards::claim_many(std::span<const Request> requests, const Policy& policy,
@@ -63,8 +81,9 @@ std::vector<Result<Guard>> Guards::claim_many(std::span<const Request> requests,
   }
   const auto shared = keeper_->policies().effective(std::make_shared<const Policy>(policy));
   const auto began = std::chrono::steady_clock::now();
-  std::vector<Result<std::shared_ptr<guard_detail::Claim>>> claims;
+  Claims claims;
   claims.reserve(requests.size());
+  const Unanswered unanswered(claims);
   std::deque<ClaimTrip> trips;  // they stay where they are
   std::vector<guard_detail::Trip*> under_way;
   // A key that is named twice must not wait for itself.

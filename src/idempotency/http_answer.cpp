@@ -115,9 +115,17 @@ std::string lower(std::string_view text) {
 
 bool may_be_sent(const Header& header) {
   constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~";
-  constexpr std::array<std::string_view, 10> own = {
-      "connection", "keep-alive",     "te",         "trailer",         "upgrade", "transfer-encoding",
-      "date",       "content-length", "set-cookie", "proxy-connection"};
+  constexpr std::array<std::string_view, 11> own = {"connection",
+                                                    "keep-alive",
+                                                    "te",
+                                                    "trailer",
+                                                    "upgrade",
+                                                    "transfer-encoding",
+                                                    "date",
+                                                    "content-length",
+                                                    "set-cookie",
+                                                    "proxy-connection",
+                                                    "idempotency-replayed"};
   const auto name = lower(header.name);
   if (name.empty() || name.find_first_not_of(letters) != std::string::npos) return false;
   if (name.starts_with("proxy-") || std::find(own.begin(), own.end(), name) != own.end()) return false;

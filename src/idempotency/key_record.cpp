@@ -71,6 +71,15 @@ std::size_t depth_of(std::string_view json) noexcept {
 
 std::string_view to_string(KeyState state) noexcept { return state_names[static_cast<std::size_t>(state)]; }
 
+Error as_stored(const Error& error) {
+  auto plain = error;
+  if (core_detail::first_not_utf8(plain.message) != std::string_view::npos)
+    std::replace_if(
+        plain.message.begin(), plain.message.end(), [](char c) { return (c & 0x80) != 0; }, '?');
+  plain.message.resize(cut(plain.message).size());
+  return plain;
+}
+
 void encode_into(std::string& text, const KeyRecordView& record) {
   constexpr std::size_t without_result = 192;
   text.clear();

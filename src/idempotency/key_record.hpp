@@ -42,6 +42,8 @@ struct KeyRecord {
 
 [[nodiscard]] std::string_view to_string(KeyState state) noexcept;
 
+/// An error as a record holds it: the first 4096 bytes of its message, in UTF-8 (other text in ASCII alone).
+[[nodiscard]] Error as_stored(const Error& error);
 /// Writes the record in the place of what is in `text`. A message of an error is cut to 4096 bytes.
 void encode_into(std::string& text, const KeyRecordView& record);
 [[nodiscard]] std::string encode(const KeyRecordView& record);

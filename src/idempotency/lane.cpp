@@ -135,10 +135,10 @@ SteadyTime Lane::watch(Claim& claim, SteadyTime claimed_at) {
   claim.lane = this;
   claim.lost.emplace();
   claim.lost_told = false;
-  claim.watched = true;
   claim.renewing = false;
   claim.lease_ends = after(claimed_at, claim.policy->lease);
   line_up(claim, between_renewals(claim.policy->lease), claimed_at);
+  claim.watched = true;  // now that it stands there: no memory, no place
   wake_by(claim.renew_at);
   return claim.lease_ends;
 }

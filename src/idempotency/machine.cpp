@@ -33,7 +33,9 @@ Decision decide(const KeyRecord& found, Duration lease_left, const Policy& polic
     case KeyState::done:
       return {Kind::answer, found.unstored ? Verdict::result_unavailable : Verdict::replayed};
     case KeyState::failed: return {Kind::answer, Verdict::replayed};
-    case KeyState::released: return take(found, policy, false);
+    case KeyState::released:
+      // What an operator gave back runs, attempts used up or not.
+      return found.resolved_by.empty() ? take(found, policy, false) : Decision{Kind::take};
     case KeyState::in_doubt: return stale(found, policy);
     case KeyState::claimed: break;
   }

@@ -58,7 +58,7 @@ Result<void> check(const Resolution& resolution) {
 }
 
 /// Whether an operator may move a key that stands so.
-std::optional<Error> why_not_resolve(const KeyView& key, bool force) {
+std::optional<Error> why_not_move(const KeyView& key, bool force) {
   switch (key.standing) {
     case KeyStanding::stale:
     case KeyStanding::in_doubt: return std::nullopt;
@@ -74,7 +74,12 @@ std::optional<Error> why_not_resolve(const KeyView& key, bool force) {
                                                        key.key)};
     case KeyStanding::released:
       return Error{ErrorCode::wrong_state,
-                   fmt::format("the key \"{}\" was given back: the next call runs", key.key)};
+                   key.resolved_by.empty()
+                       ? fmt::format("the key \"{}\" was given back: the next call runs, unless its attempts "
+                                     "are used up; it can only be given back once more, then it runs",
+                                     key.key)
+                       : fmt::format("the key \"{}\" was given back by \"{}\": the next call runs", key.key,
+                                     key.resolved_by)};
     case KeyStanding::unreadable: break;
   }
   return Error{ErrorCode::wrong_state,
@@ -83,7 +88,14 @@ std::optional<Error> why_not_resolve(const KeyView& key, bool force) {
 
 std::optional<Error> why_not_forget(const KeyView& key, bool force) {
   if (key.standing != KeyStanding::claimed) return std::nullopt;
-  return why_not_resolve(key, force);
+  return why_not_move(key, force);
+}
+
+std::optional<Error> why_not_resolve(const KeyView& key, const Resolution& resolution, bool force) {
+  // What its owner gave back may have used up its attempts: an operator lets it run.
+  const bool owners = key.standing == KeyStanding::released && key.resolved_by.empty();
+  if (owners && resolution.kind() == Resolution::Kind::give_back) return std::nullopt;
+  return why_not_move(key, force);
 }
 
 /// What one conditional write came to.
@@ -232,7 +244,8 @@ Result<Ruling> GuardOperator::resolve(std::string_view operation, std::string_vi
   if (!seen) return fail(std::move(seen).error());
   if (!*seen) return not_found(key);
   const auto& before = **seen;
-  if (auto why = why_not_resolve(before.view, by.force)) return Ruling{std::move(why), before.view};
+  if (auto why = why_not_resolve(before.view, resolution, by.force))
+    return Ruling{std::move(why), before.view};
 
   const Batch batch{before.partition, {resolving(before, resolution, by)}};
   auto written = write(storage_, batch);

@@ -33,7 +33,8 @@ class Trip {
   Trip(const Trip&) = default;
   Trip& operator=(const Trip&) = default;
 
-  void pause_for(std::chrono::milliseconds length);
+  /// Of about this length, and not beyond `latest`.
+  void pause_for(std::chrono::milliseconds length, SteadyTime latest);
 
   Need need_ = Need::commit;
   Duration pause_{};
@@ -82,9 +83,11 @@ class ClaimTrip final : public Trip {
   void take_result(KeyRecord& known);
   void down(Error error);
   void judge_fallback(const std::optional<Record>& found, Timestamp now);
+  void ask_fallback_again(Error error);
+  void keep_what_stands(const KeyRecord& known);
   void hold();
   void give_back(Verdict verdict, Duration retry_after);
-  void replace_own(const KeyRecordView& record, Timing timing, At what);
+  Operation& over_own(At what);
   void end() noexcept { need_ = Need::ended; }
 
   Claim& claim_;
@@ -96,6 +99,9 @@ class ClaimTrip final : public Trip {
   std::optional<Error> error_{};
   std::optional<Error> unanswered_{};  ///< the claim's answer was lost: the read will tell
   std::optional<SteadyTime> waits_until_{};
+  std::optional<SteadyTime> asks_until_{};  ///< of a fallback that does not answer
+  std::optional<std::string> stood_{};      ///< what the claim was written over, to be put back
+  Timing stood_timing_{};
   std::chrono::milliseconds pause_length_ = first_pause;
   int attempt_ = 1;
   int rounds_ = 0;
@@ -104,6 +110,7 @@ class ClaimTrip final : public Trip {
   bool on_fallback_ = false;
   bool waited_for_fallback_ = false;
   bool reconcile_ = false;
+  bool known_doubt_ = false;  ///< of the first storage, which went away then
   bool stopped_ = false;
   Verdict verdict_after_ = Verdict::in_progress;  ///< what is answered once the claim is given back
 };

@@ -90,7 +90,7 @@ Result<RewardReceipt> GuardedRewards::grant(const RewardOrder& order) {
     return receipt;
   }
   switch (retry_advice(receipt.error().code)) {
-    case RetryAdvice::retry: break;  // the guard gives the key back
+    case RetryAdvice::retry: (void)guard->release(); break;  // where that fails, the lease ends the claim
     case RetryAdvice::read_back: (void)guard->leave_in_doubt(receipt.error()); break;
     case RetryAdvice::give_up: (void)guard->complete_with_error(receipt.error()); break;
   }

@@ -21,8 +21,9 @@ class Attempt {
   /// A key for what this call asks of others ("charge"): 32 hexadecimal digits, equal on every attempt, on
   /// every machine, and different for every operation, key and name.
   [[nodiscard]] std::string child_key(std::string_view name) const;
-  /// Says that from here on an exception may leave an effect behind: it is in doubt then, and before this
-  /// call retryable.
+  /// Says that from here on an exception, or a returned error whose code is retryable, may leave an effect
+  /// behind: it is in doubt then, and before this call retryable. Policy::classify, where there is one,
+  /// decides about returned errors all the same.
   void effects_started() noexcept { effects_started_ = true; }
   [[nodiscard]] bool have_effects_started() const noexcept { return effects_started_; }
   /// Stopped where the lease could not be renewed in time or another caller holds the key: what is not done

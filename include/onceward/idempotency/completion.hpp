@@ -37,11 +37,12 @@ class Acknowledgement {
 
 /// How a completion ended.
 struct Completion {
-  /// executed, lease_lost, result_unavailable (it cannot be stored), in_doubt (said so by leave_in_doubt).
+  /// executed, lease_lost, result_unavailable (it cannot be stored), in_doubt (said so by leave_in_doubt); of
+  /// a guard that was not acquired, its own.
   Verdict verdict = Verdict::executed;
   /// False where it is not stored (yet): the storage stayed away for Policy::record_limit, or it was posted.
   bool recorded = true;
-  std::optional<Error> error{};       ///< what kept it from being recorded
+  std::optional<Error> error{};       ///< what kept it from being recorded; wrong_state: nothing was held
   Acknowledgement acknowledgement{};  ///< of a posted completion, or one that is repeated in the background
 };
 

@@ -26,6 +26,8 @@ class GuardAccess {
                              Counters* counters, std::string_view fingerprint, std::stop_token stop);
   /// As Guard::complete, of a result that is JSON text already.
   static Completion complete_json(Guard& guard, std::string_view json);
+  /// An error as its key's record holds it: so its own caller gets it too.
+  static Error as_stored(const Error& error);
   /// What is left of the retention of the result that is replayed.
   static std::optional<Duration> replay_left(const Guard& guard) noexcept;
 

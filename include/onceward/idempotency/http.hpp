@@ -63,8 +63,9 @@ struct Response {
 
 /// Those headers that may be stored and sent again. Left out: what belongs to one connection or one moment
 /// (Connection, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade, Content-Length, Date), secrets
-/// of the first caller (Set-Cookie), and what is no header (a name that is no token; CR, LF or another
-/// control byte in the value), so that stored bytes never split a response.
+/// of the first caller (Set-Cookie), what answer() says itself (Idempotency-Replayed), and what is no header
+/// (a name that is no token; CR, LF or another control byte in the value), so that stored bytes never split a
+/// response.
 [[nodiscard]] std::vector<Header> replayable(std::span<const Header> headers);
 
 /// An error as problem+json (RFC 9457). Made here it holds fixed texts alone: never a key, a payload, a

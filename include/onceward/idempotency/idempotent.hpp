@@ -30,7 +30,8 @@ class Idempotent {
   /// Runs the handler, unless the request's key is taken: then it says so, or gives the stored result again.
   /// An exception of the handler passes through; its key is given back, or, after
   /// Attempt::effects_started(), left in doubt. An error it returns is treated by its class
-  /// (Policy::classify). Throws DuplicateCall where the policy says raise.
+  /// (Policy::classify), and given as it is stored: the first 4096 bytes of its message, in UTF-8. Throws
+  /// DuplicateCall where the policy says raise.
   Outcome<Content> operator()(const Request&... request, std::stop_token stop = {}) const {
     typename Wrapping::Call call;
     if (auto known = wrapping_.begin(call, request...)) return *std::move(known);
@@ -58,12 +59,10 @@ class Idempotent {
   using Wrapping = guard_detail::Wrapping<Content, Request...>;
 
   static void give_up(Guard& guard, const Attempt& attempt) noexcept {
-    if (!attempt.have_effects_started()) {
-      const auto dropped = std::move(guard);
-      return;
-    }
     try {
-      (void)guard.leave_in_doubt({ErrorCode::in_doubt, "the handler threw after its effects had started"});
+      if (!attempt.have_effects_started()) return (void)guard.release();
+      (void)guard.leave_in_doubt(
+          {ErrorCode::in_doubt, "an exception ended the call after its effects had started"});
     } catch (const std::exception&) {  // no memory: the claim stays as it is, and is stale after its lease
       return;
     }
@@ -92,22 +91,23 @@ class Idempotent {
                        const Request&... request) const {
     if constexpr (ContentOf::fallible) {
       Returned returned = guard_detail::call(handler_, attempt, request...);
-      if (!returned) return end_with_error(call, guard, std::move(returned).error());
+      if (!returned) return end_with_error(call, guard, attempt, std::move(returned).error());
       if constexpr (std::is_void_v<Content>) {
-        return end_with(call, guard, {});
+        return end_with(call, guard, attempt, {});
       } else {
-        return end_with(call, guard, *std::move(returned));
+        return end_with(call, guard, attempt, *std::move(returned));
       }
     } else if constexpr (std::is_void_v<Returned>) {
       guard_detail::call(handler_, attempt, request...);
-      return end_with(call, guard, {});
+      return end_with(call, guard, attempt, {});
     } else {
-      return end_with(call, guard, guard_detail::call(handler_, attempt, request...));
+      return end_with(call, guard, attempt, guard_detail::call(handler_, attempt, request...));
     }
   }
 
-  Outcome<Content> end_with(typename Wrapping::Call& call, Guard& guard,
+  Outcome<Content> end_with(typename Wrapping::Call& call, Guard& guard, Attempt& attempt,
                             typename Wrapping::Content content) const {
+    attempt.effects_started();  // it took effect: what is thrown from here on must not give the key back
     auto completion = store(guard, content);
     return wrapping_.ended(call, guard, std::move(completion), std::move(content));
   }
@@ -118,8 +118,11 @@ class Idempotent {
     return guard_detail::GuardAccess::complete_json(guard, json.text);
   }
 
-  Outcome<Content> end_with_error(typename Wrapping::Call& call, Guard& guard, Error error) const {
-    switch (Wrapping::class_of(*call.policy, error)) {
+  Outcome<Content> end_with_error(typename Wrapping::Call& call, Guard& guard, Attempt& attempt,
+                                  Error error) const {
+    const bool started = attempt.have_effects_started();
+    attempt.effects_started();  // where nobody can say what the error means (classify throws), it is in doubt
+    switch (Wrapping::class_of(*call.policy, error, started)) {
       case ErrorClass::retryable: (void)guard.release(); break;  // where that fails, the lease ends the claim
       case ErrorClass::final: return Wrapping::failed(guard, guard.complete_with_error(error), error);
       case ErrorClass::in_doubt: return Wrapping::failed(guard, guard.leave_in_doubt(error), error);

@@ -80,7 +80,7 @@ class IdempotentAsync {
     if (guard->acquired()) {
       guard_detail::AsyncEnding ending;
       ending.kind = attempt.have_effects_started() ? Kind::in_doubt : Kind::released;
-      ending.error = Error{ErrorCode::in_doubt, "the handler threw after its effects had started"};
+      ending.error = Error{ErrorCode::in_doubt, "an exception ended the call after its effects had started"};
       guard_detail::AsyncFinish finish(*guard, std::move(ending));
       (void)co_await finish;  // where that fails the lease ends the claim
     }
@@ -118,7 +118,7 @@ class IdempotentAsync {
       if constexpr (ContentOf::fallible) {
         Returned returned = co_await work;
         if (!returned) {
-          auto failing = end_with_error(call, guard, std::move(returned).error());
+          auto failing = end_with_error(call, guard, attempt, std::move(returned).error());
           co_return co_await failing;
         }
         if constexpr (!std::is_void_v<Content>) content = *std::move(returned);
@@ -130,7 +130,7 @@ class IdempotentAsync {
     } else if constexpr (ContentOf::fallible) {
       Returned returned = guard_detail::call(handler_, attempt, request...);
       if (!returned) {
-        auto failing = end_with_error(call, guard, std::move(returned).error());
+        auto failing = end_with_error(call, guard, attempt, std::move(returned).error());
         co_return co_await failing;
       }
       if constexpr (!std::is_void_v<Content>) content = *std::move(returned);
@@ -139,6 +139,7 @@ class IdempotentAsync {
     } else {
       content = guard_detail::call(handler_, attempt, request...);
     }
+    attempt.effects_started();  // it took effect: what is thrown from here on must not give the key back
     guard_detail::AsyncFinish finish(guard, ending_of(content));
     auto completion = co_await finish;
     co_return wrapping_.ended(call, guard, std::move(completion), std::move(content));
@@ -151,8 +152,10 @@ class IdempotentAsync {
     return ending;
   }
 
-  Async<Outcome<Content>> end_with_error(Call& call, Guard& guard, Error error) const {
-    const auto error_class = Wrapping::class_of(*call.policy, error);
+  Async<Outcome<Content>> end_with_error(Call& call, Guard& guard, Attempt& attempt, Error error) const {
+    const bool started = attempt.have_effects_started();
+    attempt.effects_started();  // where nobody can say what the error means (classify throws), it is in doubt
+    const auto error_class = Wrapping::class_of(*call.policy, error, started);
     guard_detail::AsyncEnding ending{Kind::released, {}, error};
     if (error_class == ErrorClass::final) ending.kind = Kind::failed;
     if (error_class == ErrorClass::in_doubt) ending.kind = Kind::in_doubt;

@@ -7,7 +7,9 @@
 namespace onceward {
 
 /// How a handler of an event loop answers: call it once, from any thread, when the work has ended. Calls
-/// after the first do nothing. Where all copies are gone and none was called, the work is in doubt.
+/// after the first do nothing, and an exception of the handler after its reply neither. An exception before
+/// it ends the call; the work is in doubt then where a copy is kept elsewhere. Where all copies are gone and
+/// none was called, the work is in doubt.
 template <class T>
 class Reply;
 
@@ -23,6 +25,8 @@ class Replying {
     given_.emplace(std::move(given));
     if (met_.exchange(true)) GuardAccess::run(guards_, [waiting = waiting_] { waiting.resume(); });
   }
+  /// No reply counts any more; false where one was there first.
+  bool close() noexcept { return !replied_.exchange(true); }
   /// False where the reply was there first.
   bool wait(std::coroutine_handle<> waiting) {
     waiting_ = waiting;
@@ -100,8 +104,17 @@ class IdempotentCallback {
 
     guard_detail::AwaitReply<T> operator()(const Request&... request, Attempt& attempt) const {
       auto replying = std::make_shared<guard_detail::Replying<T>>(*guards);
-      Reply<T> reply(std::make_shared<guard_detail::ReplyToken<T>>(replying));
-      handler(request..., attempt, std::move(reply));
+      const auto token = std::make_shared<guard_detail::ReplyToken<T>>(replying);
+      try {
+        handler(request..., attempt, Reply<T>(token));
+      } catch (...) {
+        // The first answer counts: a reply, which was given before, or else the exception.
+        if (replying->close()) {
+          // Who still has a copy may be at work, and would reply to nobody.
+          if (token.use_count() > 1) attempt.effects_started();
+          throw;
+        }
+      }
       return guard_detail::AwaitReply<T>(std::move(replying));
     }
   };

@@ -79,7 +79,8 @@ class Resolution {
   static Resolution done(Value result = {}) { return Resolution(Kind::done, std::move(result), {}); }
   /// It did not and never will: every later call gets this error.
   static Resolution failed(Error error) { return Resolution(Kind::failed, {}, std::move(error)); }
-  /// It did not: the next call runs, as a further attempt.
+  /// It did not: the next call runs, as a further attempt, also where Policy::attempts_max are used up. Of a
+  /// key that its owner gave back it only says so.
   static Resolution give_back() { return Resolution(Kind::give_back, {}, {}); }
 
   enum class Kind : std::uint8_t { done, failed, give_back };
@@ -97,8 +98,9 @@ class Resolution {
 
 /// What came of an operator's act. Refused, nothing was changed by it.
 struct Ruling {
-  /// Unset: it was done. not_found; wrong_state (done and failed never change, a live claim needs force,
-  /// a released key needs nobody); conflict: somebody moved the key meanwhile, `key` shows to where.
+  /// Unset: it was done. not_found; wrong_state (done and failed never change, a live claim needs force, a
+  /// released key can only be given back by an operator, once); conflict: somebody moved the key meanwhile,
+  /// `key` shows to where.
   std::optional<Error> refused{};
   std::optional<KeyView> key{};  ///< as it is now; unset where there is none (any more)
   [[nodiscard]] bool done() const noexcept { return !refused; }
@@ -144,7 +146,8 @@ class GuardOperator {
   Result<KeyPage> list(std::string_view operation, KeyStandings which, std::string_view cursor = {},
                        std::size_t limit = 100);
 
-  /// Settles a key that is stale or in doubt. It keeps what is left of its retention. Two round trips.
+  /// Settles a key that is stale or in doubt, or lets one run again whose attempts are used up. It keeps what
+  /// is left of its retention. Two round trips.
   Result<Ruling> resolve(std::string_view operation, std::string_view key, const Resolution& resolution,
                          const By& by);
 

@@ -34,7 +34,10 @@ enum class OnStale : std::uint8_t {
 enum class OnStorageDown : std::uint8_t {
   fail_closed,  ///< Verdict::storage_down, nothing runs
   fail_open,    ///< run unguarded: a duplicate may run as well
-  fallback,     ///< claim in Policy::fallback instead; what only the first storage knows is not known there
+  /// Claim in Policy::fallback instead; what only the first storage knows is not known there. While the first
+  /// one is up a first call looks into the fallback too, and where that stays away for record_limit it is
+  /// storage_down: the key may have ended there.
+  fallback,
 };
 /// When a completion returns.
 enum class Acknowledge : std::uint8_t {
@@ -71,7 +74,8 @@ struct Policy {
   OnStorageDown on_storage_down = OnStorageDown::fail_closed;
   Storage* fallback = nullptr;  ///< of OnStorageDown::fallback; must outlive every call
   Storage* storage = nullptr;   ///< where this operation's keys are kept; null: where the caller says
-  /// What an error of the handler means; unset: classify_error. Called on the handler's thread.
+  /// What an error of the handler means; unset: classify_error, and after Attempt::effects_started() in_doubt
+  /// for retryable. Called on the handler's thread. Where it throws, the key is left in doubt.
   std::function<ErrorClass(const Error&)> classify{};
   int attempts_max = 100;                               ///< runs of one key, takeovers included; 1..1,000,000
   std::size_t result_bytes_max = std::size_t{1} << 18;  ///< of a stored result; 1..limits::value_bytes - 4096

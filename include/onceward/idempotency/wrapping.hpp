@@ -244,11 +244,19 @@ class Wrapping {
     Outcome<T> outcome(completion.verdict);
     return outcome.with_claim(guard.attempt(), guard.fence())
         .with_recorded(completion.recorded, completion.acknowledgement)
-        .with_error(completion.error ? completion.error : error);
+        .with_error(completion.error ? completion.error : GuardAccess::as_stored(error));
   }
 
   [[nodiscard]] static ErrorClass class_of(const Policy& policy, const Error& error) {
     return policy.classify ? policy.classify(error) : classify_error(error);
+  }
+
+  /// After effects_started() an error may have left one behind, unless the application itself says that it
+  /// has not.
+  [[nodiscard]] static ErrorClass class_of(const Policy& policy, const Error& error, bool effects_started) {
+    const auto told = class_of(policy, error);
+    const bool presumed = effects_started && !policy.classify && told == ErrorClass::retryable;
+    return presumed ? ErrorClass::in_doubt : told;
   }
 
   [[nodiscard]] GuardedBy where() const noexcept { return where_; }

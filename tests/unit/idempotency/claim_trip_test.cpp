@@ -4,6 +4,7 @@
 #include "support/catch.hpp"
 #include "trips.hpp"
 
+#include <thread>
 #include <vector>
 
 using namespace onceward;
@@ -251,17 +252,43 @@ TEST_CASE("a waiting claim pauses longer and longer, looks, and ends when it is 
   CHECK(lucky.claim.retry_after == 0s);
 }
 
-TEST_CASE("the fallback is asked behind a claim, and no failure of it takes the claim away") {
+TEST_CASE("the fallback is asked behind a claim, again where that may help, and unheard nothing runs") {
   for (const auto code : all_codes()) {
-    Places places;
-    auto by_hand = places.trip(OnStorageDown::fallback);
-    by_hand.trip.committed(applied(7), now);
-    REQUIRE(by_hand.trip.need() == Need::read);
-    CHECK(&by_hand.trip.storage() == places.second.get());
-    by_hand.trip.looked(fail(code, "x"), now);
-    CHECK(by_hand.trip.need() == Need::ended);
-    CHECK(by_hand.claim.acquired);
-    CHECK(by_hand.claim.storage == places.first.get());
+    for (const bool stopped : {false, true}) {
+      Places places;
+      auto by_hand = places.trip(OnStorageDown::fallback);
+      by_hand.trip.committed(applied(7), now);
+      REQUIRE(by_hand.trip.need() == Need::read);
+      CHECK(&by_hand.trip.storage() == places.second.get());
+      by_hand.trip.looked(fail(code, "x"), now);
+      if (is_away(code)) {
+        REQUIRE(by_hand.trip.need() == Need::pause);
+        by_hand.trip.paused(stopped);
+        REQUIRE(by_hand.trip.need() == Need::read);
+        CHECK(&by_hand.trip.storage() == places.second.get());
+        if (!stopped) {
+          by_hand.trip.looked(std::optional<Record>(), now);
+          // Its lease ran meanwhile: it is written again, and the fallback asked once more.
+          REQUIRE(by_hand.trip.need() == Need::commit);
+          by_hand.trip.committed(applied(8), now);
+          by_hand.trip.looked(std::optional<Record>(), now);
+          CHECK(by_hand.trip.need() == Need::ended);
+          CHECK(by_hand.claim.acquired);
+          CHECK(by_hand.claim.storage == places.first.get());
+          continue;
+        }
+        by_hand.trip.looked(fail(code, "x"), now);
+      }
+      REQUIRE(by_hand.trip.need() == Need::commit);
+      CHECK(&by_hand.trip.storage() == places.first.get());
+      CHECK(by_hand.trip.batch().operations[0].kind == Operation::Kind::remove);
+      CHECK(by_hand.trip.batch().operations[0].expected == 7);
+      by_hand.trip.committed(applied(9), now);
+      CHECK(by_hand.trip.need() == Need::ended);
+      CHECK_FALSE(by_hand.claim.acquired);
+      REQUIRE(by_hand.trip.error());
+      CHECK(by_hand.trip.error()->code == code);
+    }
   }
 }
 
@@ -278,10 +305,9 @@ TEST_CASE("a claim that is given back or brings an end along is over, whatever t
       REQUIRE(by_hand.trip.need() == Need::commit);
       CHECK(&by_hand.trip.storage() == places.first.get());
       const auto& operation = by_hand.trip.batch().operations[0];
-      CHECK(operation.kind == Operation::Kind::replace);
+      CHECK(operation.kind == (ended ? Operation::Kind::replace : Operation::Kind::remove));
       CHECK(operation.expected == 7);
-      const auto written = decode_key_record({"k", operation.value}).value();
-      CHECK(written.state == (ended ? KeyState::done : KeyState::released));
+      if (ended) CHECK(decode_key_record({"k", operation.value}).value().state == KeyState::done);
       by_hand.trip.committed(answer, now);
       CHECK(by_hand.trip.need() == Need::ended);
       CHECK_FALSE(by_hand.claim.acquired);
@@ -290,4 +316,20 @@ TEST_CASE("a claim that is given back or brings an end along is over, whatever t
       CHECK(by_hand.claim.verdict == (ended ? Verdict::replayed : Verdict::in_progress));
     }
   }
+}
+
+TEST_CASE("no pause of a wait goes beyond its limit [guard-19]") {
+  Places places;
+  places.policy.on_busy = OnBusy::wait;
+  places.policy.wait_limit = 2ms;  // less than the shortest pause there is
+  auto by_hand = places.trip();
+  by_hand.trip.committed(refused(claimed("other", 9)), now);
+  REQUIRE(by_hand.trip.need() == Need::pause);
+  CHECK(by_hand.trip.pause() > 0us);
+  CHECK(by_hand.trip.pause() <= 2ms);
+  std::this_thread::sleep_for(2ms);
+  by_hand.trip.paused(false);
+  by_hand.trip.looked(claimed("other", 9, 4s), now);
+  CHECK(by_hand.trip.need() == Need::ended);
+  CHECK(by_hand.claim.verdict == Verdict::in_progress);
 }

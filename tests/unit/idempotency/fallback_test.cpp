@@ -93,7 +93,7 @@ TEST_CASE("a caller that saw a live owner never runs beside it when the storage 
   }
 }
 
-TEST_CASE("a wait for the fallback's owner ends at its limit, and gives the first storage's key back") {
+TEST_CASE("a wait for the fallback's owner ends at its limit, and leaves nothing in the first storage") {
   Pair pair;
   pair.policy.on_busy = OnBusy::wait;
   pair.policy.wait_limit = 20ms;
@@ -101,7 +101,7 @@ TEST_CASE("a wait for the fallback's owner ends at its limit, and gives the firs
   const auto waiter = pair.claim();
   CHECK(waiter.verdict() == Verdict::in_progress);
   CHECK(waiter.retry_after() == 30s);
-  CHECK(state_in(*pair.first_memory, "f", "k") == "released");
+  CHECK(state_in(*pair.first_memory, "f", "k") == "absent");
   CHECK(owner.complete(Value("there")).recorded);
   CHECK(pair.claim().result() == Value("there"));
 }
@@ -132,6 +132,7 @@ TEST_CASE("the first storage learns how a key ended in the fallback, whatever th
     pair.clock.advance(49min);
     CHECK_FALSE(pair.claim().acquired());
     pair.clock.advance(2min);
+    pair.second.heal();
     CHECK(pair.claim().acquired());
   }
 }
@@ -174,4 +175,74 @@ TEST_CASE("a key that was given back in the fallback runs in the first storage a
   auto asked = pair.claim("d");
   CHECK(asked.acquired());
   CHECK(asked.must_reconcile());
+}
+
+TEST_CASE(
+    "another payload leaves nothing of its own where the fallback knows the key [guard-40] [guard-50]") {
+  for (const bool live : {false, true}) {
+    Pair pair;
+    auto there = pair.claim_there();
+    if (!live) CHECK(there.complete(Value("a")).recorded);
+    const auto other = Guard::claim(pair.first, "k", pair.policy, "another");
+    CHECK(other->verdict() == Verdict::key_reused);
+    CHECK(other->result() == Value());
+    CHECK(state_in(*pair.first_memory, "f", "k") == "absent");
+    if (live) CHECK(pair.claim().verdict() == Verdict::in_progress);
+    if (live) CHECK(there.complete(Value("a")).recorded);
+    const auto again = pair.claim();
+    CHECK(again.verdict() == Verdict::replayed);
+    CHECK(again.result() == Value("a"));
+  }
+}
+
+TEST_CASE("a key that was given back stands as before once its fallback is heard [guard-12]") {
+  Pair pair;
+  {
+    auto released = pair.claim();
+    REQUIRE(released.release().has_value());
+  }
+  auto there = pair.claim_there();
+  CHECK(pair.claim().verdict() == Verdict::in_progress);
+  CHECK(state_in(*pair.first_memory, "f", "k") == "released");
+  REQUIRE(there.release().has_value());
+  CHECK(pair.claim().attempt() == 2);
+}
+
+TEST_CASE(
+    "a fallback that does not answer at once is asked again, and what ended there is not run [guard-50]") {
+  for (const auto code : {ErrorCode::unavailable, ErrorCode::timeout, ErrorCode::in_doubt}) {
+    Pair pair;
+    pair.policy.record_limit = 10s;
+    CHECK(pair.claim_there().complete(Value("there")).recorded);
+    pair.second.fail_calls(Call::read, Fault::before, code, 3);
+    const auto guard = pair.claim();
+    CHECK(guard.verdict() == Verdict::replayed);
+    CHECK(guard.result() == Value("there"));
+  }
+  // A key that it does not know runs, with a whole lease: the claim is written again after the pauses.
+  Pair pair;
+  pair.policy.record_limit = 10s;
+  pair.second.fail_calls(Call::read, Fault::before, ErrorCode::unavailable, 2);
+  auto guard = pair.claim();
+  CHECK(guard.acquired());
+  CHECK(guard.attempt() == 1);
+  CHECK(guard.complete(Value(1)).recorded);
+}
+
+TEST_CASE("where the fallback stays away nothing runs, and the key is as it was [guard-50]") {
+  for (const auto code : {ErrorCode::unavailable, ErrorCode::corrupt}) {
+    Pair pair;
+    Guards guards(pair.first);
+    CHECK(pair.claim_there().complete(Value("there")).recorded);
+    pair.second.fail_calls(Call::read, Fault::before, code, 1'000'000);
+    const auto reads = pair.second.calls(Call::read);
+    const auto refused = Guard::claim(guards, "k", pair.policy, "print");
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code == code);
+    CHECK(guards.figures("f").of(CallEnd::storage_down) == 1);
+    CHECK((pair.second.calls(Call::read) == reads + 1) == (code == ErrorCode::corrupt));
+    CHECK(state_in(*pair.first_memory, "f", "k") == "absent");
+    pair.second.heal();
+    CHECK(pair.claim().result() == Value("there"));
+  }
 }

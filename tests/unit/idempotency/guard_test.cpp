@@ -447,3 +447,28 @@ TEST_CASE("attempts are bounded") {
   REQUIRE(bench.claim("k").release().has_value());
   CHECK(bench.claim("k").verdict() == Verdict::attempts_exhausted);
 }
+
+TEST_CASE("a completion of a guard that holds nothing says so, and stores nothing") {
+  Bench bench;
+  auto owner = bench.claim("k");
+  auto second = bench.claim("k");
+  const auto check = [](const Completion& completion, Verdict verdict) {
+    CHECK(completion.verdict == verdict);
+    CHECK_FALSE(completion.recorded);
+    REQUIRE(completion.error);
+    CHECK(completion.error->code == ErrorCode::wrong_state);
+  };
+  check(second.complete(Value("theirs")), Verdict::in_progress);
+  CHECK(owner.complete(Value("mine")).verdict == Verdict::executed);
+  check(owner.complete(Value("again")), Verdict::lease_lost);
+  check(owner.complete_with_error({ErrorCode::conflict, "no"}), Verdict::lease_lost);
+  check(owner.complete_unstored({ErrorCode::limit_exceeded, "large"}), Verdict::lease_lost);
+  check(owner.leave_in_doubt({ErrorCode::in_doubt, "?"}), Verdict::lease_lost);
+  check(bench.claim("k").complete(Value("replayed")), Verdict::replayed);
+  const auto moved = std::move(owner);
+  check(owner.complete(Value("moved from")), Verdict::lease_lost);  // NOLINT(bugprone-use-after-move)
+  CHECK(bench.claim("k").result() == Value("mine"));
+  auto released = bench.claim("r");
+  REQUIRE(released.release().has_value());
+  check(released.complete(Value("late")), Verdict::lease_lost);
+}

@@ -210,3 +210,18 @@ TEST_CASE("a body that is no UTF-8 reaches its own caller and is never charged a
   CHECK(http::answer(pay({"a", 1})).status == 500);
   CHECK(runs == 1);
 }
+
+TEST_CASE("a response says whether it is replayed once, whatever the handler put there") {
+  auto marked = created;
+  marked.headers.push_back({"idempotency-Replayed", "false"});
+  auto outcome = ended(Verdict::replayed);
+  outcome.with_value(marked);
+  for (const bool marks : {true, false}) {
+    const auto sent = http::answer(outcome, {.mark_replays = marks});
+    const auto named =
+        std::count_if(sent.headers.begin(), sent.headers.end(), [](const http::Header& header) {
+          return header.name == "Idempotency-Replayed" || header.name == "idempotency-Replayed";
+        });
+    CHECK(named == (marks ? 1 : 0));
+  }
+}

@@ -59,6 +59,10 @@ TEST_CASE("a released key is taken until the attempts are used up") {
   const auto used_up = decide(record(KeyRecord::State::released, 3), -1s, {.attempts_max = 3}, "b", "print");
   CHECK(used_up.kind == Kind::answer);
   CHECK(used_up.verdict == Verdict::attempts_exhausted);
+  // What an operator gave back runs all the same.
+  auto by_operator = record(KeyRecord::State::released, 3);
+  by_operator.resolved_by = "ann";
+  CHECK(decide(by_operator, -1s, {.attempts_max = 3}, "b", "print").kind == Kind::take);
 }
 
 TEST_CASE("a live claim is its owner's alone [guard-16] [guard-27] [guard-55]") {

@@ -140,6 +140,28 @@ TEST_CASE_METHOD(Fixture,
   CHECK(runs == 1);
 }
 
+TEST_CASE_METHOD(Fixture, "a key that an operator gives back runs, its attempts used up or not") {
+  policy.attempts_max = 1;
+  abandon("k");
+  REQUIRE(keys.resolve("grant", "k", Resolution::give_back(), ann)->done());
+  // Given back twice it is told so, and what it is told is true.
+  const auto again = keys.resolve("grant", "k", Resolution::give_back(), ann).value();
+  REQUIRE_FALSE(again.done());
+  CHECK(again.refused->message == "the key \"k\" was given back by \"ann\": the next call runs");
+  CHECK(call("k").verdict() == Verdict::executed);
+  CHECK(runs == 1);
+  // One that its owner gave back, after its last attempt.
+  REQUIRE(claim("own").release().has_value());
+  CHECK(call("own").verdict() == Verdict::attempts_exhausted);
+  const auto done = keys.resolve("grant", "own", Resolution::done(), ann).value();
+  CHECK(done.refused->code == ErrorCode::wrong_state);
+  CHECK(done.refused->message.find("unless its attempts are used up") != std::string::npos);
+  REQUIRE(keys.resolve("grant", "own", Resolution::give_back(), ann)->done());
+  CHECK(journal.lines().back().from == "released");
+  CHECK(call("own").attempt() == 2);
+  CHECK(runs == 2);
+}
+
 TEST_CASE_METHOD(Fixture, "a live claim is left alone unless it is forced, and its owner is told then") {
   auto guard = claim("k");
   auto ruling = keys.resolve("grant", "k", Resolution::done("mine"), ann).value();

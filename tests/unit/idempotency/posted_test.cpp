@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <stdexcept>
 #include <vector>
 
 using namespace onceward;
@@ -219,4 +220,24 @@ TEST_CASE("an acknowledgement may be waited for without end, and outlives its Gu
   CHECK(kept.wait().recorded);
   CHECK_FALSE(Acknowledgement().ready());
   CHECK_FALSE(Acknowledgement().wait_for(1ms));
+}
+
+TEST_CASE(
+    "a storage that throws is an error: what travels with a claim is answered, and the thread goes on") {
+  for (const bool carried : {true, false}) {
+    Bench bench(carried ? patient : GuardsOptions{});
+    bench.policy.acknowledge = Acknowledge::post;
+    auto guard = bench.claim("a");
+    std::atomic<bool> threw = false;
+    bench.storage.on_call([&](std::string_view point) {
+      if (point == "commit.before" && !threw.exchange(true)) throw std::logic_error("a driver's own");
+    });
+    const auto posted = guard.complete(Value(1)).acknowledgement;
+    if (carried) CHECK(Guard::claim(bench.guards, "b", {.operation = "b"})->acquired());
+    const auto answer = posted.wait_for(10s);
+    REQUIRE(answer);
+    CHECK(answer->recorded);
+    CHECK(threw);
+    CHECK(bench.state("a") == "done");
+  }
 }

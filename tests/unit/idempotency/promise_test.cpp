@@ -156,3 +156,28 @@ TEST_CASE("a claim that timed out after it was written is its owner's [guard-55]
   CHECK_FALSE(guard.unguarded());
   CHECK(guard.attempt() == 1);
 }
+
+TEST_CASE("an error is the same for its own caller and for every later one, however long [guard-11]") {
+  Bench bench;
+  for (const auto* const letter : {"m", "\xc3\xa9", "\xff"}) {
+    for (const auto code : {ErrorCode::conflict, ErrorCode::in_doubt}) {
+      std::string message;
+      while (message.size() < 10'000) message += letter;
+      message.insert(0, "a");  // no whole letter ends at byte 4096
+      bench.policy.on_stale = OnStale::in_doubt;
+      const auto call =
+          idempotent<std::string>(bench.storage, "#{p0}", bench.policy,
+                                  [&](const std::string&) -> Result<int> { return fail(code, message); });
+      const auto key = std::string(to_string(code)) + std::to_string(static_cast<unsigned char>(*letter));
+      const auto first = call(key);
+      const auto later = call(key);
+      REQUIRE(first.error());
+      CHECK(first.error() == later.error());
+      CHECK(first.error()->message.size() > 4000);
+      CHECK(first.error()->message.size() <= 4096);
+    }
+  }
+  const auto claim = [&] { return Guard::claim(bench.storage, "unstored", bench.policy).value(); };
+  const auto unstored = claim().complete_unstored({ErrorCode::limit_exceeded, std::string(9'000, 'x')});
+  CHECK(unstored.error == claim().error());
+}

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <stdexcept>
 #include <vector>
 
 using namespace onceward;
@@ -180,4 +181,23 @@ TEST_CASE("many keys of a policy that does not hold together are refused one by 
   for (const auto& guard : guards) CHECK(guard.error().code == ErrorCode::invalid_argument);
   CHECK(bench.ended(CallEnd::refused) == 3);
   CHECK(bench.commits() == 0);
+}
+
+TEST_CASE("a storage that throws while some keys are waited for costs the others nothing") {
+  Bench bench;
+  auto owner = bench.rival("busy");
+  bench.policy.auto_renew = true;
+  bench.policy.on_busy = OnBusy::wait;
+  bench.policy.wait_limit = 60s;
+  std::atomic<int> looks = 0;
+  bench.storage.on_call([&](std::string_view point) {
+    if (point == "read.before" && ++looks == 2) throw std::logic_error("a driver's own");
+  });
+  const std::vector<std::string> keys = {"free", "busy"};
+  auto guards = bench.guards.claim_many(requests_of(keys), bench.policy);
+  CHECK(guards[0]->acquired());
+  REQUIRE_FALSE(guards[1].has_value());
+  CHECK(guards[1].error().code == ErrorCode::unavailable);
+  CHECK(guards[1].error().message.find("a driver's own") != std::string::npos);
+  CHECK(guards[0]->complete(Value(1)).recorded);
 }

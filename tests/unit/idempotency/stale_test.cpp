@@ -298,7 +298,7 @@ TEST_CASE(
   bench.storage.fail_calls(Call::commit, Fault::before, ErrorCode::unavailable, 1);
   bench.second.fail_calls(Call::commit, Fault::before, ErrorCode::unavailable, 1);
   CHECK(call({"z"}).verdict() == Verdict::storage_down);
-  // Only the fallback away: the first one's claim counts.
+  // Only the fallback away: what it knows is waited for.
   bench.second.fail_calls(Call::read, Fault::before, ErrorCode::unavailable, 1);
   CHECK(call({"y"}).value() == 2);
 }
@@ -327,7 +327,7 @@ TEST_CASE(
     constexpr std::array expected = {Verdict::in_progress, Verdict::in_doubt, Verdict::in_doubt,
                                      Verdict::result_unavailable, Verdict::key_reused};
     CHECK(guard.verdict() == expected[static_cast<std::size_t>(there)]);
-    CHECK(Bench::state_in(*bench.memory, "k") == "released");
+    CHECK(Bench::state_in(*bench.memory, "k") == "absent");
     if (there == 0) {
       CHECK(guard.retry_after() > 0s);
       CHECK(held.complete(Value(3)).recorded);
