@@ -156,6 +156,12 @@ std::shared_ptr<const Policy> GuardAccess::changed(GuardedBy where,
   const bool none = where.keeper() == nullptr || !where.keeper()->policies().any();
   return none ? nullptr : where.keeper()->policies().effective(base);
 }
+void GuardAccess::count_unreadable(Counters* counters) noexcept {
+  if (counters != nullptr) counters->recount(CallEnd::replayed, CallEnd::result_unavailable);
+}
+void GuardAccess::tell_as(Guard& guard, Verdict verdict) noexcept {
+  if (guard.claim_ != nullptr) guard.claim_->told_as = end_of(verdict);
+}
 void GuardAccess::count_replayed(Counters* counters) noexcept {
   if (counters != nullptr) counters->count(CallEnd::replayed);
 }

@@ -36,6 +36,7 @@ void reuse(std::shared_ptr<Claim> claim) noexcept {
   claim->revision.store(absent, std::memory_order_relaxed);
   claim->retry_after = {};
   claim->replay_left.reset();
+  claim->told_as.reset();
   claim->next = claim->previous = nullptr;
   claim->watched = claim->renewing = false;
   claim->lost.reset();

@@ -36,6 +36,9 @@ struct Claim : std::enable_shared_from_this<Claim> {
   Duration retry_after{};
   std::optional<Duration> replay_left{};  ///< of a replay: what is left of its retention
 
+  /// How the call ends for its caller where what is stored would say otherwise.
+  std::optional<CallEnd> told_as{};
+
   // The renewals' own, under their lane's lock.
   Lane* lane = nullptr;  ///< that renews it; null where none does
   Claim* next = nullptr;
@@ -58,7 +61,8 @@ struct Claim : std::enable_shared_from_this<Claim> {
   void kept_at(Duration since) noexcept { written.store(since.count(), std::memory_order_relaxed); }
 
   void count(CallEnd end) const noexcept {
-    if (counters != nullptr) counters->count(end);
+    const bool as_stored = end == CallEnd::executed || end == CallEnd::released;
+    if (counters != nullptr) counters->count(as_stored && told_as ? *told_as : end);
   }
 };
 

@@ -12,6 +12,11 @@ class Counters {
   void count(CallEnd end) noexcept {
     ended_[static_cast<std::size_t>(end)].fetch_add(1, std::memory_order_relaxed);
   }
+  /// One that was counted turned out to have ended otherwise.
+  void recount(CallEnd counted, CallEnd end) noexcept {
+    count(end);
+    ended_[static_cast<std::size_t>(counted)].fetch_sub(1, std::memory_order_relaxed);
+  }
   [[nodiscard]] CallFigures figures() const noexcept;
 
  private:

@@ -19,6 +19,10 @@ class GuardAccess {
   static void know(GuardedBy where, const std::shared_ptr<const Policy>& base,
                    std::vector<std::string> paths);
   static void count_refused(Counters* counters) noexcept;
+  /// A stored result was counted as replayed that cannot be read.
+  static void count_unreadable(Counters* counters) noexcept;
+  /// What the caller is told where the claim ends as executed (replayed) or released (attempts_exhausted).
+  static void tell_as(Guard& guard, Verdict verdict) noexcept;
   static void count_replayed(Counters* counters) noexcept;
 
   /// As Guard::claim, with a policy that was checked and shared.

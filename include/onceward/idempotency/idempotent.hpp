@@ -83,6 +83,7 @@ class Idempotent {
     if (found.state() == State::none) return std::nullopt;
     if (found.state() == State::unknown)
       return Wrapping::failed(guard, guard.leave_in_doubt(unknown), unknown);
+    guard_detail::GuardAccess::tell_as(guard, Verdict::replayed);
     auto completion = store(guard, found.result());
     return wrapping_.ended(call, guard, std::move(completion), std::move(found.result()), Verdict::replayed);
   }

@@ -104,6 +104,7 @@ class IdempotentAsync {
       const auto completion = co_await finish;
       co_return Wrapping::failed(guard, completion, unknown);
     }
+    guard_detail::GuardAccess::tell_as(guard, Verdict::replayed);
     auto ending = ending_of(found.result());
     guard_detail::AsyncFinish finish(guard, std::move(ending));
     auto completion = co_await finish;

@@ -160,7 +160,7 @@ class Transactional {
     auto kind = ErrorClass::retryable;
     try {
       error = call_handler(work, transaction, attempt, request...);
-      if (error) kind = Wrapping::class_of(*called.call.policy, *error);
+      if (error) kind = Wrapping::class_of(*called.call.policy, *error, attempt.have_effects_started());
     } catch (...) {
       thrown = std::current_exception();
     }

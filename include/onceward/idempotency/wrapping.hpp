@@ -187,6 +187,7 @@ class Wrapping {
     if constexpr (!std::is_void_v<T>) {
       if (auto read = from_value(guard.result(), content); !read) {
         // It ran; that its result has another shape now is no reason to run it again.
+        GuardAccess::count_unreadable(counters_);
         return Outcome<T>(Verdict::result_unavailable)
             .with_claim(guard.attempt(), guard.fence())
             .with_error(std::move(read).error());
@@ -202,7 +203,8 @@ class Wrapping {
   }
 
   /// It may be asked about as often as it takes, and run no more often than the policy allows.
-  [[nodiscard]] static Outcome<T> exhausted(const Guard& guard) {
+  [[nodiscard]] static Outcome<T> exhausted(Guard& guard) {
+    GuardAccess::tell_as(guard, Verdict::attempts_exhausted);
     Outcome<T> outcome(Verdict::attempts_exhausted);
     outcome.with_claim(guard.attempt(), guard.fence());
     return outcome;
@@ -247,14 +249,10 @@ class Wrapping {
         .with_error(completion.error ? completion.error : GuardAccess::as_stored(error));
   }
 
-  [[nodiscard]] static ErrorClass class_of(const Policy& policy, const Error& error) {
-    return policy.classify ? policy.classify(error) : classify_error(error);
-  }
-
   /// After effects_started() an error may have left one behind, unless the application itself says that it
   /// has not.
   [[nodiscard]] static ErrorClass class_of(const Policy& policy, const Error& error, bool effects_started) {
-    const auto told = class_of(policy, error);
+    const auto told = policy.classify ? policy.classify(error) : classify_error(error);
     const bool presumed = effects_started && !policy.classify && told == ErrorClass::retryable;
     return presumed ? ErrorClass::in_doubt : told;
   }

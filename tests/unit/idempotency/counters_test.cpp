@@ -178,3 +178,36 @@ TEST_CASE("each end has a name of its own") {
   for (std::size_t i = 0; i < call_ends; ++i) names.insert(to_string(static_cast<CallEnd>(i)));
   CHECK(names.size() == call_ends);
 }
+
+TEST_CASE("a call is counted as what its caller was told [guard-82]") {
+  Bench bench;
+  bench.policy.on_stale = OnStale::reconcile;
+  const auto leave_in_doubt = [&](std::string_view key) {
+    REQUIRE(bench.claim(key).leave_in_doubt({ErrorCode::in_doubt, "?"}).recorded);
+  };
+  const auto make = [&](Policy policy, Reconciled<int> (*found)()) {
+    return idempotent<Ask>(bench.guards, "#{id}", std::move(policy), [](const Ask&) { return 1; })
+        .reconciling([found](const Ask&, Attempt&) { return found(); });
+  };
+  leave_in_doubt("done");
+  const auto before = bench.guards.figures("b");
+  CHECK(make(bench.policy, [] { return Reconciled<int>::took_effect(3); })({"done"}).verdict() ==
+        Verdict::replayed);
+  CHECK(bench.guards.figures("b").of(CallEnd::replayed) == before.of(CallEnd::replayed) + 1);
+  CHECK(bench.guards.figures("b").of(CallEnd::executed) == before.of(CallEnd::executed));
+
+  leave_in_doubt("none");
+  auto once = bench.policy;
+  once.attempts_max = 1;
+  CHECK(make(once, [] { return Reconciled<int>::no_effect(); })({"none"}).verdict() ==
+        Verdict::attempts_exhausted);
+  CHECK(bench.guards.figures("b").of(CallEnd::attempts_exhausted) == 1);
+  CHECK(bench.guards.figures("b").of(CallEnd::released) == 0);
+
+  REQUIRE(bench.claim("text").complete(Value("no number")).recorded);
+  CHECK(make(bench.policy, [] { return Reconciled<int>::unknown(); })({"text"}).verdict() ==
+        Verdict::result_unavailable);
+  CHECK(bench.guards.figures("b").of(CallEnd::result_unavailable) == 1);
+  CHECK(bench.guards.figures("b").of(CallEnd::replayed) == before.of(CallEnd::replayed) + 1);
+  CHECK(bench.guards.figures("b").total() == 6);
+}
