@@ -345,3 +345,18 @@ TEST_CASE("a server that is killed while the work fails keeps what it must remem
   CHECK(runs == 2);
 }
 #endif
+
+TEMPLATE_TEST_CASE("an error that could be tried again, after effects outside, leaves the key in doubt", "",
+                   ONCEWARD_TEST_DATABASES) {
+  ONCEWARD_NEEDS(TestType)
+  const TestType database;
+  Service<TestType> service(database);
+  service.policy.on_stale = OnStale::in_doubt;
+  const auto outcome = service.call("k", [](auto&&, auto&&, Attempt& attempt) -> Result<std::string> {
+    attempt.effects_started();
+    return fail(ErrorCode::unavailable, "bank closed");
+  });
+  CHECK(outcome.verdict() == Verdict::in_doubt);
+  CHECK(service.call("k").verdict() == Verdict::in_doubt);
+  CHECK(service.runs == 1);
+}
