@@ -1,5 +1,6 @@
 #pragma once
 #include <onceward/idempotency/fast_path.hpp>
+#include <onceward/idempotency/guard_access.hpp>
 #include <onceward/idempotency/guards.hpp>
 
 #include <chrono>
