@@ -132,9 +132,11 @@ std::vector<Driver::Ready> Driver::ready_of(std::span<Held*> runs, Keeper::Clock
     }
   }
   // Calls of one step stand together, so that a downstream that takes many at once gets them at once.
-  std::stable_sort(calls.begin(), calls.end(), [](const Ready& a, const Ready& b) {
+  const auto by_step = [](const Ready& a, const Ready& b) {
     return std::pair(a.call->node->entry, a.call->kind) < std::pair(b.call->node->entry, b.call->kind);
-  });
+  };
+  if (!std::is_sorted(calls.begin(), calls.end(), by_step))
+    std::stable_sort(calls.begin(), calls.end(), by_step);
   return calls;
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <array>
 #include <condition_variable>
 #include <mutex>
@@ -34,13 +35,14 @@ std::string run_record_key(std::string_view pipeline, std::string_view key) {
 std::string step_token(std::string_view name_space, std::string_view pipeline, std::string_view partition,
                        std::string_view run_key, std::string_view step_id, std::string_view act) {
   // Each part is preceded by its length, so that no two lists of parts make one text.
-  std::string text;
-  text.reserve(192);
-  for (const auto part : {name_space, pipeline, partition, run_key, step_id, act}) {
-    text.append(std::to_string(part.size())).append(":").append(part);
-  }
   Sha256 hash;
-  hash.update(text);
+  for (const auto part : {name_space, pipeline, partition, run_key, step_id, act}) {
+    std::array<char, 24> length;
+    auto* const end = std::to_chars(length.data(), length.data() + length.size() - 1, part.size()).ptr;
+    *end = ':';
+    hash.update({length.data(), static_cast<std::size_t>(end - length.data()) + 1});
+    hash.update(part);
+  }
   return to_hex(hash.finish(), token_digits);
 }
 

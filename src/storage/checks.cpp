@@ -54,6 +54,9 @@ std::size_t count_of(const Items& items) noexcept {
   }));
 }
 
+/// Revisions are microseconds since 1970, or a little more: of the year 2255.
+constexpr Revision most_known = (Revision{1} << 53) - 2;
+
 Result<void> check_operation(const Operation& operation) {
   if (auto key = check_key(operation.key); !key) return key;
   if (operation.value.size() > most_value_bytes(operation.value)) {
@@ -64,6 +67,10 @@ Result<void> check_operation(const Operation& operation) {
   if ((operation.kind == Kind::replace || operation.kind == Kind::remove) && operation.expected <= absent) {
     return refuse("key \"{}\" expects revision {}; replace and remove need the revision that was read",
                   operation.key, operation.expected);
+  }
+  if (operation.kind == Kind::insert && (operation.expected < absent || operation.expected > most_known)) {
+    return refuse("key \"{}\" is inserted again after revision {}; no storage gives one above {}",
+                  operation.key, operation.expected, most_known);
   }
   if (operation.kind == Kind::add && operation.least > operation.most) {
     return refuse("the counter \"{}\" has bounds {}..{}, which no number meets", operation.key,

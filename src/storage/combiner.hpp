@@ -17,7 +17,8 @@ namespace onceward::storage_detail {
 template <class Request>
 class Combiner {
  public:
-  explicit Combiner(unsigned leaders = 1) noexcept : idle_(leaders) {}
+  explicit Combiner(unsigned leaders = 1, std::size_t most_at_once = 512) noexcept
+      : most_at_once_(most_at_once), idle_(leaders) {}
 
   /// Runs `request`, alone or with others, by `execute(std::span<Request* const>)`, which must not throw and
   /// must leave each request's answer in the request. Returns when it is answered.
@@ -39,8 +40,6 @@ class Combiner {
   }
 
  private:
-  static constexpr std::size_t most_at_once = 512;
-
   struct Waiter {
     Request* request;
     bool leads = false;  ///< written before it is called
@@ -53,7 +52,7 @@ class Combiner {
     {
       const std::lock_guard lock(mutex_);
       const auto end =
-          queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), most_at_once - 1));
+          queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), most_at_once_ - 1));
       others.assign(queue_.begin(), end);
       queue_.erase(queue_.begin(), end);
     }
@@ -77,6 +76,7 @@ class Combiner {
     for (auto* waiter : others) Wake::wake(waiter->wake.finish());
   }
 
+  const std::size_t most_at_once_;
   std::mutex mutex_;
   std::vector<Waiter*> queue_;
   unsigned idle_;  ///< how many more may lead; where it is not 0, nobody is queued

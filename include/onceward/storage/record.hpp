@@ -63,7 +63,7 @@ struct Operation {
   }
   /// The same for a record that its writer knows to have been there with this revision, and that must be
   /// gone. The new revision is greater. A storage that has lost its data, and so trusts no absence, takes it
-  /// still.
+  /// still. `known` is a revision that the storage gave, at most 2^53 - 2.
   static Operation insert_again(std::string key, Revision known, std::string value, Timing timing = {}) {
     auto operation = insert(std::move(key), std::move(value), timing);
     operation.expected = known;

@@ -62,8 +62,12 @@ struct Options {
 /// the master had not passed on yet; see docs/storages.md.
 ///
 /// Where the data vanish under an open storage (FLUSHALL, a restart without persistence) every call that
-/// would find something absent answers `corrupt`, so that what was done before does not look new. Only
+/// reads an absence, or would write over one (insert, add, require of an absence), answers `corrupt`, so that
+/// what was done before does not look new; an operation that expects a revision is refused. Only
 /// Operation::insert_again still writes: who has a claim completes it, and that record is found from then on.
+///
+/// Small spans of callers side by side share a script call where one server holds all shards. What becomes of
+/// one is not the others' affair, but for a lost answer: it leaves all of them `in_doubt`.
 ///
 /// Errors: unavailable (no server, or it refuses the connection), timeout, invalid_argument (options; a wrong
 /// password; another shard count; a newer format; an unsafe server that is to be refused), corrupt.

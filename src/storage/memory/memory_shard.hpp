@@ -56,14 +56,16 @@ class MemoryShard {
       return std::string_view(text).substr(0, key_bytes);
     }
     [[nodiscard]] std::string_view value() const noexcept { return std::string_view(text).substr(key_bytes); }
-    /// std::string grows to twice its size; records seldom grow again.
+    /// std::string grows to twice its size and never shrinks; a record takes what it needs.
     void set_value(std::string_view value) {
-      if (key_bytes + value.size() <= text.capacity()) {
+      constexpr std::size_t most_spare = 256;
+      const auto needed = key_bytes + value.size();
+      if (needed <= text.capacity() && text.capacity() - needed <= needed + most_spare) {
         text.replace(key_bytes, std::string::npos, value);
         return;
       }
       std::string grown;
-      grown.reserve(key_bytes + value.size());
+      grown.reserve(needed);
       text = std::move(grown.append(key()).append(value));
     }
     [[nodiscard]] bool live(Timestamp now) const noexcept { return expires > now; }

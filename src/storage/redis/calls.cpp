@@ -14,6 +14,7 @@ namespace {
 
 /// Of one script call: the server does nothing else meanwhile.
 constexpr std::size_t most_operations_of_shard = 512;
+constexpr std::size_t most_bytes_of_shard = std::size_t{8} << 20;
 /// Where shards share a call; beyond it a call more costs little.
 constexpr std::size_t most_operations_together = 128;
 constexpr std::size_t most_bytes_together = std::size_t{1} << 20;
@@ -162,7 +163,9 @@ std::vector<std::vector<Call>> waves_of(std::span<const Batch* const> batches, S
     const auto operations = batches[i]->operations.size();
     auto& wave = wave_of[shard];
     auto& place = call_of[shard];
-    if (place != nothing && waves[wave][place].operations + operations > most_operations_of_shard) {
+    const auto bytes = bytes_of(*batches[i]);
+    if (place != nothing && (waves[wave][place].operations + operations > most_operations_of_shard ||
+                             waves[wave][place].bytes + bytes > most_bytes_of_shard)) {
       ++wave;
       place = nothing;
     }
@@ -174,7 +177,7 @@ std::vector<std::vector<Call>> waves_of(std::span<const Batch* const> batches, S
     auto& call = waves[wave][place];
     call.places.push_back({shard, i});
     call.operations += operations;
-    call.bytes += bytes_of(*batches[i]);
+    call.bytes += bytes;
   }
   if (together) {
     for (auto& wave : waves) join(wave);

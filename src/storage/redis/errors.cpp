@@ -45,7 +45,8 @@ Error gone(std::string_view doing) {
 
 Error script_error(std::string_view answer, std::string_view doing) {
   auto error = to_error(answer, doing);
-  if (error.code == ErrorCode::unavailable) error.code = ErrorCode::in_doubt;
+  const bool midway = error.code == ErrorCode::unavailable || answer.starts_with("WRONGTYPE");
+  if (midway) error.code = ErrorCode::in_doubt;
   return error;
 }
 

@@ -49,7 +49,9 @@ Error io_error(const Address& address, std::string_view doing, int number) {
 Error greeting_error(const Address& address, std::string_view answer) {
   auto error = to_error(answer, fmt::format("connecting to {}", to_string(address)));
   for (const auto* wrong : {"ERR AUTH", "ERR DB index", "ERR SELECT", "ERR invalid password"}) {
-    if (answer.starts_with(wrong)) error.code = ErrorCode::invalid_argument;
+    if (!answer.starts_with(wrong)) continue;
+    error.code = ErrorCode::invalid_argument;
+    error.message += "; mend the user, the password or the database number of the URL";
   }
   return error;
 }

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace onceward {
 namespace {
@@ -45,6 +46,7 @@ std::optional<Timestamp> server_time(const redisReply& reply) noexcept {
 /// With fewer callers each sends for itself; with more those that wait share a call. The server works on one
 /// call while others travel: with 1 it rests meanwhile, with 16 and more calls are small (measured).
 constexpr unsigned calls_on_their_way = 8;
+constexpr std::size_t callers_of_a_call = 64;
 
 /// A commit of one caller on its way through the combiner.
 struct CommitRequest {
@@ -52,8 +54,10 @@ struct CommitRequest {
   CommitAnswer answer;
   std::optional<Error> failed{};
   bool wrote = false;
+  std::size_t answered = 0;  ///< of its batches
 
   void take(std::size_t place, Result<TimedAnswer> one) {
+    ++answered;
     if (one) {
       answer.now = std::max(answer.now, one->now);
       wrote = wrote || one->answer.applied();
@@ -63,6 +67,26 @@ struct CommitRequest {
     }
   }
 };
+
+/// Of spans that share calls: a large one is none of the better for it, and the small ones would wait for it.
+bool is_small(std::span<const Batch> batches) noexcept {
+  constexpr std::size_t most_operations = 32;
+  constexpr std::size_t most_bytes = 65'536;
+  std::size_t operations = 0;
+  std::size_t bytes = 0;
+  for (const auto& batch : batches) {
+    operations += batch.operations.size();
+    for (const auto& operation : batch.operations) bytes += operation.value.size();
+    if (operations > most_operations || bytes > most_bytes) return false;
+  }
+  return true;
+}
+
+/// The server answered an error that comes before a script's first write.
+bool refused_whole(const Request& request) noexcept {
+  return request.answer && is_error(*request.answer) &&
+         redis::detail::script_error(text_of(*request.answer), {}).code == ErrorCode::exhausted;
+}
 
 class RedisStorage final : public Storage, public PartitionLister {
  public:
@@ -79,6 +103,7 @@ class RedisStorage final : public Storage, public PartitionLister {
 
  private:
   void commit_group(std::span<CommitRequest* const> group);
+  std::vector<Request> sent(std::span<const Batch* const> batches, std::span<const Call> calls);
   [[nodiscard]] bool one_server() const noexcept { return mode_ != redis::Mode::cluster; }
   [[nodiscard]] Result<redis::detail::Reply> answer_of(Request request, std::string_view doing);
   [[nodiscard]] Result<Timestamp> now_of(const Request& request, std::string_view high) const;
@@ -88,7 +113,7 @@ class RedisStorage final : public Storage, public PartitionLister {
   std::unique_ptr<Router> router_;
   Calls calls_;
   redis::Mode mode_;
-  storage_detail::Combiner<CommitRequest> combiner_{calls_on_their_way};
+  storage_detail::Combiner<CommitRequest> combiner_{calls_on_their_way, callers_of_a_call};
 };
 
 /// The storage's time: the server's, but not before the last write. `high` is the shard's key of that name.
@@ -127,7 +152,7 @@ Result<CommitAnswer> RedisStorage::commit(std::span<const Batch> batches) {
     return CommitAnswer{*now, {}};
   }
   CommitRequest request{batches, {{}, std::vector<BatchAnswer>(batches.size())}};
-  if (one_server()) {
+  if (one_server() && is_small(batches)) {
     combiner_.run(request, [this](std::span<CommitRequest* const> group) { commit_group(group); });
   } else {
     auto* const alone = &request;
@@ -155,23 +180,53 @@ void RedisStorage::commit_group(std::span<CommitRequest* const> group) {
       owners.push_back({request, i});
     }
   }
+  const auto owner_of = [&](const Place& place) { return owners[place.batch].request; };
   for (auto& wave : redis::detail::waves_of(batches, shard_count(), one_server())) {
-    for (auto& call : wave) {
-      std::erase_if(call.places, [&](const Place& place) { return owners[place.batch].request->failed; });
-    }
+    for (auto& call : wave)
+      std::erase_if(call.places, [&](const Place& place) { return owner_of(place)->failed.has_value(); });
     std::erase_if(wave, [](const Call& call) { return call.places.empty(); });
-    std::vector<Request> requests;
-    requests.reserve(wave.size());
-    for (const auto& call : wave) requests.push_back(calls_.commit(batches, call));
-    router_->run(requests);
+    auto requests = sent(batches, wave);
+    // What a server refuses before it writes, memory it has none of, it may refuse for the sake of one
+    // caller.
+    std::vector<Call> apart;
     for (std::size_t i = 0; i < wave.size(); ++i) {
-      auto answers = redis::detail::answers_of(requests[i], batches, wave[i]);
-      for (std::size_t n = 0; n < answers.size(); ++n) {
-        const auto& owner = owners[wave[i].places[n].batch];
-        owner.request->take(owner.place, std::move(answers[n]));
+      if (!refused_whole(requests[i])) continue;
+      std::vector<Call> parts;
+      for (const auto& place : wave[i].places) {
+        const bool same = !parts.empty() && owner_of(parts.back().places.front()) == owner_of(place);
+        if (!same) parts.emplace_back();
+        parts.back().places.push_back(place);
       }
+      if (parts.size() == 1) continue;
+      std::move(parts.begin(), parts.end(), std::back_inserter(apart));
+      wave[i].places.clear();
     }
+    auto requests_apart = sent(batches, apart);
+    bool away = false;
+    const auto take = [&](const Call& call, Request& request) {
+      away = away || (!call.places.empty() && !request.answer);
+      auto answers = redis::detail::answers_of(request, batches, call);
+      for (std::size_t n = 0; n < answers.size(); ++n)
+        owner_of(call.places[n])->take(owners[call.places[n].batch].place, std::move(answers[n]));
+    };
+    for (std::size_t i = 0; i < wave.size(); ++i) take(wave[i], requests[i]);
+    for (std::size_t i = 0; i < apart.size(); ++i) take(apart[i], requests_apart[i]);
+    if (!away) continue;
+    // The time of the call is over: what has not been sent is not going to be.
+    for (auto* request : group) {
+      if (!request->failed && request->answered < request->batches.size())
+        request->failed = Error{ErrorCode::timeout, "Redis: no answer in time to calls that went before"};
+    }
+    return;
   }
+}
+
+std::vector<Request> RedisStorage::sent(std::span<const Batch* const> batches, std::span<const Call> calls) {
+  std::vector<Request> requests;
+  requests.reserve(calls.size());
+  for (const auto& call : calls) requests.push_back(calls_.commit(batches, call));
+  router_->run(requests);
+  return requests;
 }
 
 Result<ReadAnswer> RedisStorage::read(std::span<const RecordRef> records) {

@@ -50,7 +50,8 @@ local function less(a, b)
 end
 local function halves(text)
   local sign, digits = match(text, '^(-?)0*(%d+)$')
-  if not digits or #digits > 19 then return nil end
+  local most = sign == '-' and '9223372036854775808' or '9223372036854775807'
+  if not digits or #digits > 19 or (#digits == 19 and digits > most) then return nil end
   local s = sign == '-' and -1 or 1
   return s * (tonumber(sub(digits, 1, -11)) or 0), s * tonumber(sub(digits, -10))
 end
@@ -60,7 +61,7 @@ local function added(a, b)
   if not high_a then return nil end
   local high, low = high_a + high_b, low_a + low_b
   local negative = high < 0 or (high == 0 and low < 0)
-  if negative then high, low = -high, -low end
+  if negative then high, low = 0 - high, 0 - low end  -- never the zero with a sign
   if low < 0 then high, low = high - 1, low + 1e10 end
   if low >= 1e10 then high, low = high + 1, low - 1e10 end
   local sum = high == 0 and format(whole, low) or format('%.0f%010.0f', high, low)
@@ -171,9 +172,15 @@ while at <= last do
             new_expires = expires_in == '' and '-' or format(whole, now + expires_in)
           end
           local text = revision_text .. ' ' .. new_due .. ' ' .. new_expires .. ' ' .. write[7]
-          call('SET', record, text)
+          if raw then
+            call('SET', record, text)
+          else
+            if not call('SET', record, text, 'NX') then
+              return redis.error_reply('WRONGTYPE the key ' .. record .. ' holds no record')
+            end
+            call('ZADD', keys_set, 0, sub(record, key_from))
+          end
           fresh[record] = text
-          if not raw then call('ZADD', keys_set, 0, sub(record, key_from)) end
           if new_due ~= due then
             if new_due ~= '-' then
               call('ZADD', due_set, new_due, id)
@@ -212,7 +219,7 @@ while at <= last do
         if raw then
           local known, due, expires = match(raw, '^(%d+) (%S+) (%S+) ')
           if known and expires ~= '-' and tonumber(expires) > now then
-            call('ZADD', expiry_set, expires, id)
+            _, failed = try('ZADD', expiry_set, expires, id)
           elseif known then
             local length, start = match(id, '^(%d+):()')
             length = tonumber(length)
@@ -231,7 +238,9 @@ while at <= last do
       floor = now
     end
     if floor == now or high > high_was then
-      call('SET', high_key, format(whole, high) .. ' ' .. format(whole, floor) .. ' ' .. owner)
+      -- Without memory the time goes unnoted; a removal has freed some, and its revision is written.
+      local set = high > high_was and call or redis.pcall
+      set('SET', high_key, format(whole, high) .. ' ' .. format(whole, floor) .. ' ' .. owner)
     end
   end
 end

@@ -1,4 +1,5 @@
 #include <onceward/core/digest.hpp>
+#include <onceward/storage/memory.hpp>
 #include <onceward/storage/open.hpp>
 #include <onceward/storage/redis.hpp>
 
@@ -157,6 +158,7 @@ TEST_CASE(
   CHECK(calls(mixed, false) == Waves{{{0, 2}, {1}, {3}}});
   CHECK(calls({batch_of(0, 100), batch_of(1, 28), batch_of(2, 1)}, true) == Waves{{{0, 1}, {2}}});
   CHECK(calls({batch_of(0, 1, 700'000), batch_of(1, 1, 700'000)}, true) == Waves{{{0}, {1}}});
+  CHECK(calls({batch_of(0, 1, 5'000'000), batch_of(0, 1, 5'000'000)}, true) == Waves{{{0}}, {{1}}});
   CHECK(calls({batch_of(0, 500), batch_of(1, 1), batch_of(0, 13), batch_of(0, 1)}, true) ==
         Waves{{{0}, {1}}, {{2, 3}}});
 }
@@ -334,6 +336,77 @@ TEST_CASE("a shard without its data fails its own batches of a call, and no othe
   CHECK(answer.error().message.find("other batches of the span were applied") != std::string::npos);
   CHECK(read_one(*storage, "p2", "k").value().has_value());
   CHECK(server.command("EXISTS onceward:{" + std::to_string(lost) + "}:record:2:p1:k") == "0");
+}
+
+TEST_CASE("counters of Redis are whole numbers of 64 bits, whatever their digits") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  constexpr std::int64_t part = 10'000'000'000;  // where the script divides a number in two
+  int number = 0;
+  for (const std::int64_t first : {-part, part, 1L, -part - 1, 2 * part, -2 * part, -1L, 0L}) {
+    for (const std::int64_t then : {-part, part, -part - 1, 1L, -1L, part + 1, -3 * part, 0L}) {
+      INFO(first << " and " << then);
+      const auto key = std::to_string(++number);
+      CHECK(commit_one(*storage, {"p", {Operation::add(key, first)}})->counters.at(0) == first);
+      CHECK(commit_one(*storage, {"p", {Operation::add(key, then)}})->counters.at(0) == first + then);
+      CHECK(read_one(*storage, "p", key).value()->value == std::to_string(first + then));
+    }
+  }
+  for (const auto* stored : {"9223372036854775808", "-9223372036854775809", "9999999999999999999"}) {
+    const auto key = "out" + std::to_string(++number);
+    REQUIRE(commit_one(*storage, {"p", {Operation::insert(key, stored)}})->applied());
+    CHECK_FALSE(commit_one(*storage, {"p", {Operation::add(key, -1'000'000)}})->applied());
+  }
+}
+
+TEST_CASE("a key of Redis that holds something else is not written over") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  const auto key = "onceward:{" + std::to_string(storage->shard_of("p")) + "}:record:1:p:k";
+  REQUIRE(server.command("LPUSH " + key + " mine") == "1");
+  const auto answer = commit_one(*storage, {"p", {Operation::insert("k", "v")}});
+  REQUIRE_FALSE(answer.has_value());
+  CHECK(answer.error().code == ErrorCode::in_doubt);
+  CHECK(server.command("LRANGE " + key + " 0 -1").empty());
+  CHECK(server.command("LLEN " + key) == "1");
+}
+
+TEST_CASE("a caller for whom there is no memory takes no answer from the others of its call") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto storage = redis::open(server.options()).value();
+  for (int i = 0; i < 20; ++i)
+    REQUIRE(commit_one(*storage, {"p" + std::to_string(i), {Operation::insert("k", "first")}})->applied());
+  server.command("CONFIG SET maxmemory 1mb");
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int caller = 0; caller < 40; ++caller) {
+    threads.emplace_back([&, caller] {
+      const auto partition = "p" + std::to_string(caller % 20);
+      for (int round = 0; round < 200; ++round) {
+        const auto key = caller < 20 ? "k" : std::to_string(caller) + "." + std::to_string(round);
+        const auto answer = commit_one(*storage, {partition, {Operation::insert(key, "second")}});
+        if (caller < 20) {
+          wrong += !answer || answer->applied() || answer->found->value != "first";
+        } else {
+          wrong += answer.has_value() || answer.error().code != ErrorCode::exhausted;
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("a revision to insert again after is one that a storage gives") {
+  const auto storage = open_memory().value();
+  constexpr Revision most = (Revision{1} << 53) - 2;
+  CHECK(commit_one(*storage, {"p", {Operation::insert_again("a", most, "v")}}).has_value());
+  for (const auto known : {most + 1, std::numeric_limits<Revision>::max(), Revision{-1}})
+    CHECK(commit_one(*storage, {"p", {Operation::insert_again("b", known, "v")}}).error().code ==
+          ErrorCode::invalid_argument);
 }
 
 TEST_CASE("Redis lists its partitions, also under a prefix that is a pattern") {
