@@ -46,8 +46,9 @@ struct Figure {
     requests_of_a_call = static_cast<double>(heap_requests() - before) / calls;
   }
   double median() {
-    std::nth_element(nanoseconds.begin(), nanoseconds.begin() + rounds / 2, nanoseconds.end());
-    return nanoseconds[rounds / 2];
+    const auto middle = nanoseconds.begin() + static_cast<std::ptrdiff_t>(nanoseconds.size() / 2);
+    std::nth_element(nanoseconds.begin(), middle, nanoseconds.end());
+    return *middle;
   }
 };
 
@@ -100,8 +101,12 @@ int main() {
     auto kept =
         idempotent<GrantRequest>(*storage, "grant:#{merchant}:#{user}:#{task}", cached_policy, handler);
     for (const auto& request : asked) expect(kept(request).verdict() == Verdict::replayed);
-    cached.round(
-        [&](int i) { expect(kept(asked[static_cast<std::size_t>(i)]).verdict() == Verdict::replayed); });
+    // A result is kept because it is asked for again: the first of the passes finds it far from the
+    // processor.
+    for (int pass = 0; pass < 5; ++pass) {
+      cached.round(
+          [&](int i) { expect(kept(asked[static_cast<std::size_t>(i)]).verdict() == Verdict::replayed); });
+    }
     std::vector<std::string> keys;
     for (int i = 0; i < calls; ++i) keys.push_back("settle:" + std::to_string(++user) + ":first-order");
     const Value result(Map{{"grant_id", "grant"}, {"balance", 50}});
