@@ -257,6 +257,7 @@ Result<void> renew(const SharedClaim& claim) {
   if (claim == nullptr || claim->storage == nullptr)
     return fail(ErrorCode::wrong_state, "there is no claim to renew");
   const auto asked_at = since_boot();
+  const auto steadily = std::chrono::steady_clock::now();
   encode_into(operation_of(*claim).value,
               {KeyState::claimed, claim->owner, claim->attempt, claim->fence, claim->fingerprint});
   CompletionTrip trip(*claim, *claim->storage, {claim->policy->lease, claim->policy->retention}, at_once);
@@ -266,6 +267,7 @@ Result<void> renew(const SharedClaim& claim) {
   if (trip.completion().error) return fail(*std::move(trip.completion().error));
   claim->revision.store(trip.written(), std::memory_order_release);
   claim->kept_at(asked_at);
+  if (claim->lane != nullptr) claim->lane->renewed_by_hand(*claim, steadily);
   return {};
 }
 

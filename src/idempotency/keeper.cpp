@@ -1,5 +1,6 @@
 #include "idempotency/keeper.hpp"
 
+#include <iterator>
 #include <stdexcept>
 
 namespace onceward::guard_detail {
@@ -57,7 +58,14 @@ void Keeper::stop() {
 }
 
 void Keeper::watch(Claim& claim, SteadyTime claimed_at) {
-  expect_end_of_lease(lane_of(*claim.storage).watch(claim, claimed_at));
+  auto& lane = lane_of(*claim.storage);
+  const auto ends = lane.watch(claim, claimed_at);
+  try {
+    expect_end_of_lease(ends);
+  } catch (...) {  // no thread: the claim does not come to stand anywhere
+    lane.unwatch(claim);
+    throw;
+  }
 }
 
 void Keeper::unwatch(Claim& claim) noexcept {
@@ -66,10 +74,17 @@ void Keeper::unwatch(Claim& claim) noexcept {
 
 void Keeper::expect_end_of_lease(SteadyTime when) {
   const std::lock_guard lock(leases_mutex_);
-  if (when >= looks_at_) return;
-  looks_at_ = when;
   if (!lease_watch_.joinable())
     lease_watch_ = std::jthread([this](const std::stop_token& stop) { watch_leases(stop); });
+  if (when >= looks_at_) return;
+  looks_at_ = when;
+  leases_changed_.notify_one();
+}
+
+void Keeper::tell_lost(std::vector<std::stop_source> losers) {
+  if (losers.empty()) return;
+  const std::lock_guard lock(leases_mutex_);
+  std::move(losers.begin(), losers.end(), std::back_inserter(lost_));
   leases_changed_.notify_one();
 }
 
@@ -79,8 +94,8 @@ void Keeper::watch_leases(const std::stop_token& stop) {
   std::unique_lock lock(leases_mutex_);
   while (!stop.stop_requested()) {
     const auto until = looks_at_;
-    if (std::chrono::steady_clock::now() < until) {
-      const auto sooner = [&] { return looks_at_ < until; };
+    if (lost_.empty() && std::chrono::steady_clock::now() < until) {
+      const auto sooner = [&] { return looks_at_ < until || !lost_.empty(); };
       if (until == SteadyTime::max()) {
         leases_changed_.wait(lock, stop, sooner);
       } else {
@@ -89,12 +104,11 @@ void Keeper::watch_leases(const std::stop_token& stop) {
       continue;
     }
     looks_at_ = SteadyTime::max();
+    auto losers = std::exchange(lost_, {});
     lock.unlock();
-    std::vector<std::stop_source> losers;
     auto next = SteadyTime::max();
     for (auto* const lane : lanes())
       next = std::min(next, lane->lost_by(std::chrono::steady_clock::now(), losers));
-    // Without a lock: what is called then may ask the Guards, and take its time.
     for (auto& loser : losers) loser.request_stop();
     losers.clear();
     lock.lock();

@@ -31,6 +31,8 @@ class Keeper {
   /// stopped.
   void watch(Claim& claim, SteadyTime claimed_at);
   static void unwatch(Claim& claim) noexcept;
+  /// Tells owners on a thread that makes no trips: what they do then may ask the Guards, and take its time.
+  void tell_lost(std::vector<std::stop_source> losers);
 
   /// Wakes who waits for this key, in this process.
   void ended(const Claim& claim);
@@ -76,6 +78,7 @@ class Keeper {
   std::mutex leases_mutex_;
   std::condition_variable_any leases_changed_;
   SteadyTime looks_at_ = SteadyTime::max();  ///< when a lease may have passed
+  std::vector<std::stop_source> lost_{};     ///< not told yet
   std::jthread lease_watch_;                 ///< begins with the first claim; ends first
 };
 

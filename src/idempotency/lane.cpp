@@ -110,11 +110,14 @@ void Lane::wake_by(SteadyTime when) {
   wake_.notify_one();
 }
 
+/// Nearly always the last: who claimed long before it came here goes before some.
 void Lane::Line::add(Claim& claim) noexcept {
-  claim.previous = last;
-  claim.next = nullptr;
-  (last == nullptr ? first : last->next) = &claim;
-  last = &claim;
+  auto* before = last;
+  while (before != nullptr && before->renew_at > claim.renew_at) before = before->previous;
+  claim.previous = before;
+  claim.next = before == nullptr ? first : before->next;
+  (before == nullptr ? first : before->next) = &claim;
+  (claim.next == nullptr ? last : claim.next->previous) = &claim;
 }
 
 void Lane::Line::remove(Claim& claim) noexcept {
@@ -148,6 +151,11 @@ void Lane::unwatch(Claim& claim) noexcept {
   claim.lane = nullptr;
   if (!std::exchange(claim.watched, false)) return;
   (claim.renewing ? under_way_ : lines_.find(claim.renew_every)->second).remove(claim);
+}
+
+void Lane::renewed_by_hand(Claim& claim, SteadyTime asked_at) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (claim.watched) claim.lease_ends = std::max(claim.lease_ends, after(asked_at, claim.policy->lease));
 }
 
 SteadyTime Lane::lost_by(SteadyTime now, std::vector<std::stop_source>& losers) {
@@ -367,8 +375,7 @@ void Lane::settle(Round& round) {
       job->arrived();
     }
   }
-  // Without the lock, and last: what is called then may ask the Guards, and take its time.
-  for (auto& loser : losers) loser.request_stop();
+  keeper_.tell_lost(std::move(losers));
 }
 
 void Lane::work() {

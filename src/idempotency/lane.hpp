@@ -68,6 +68,8 @@ class Lane {
   /// The time its lease ends, unless it is renewed.
   SteadyTime watch(Claim& claim, SteadyTime claimed_at);
   void unwatch(Claim& claim) noexcept;
+  /// Its owner renewed the lease itself.
+  void renewed_by_hand(Claim& claim, SteadyTime asked_at) noexcept;
   /// Adds whose lease has passed without a renewal, once each; the time the next one would.
   SteadyTime lost_by(SteadyTime now, std::vector<std::stop_source>& losers);
 

@@ -139,7 +139,7 @@ bool Rounds::again(const Error& error, Step step) {
   // What the database itself undid did not happen; of all else that is not known.
   if (step == Step::committing && code != ErrorCode::timeout && code != ErrorCode::exhausted && !lost_) {
     lost_ = true;
-    until_ = now + policy_.record_limit;
+    if (!std::exchange(lost_before_, true)) until_ = now + policy_.record_limit;
   }
   const bool may_pass = lost_ || code == ErrorCode::timeout || (step != Step::beginning && broken) ||
                         (must_record_ && (broken || code == ErrorCode::exhausted));

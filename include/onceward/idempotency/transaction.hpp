@@ -181,6 +181,9 @@ class Transactional {
         transaction.rollback();
         const Error why{ErrorCode::timeout, "another transaction was in the way of the handler's"};
         if (work.rounds.again(why, Step::running)) return std::nullopt;
+        called.counted.ends_as(CallEnd::released);
+        if (thrown) std::rethrow_exception(thrown);
+        return Wrapping::failed(guard, {}, *error);
       }
       return give_back(called, work, transaction, guard, *error, thrown);
     }
@@ -347,7 +350,8 @@ class Transactional {
       called.counted.ends_as(verdict);
     }
     Outcome<Content> outcome(verdict);
-    outcome.with_claim(0, absent, verdict == Verdict::in_progress ? Duration(ask_again) : Duration{});
+    outcome.with_claim(0, absent, verdict == Verdict::in_progress ? Duration(ask_again) : Duration{})
+        .with_recorded(verdict != Verdict::in_doubt);
     return outcome.with_error(error);
   }
 

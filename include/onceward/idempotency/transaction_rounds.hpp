@@ -43,6 +43,7 @@ class Rounds {
   Steady::time_point began_ = Steady::now();
   std::optional<Steady::time_point> until_{};  ///< since the work ran
   bool lost_ = false;                          ///< a COMMIT may have happened
+  bool lost_before_ = false;                   ///< one of any round: the time is given once
   bool must_record_ = false;
   Duration pause_{};
 };

@@ -360,3 +360,17 @@ TEMPLATE_TEST_CASE("an error that could be tried again, after effects outside, l
   CHECK(service.call("k").verdict() == Verdict::in_doubt);
   CHECK(service.runs == 1);
 }
+
+TEMPLATE_TEST_CASE("commits that go on failing end a call in its record_limit", "", ONCEWARD_TEST_DATABASES) {
+  ONCEWARD_NEEDS(TestType)
+  const TestType database;
+  Service<TestType> service(database);
+  service.policy.record_limit = 300ms;
+  service.transactions.fail_commits(decltype(service.transactions)::Fault::before, ErrorCode::unavailable,
+                                    1'000'000);
+  const auto began = std::chrono::steady_clock::now();
+  const auto outcome = service.call("k");
+  CHECK(std::chrono::steady_clock::now() - began < 3s);
+  CHECK(outcome.verdict() == Verdict::in_doubt);
+  CHECK_FALSE(outcome.recorded());
+}

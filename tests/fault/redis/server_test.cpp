@@ -108,6 +108,38 @@ TEST_CASE("a server that stands still longer than the timeout holds no caller up
   traffic.check();
 }
 
+TEST_CASE(
+    "while a server hangs no caller waits for the time of more than two calls, however many there are") {
+  RedisServer server;
+  NEED_SERVER(server);
+  const auto options = quick(server);
+  const auto storage = redis::open(options).value();
+  server.pause();
+  std::mutex mutex;
+  Duration worst{};
+  std::atomic<int> applied = 0;
+  std::vector<std::thread> callers;
+  const auto call = [&](std::string partition, int operations) {
+    callers.emplace_back([&, partition = std::move(partition), operations] {
+      Batch batch{partition, {}};
+      for (int i = 0; i < operations; ++i)
+        batch.operations.push_back(Operation::insert(std::to_string(i), "v"));
+      const auto began = SteadyClock::now();
+      applied += storage->commit({&batch, 1}).has_value();
+      const auto took = std::chrono::duration_cast<Duration>(SteadyClock::now() - began);
+      const std::lock_guard lock(mutex);
+      worst = std::max(worst, took);
+    });
+  };
+  for (int i = 0; i < 24; ++i) call("large", 300);
+  for (int i = 0; i < 48; ++i) call("small" + std::to_string(i), 1);
+  for (int i = 0; i < 48; ++i) call("large", 20);
+  for (auto& caller : callers) caller.join();
+  server.resume();
+  CHECK(applied == 0);
+  CHECK(worst < 5 * options.timeout);  // two calls, each up to twice the timeout, and the threads' own time
+}
+
 TEST_CASE("a request that was given up and arrives late is not done after it was read back") {
   RedisServer server;
   NEED_SERVER(server);

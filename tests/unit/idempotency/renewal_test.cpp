@@ -220,6 +220,47 @@ TEST_CASE("Guards that have stopped renew nothing, and still tell who loses its 
   CHECK(held.complete(Value(1)).verdict == Verdict::lease_lost);
 }
 
+TEST_CASE("who renews by hand after the Guards have stopped is not told before that has passed") {
+  Bench bench;
+  bench.policy.lease = 200ms;
+  bench.policy.auto_renew = true;
+  auto held = bench.claim("k");
+  bench.guards.stop();
+  const auto begun = std::chrono::steady_clock::now();
+  for (int i = 0; i < 8; ++i) {
+    std::this_thread::sleep_for(50ms);
+    REQUIRE(held.renew().has_value());
+    REQUIRE_FALSE(held.lost().stop_requested());
+  }
+  REQUIRE(until([&] { return held.lost().stop_requested(); }));
+  CHECK(std::chrono::steady_clock::now() - begun >= 600ms);
+}
+
+TEST_CASE("an owner that takes its time when it is told holds up no renewal [guard-28]") {
+  Bench bench;
+  bench.policy.lease = 300ms;
+  bench.policy.auto_renew = true;
+  auto loser = bench.claim("loser");
+  std::latch free(1);
+  std::atomic<bool> told = false;
+  const std::stop_callback callback(loser.lost(), [&] {
+    told = true;
+    free.wait();
+  });
+  auto held = bench.claim("held");
+  const auto partition = guard_partition("b", "loser");
+  const auto record = read_one(*bench.memory, partition, "loser").value().value();
+  REQUIRE(commit_one(*bench.memory, {partition, {Operation::remove("loser", record.revision)}})->applied());
+  REQUIRE(until([&] { return told.load(); }));
+  const auto later = std::chrono::steady_clock::now() + 900ms;
+  while (std::chrono::steady_clock::now() < later) {
+    std::this_thread::sleep_for(20ms);
+    REQUIRE(bench.rival("held").verdict() == Verdict::in_progress);
+  }
+  free.count_down();
+  CHECK(held.complete(Value(1)).recorded);
+}
+
 TEST_CASE("a renewal ends with its guard, however that ends") {
   using End = void (*)(Guard&);
   const std::vector<End> ends = {
