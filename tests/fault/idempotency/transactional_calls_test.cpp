@@ -35,7 +35,7 @@ TEMPLATE_TEST_CASE("a call that is stopped before its handler runs nothing", "",
   (void)first.call("k", [&](auto&&...) -> Result<std::string> {
     waiter = std::thread([&] { stopped = service.call("k", returns, source.get_token()); });
     asks.wait();
-    std::this_thread::sleep_for(50ms);
+    std::this_thread::sleep_for(50ms);  // it waits for the key by now; right either way
     source.request_stop();
     return fail(ErrorCode::unavailable, "bank closed");
   });
