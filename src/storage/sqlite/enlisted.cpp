@@ -86,7 +86,7 @@ class EnlistedStorage final : public Storage {
         return fail(ErrorCode::corrupt,
                     "a refused batch could not be taken back; the transaction is rolled back");
     }
-    writer_.store_high();
+    writer_.store_high(writer_.high());
     return answer;
   }
 

@@ -7,6 +7,7 @@
 #include "storage/sqlite/errors.hpp"
 #include "storage/sqlite/file_clock.hpp"
 #include "storage/sqlite/integrity.hpp"
+#include "storage/sqlite/revisions.hpp"
 #include "storage/sqlite/schema.hpp"
 #include "storage/sqlite/tables.hpp"
 
@@ -159,6 +160,7 @@ class SqliteStorage final : public Storage, public PartitionLister {
       doubtful_ = false;
       return;
     }
+    revisions_.failed();
     // A COMMIT that failed in the file system may still be found whole when the file is recovered. One that
     // had no room is not: the last page written is the one that makes the others count.
     const auto native = done.error().native_code;
@@ -183,7 +185,7 @@ class SqliteStorage final : public Storage, public PartitionLister {
   bool write_group(std::span<CommitRequest* const> group, TableWriter::Undo undo, bool& committing) {
     WriteTransaction transaction(*database_, writer_);
     const Timestamp moment = now();
-    writer_.start(moment, writer_.stored_high());
+    writer_.start(moment, revisions_.begin(writer_.stored_high()));
     for (auto* request : group) {
       CommitAnswer answer{moment, {}};
       answer.batches.resize(request->batches.size());
@@ -192,13 +194,15 @@ class SqliteStorage final : public Storage, public PartitionLister {
       }
       request->answer = std::move(answer);
     }
-    writer_.store_high();
+    const auto bound = revisions_.bound(writer_.high(), moment);
+    if (bound) writer_.store_high(*bound);
     if (moment - purged_ >= purge_interval) {
       writer_.purge(purge_records);
       purged_ = moment;
     }
     committing = true;
     transaction.commit();
+    revisions_.committed(writer_.high(), bound);
     return true;
   }
 
@@ -229,9 +233,8 @@ class SqliteStorage final : public Storage, public PartitionLister {
     if (!doubtful_) return {};
     const auto write_over = [&]() -> Result<void> {
       WriteTransaction transaction(*database_);
-      writer_.start(now(),
-                    writer_.stored_high() + 1);  // another one: SQLite writes no page that stays as it is
-      writer_.store_high();
+      // Another one: SQLite writes no page that stays as it is.
+      writer_.store_high(writer_.stored_high() + 1);
       transaction.commit();
       doubtful_ = false;
       return {};
@@ -260,10 +263,11 @@ class SqliteStorage final : public Storage, public PartitionLister {
   Options options_;
   detail::FileClock clock_;
   Shard shards_;
-  std::mutex connection_;  ///< of database_, writer_, own_reader_ and purged_
+  std::mutex connection_;  ///< of what stands from database_ to purged_
   std::unique_ptr<detail::Connection> database_;
   TableWriter writer_;
   TableReader own_reader_;
+  detail::Revisions revisions_;
   Timestamp purged_{};
   std::atomic<bool> doubtful_ = false;  ///< changed under connection_
   storage_detail::Combiner<CommitRequest> combiner_;

@@ -258,8 +258,8 @@ Revision TableWriter::stored_high() {
   return clock_.executeStep() ? clock_.getColumn(0).getInt64() : absent;
 }
 
-void TableWriter::store_high() {
-  set_clock_.bind(1, high_);
+void TableWriter::store_high(Revision high) {
+  set_clock_.bind(1, high);
   execute(set_clock_);
 }
 

@@ -44,14 +44,14 @@ class TableWriter {
   /// The caller's transaction, which takes the file's lock at once; by statements that stand ready.
   void begin();
   void commit();
-  /// Sets the time of the batches to come. `high` is the largest revision ever given.
+  /// Sets the time of the batches to come. `high` is the largest revision that was given.
   void start(Timestamp now, Revision high);
   /// False where the batch was refused after it had written and `undo` is report.
   [[nodiscard]] bool apply(const Batch& batch, Undo undo, BatchAnswer& answer);
-  /// The largest revision given, to be stored before the transaction ends.
+  /// The largest revision given; the file's `high` must reach it before the transaction ends.
   [[nodiscard]] Revision high() const noexcept { return high_; }
   [[nodiscard]] Revision stored_high();
-  void store_high();
+  void store_high(Revision high);
   /// Removes up to `limit` records that have expired.
   void purge(std::size_t limit);
 
