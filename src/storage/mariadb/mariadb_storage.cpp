@@ -270,7 +270,8 @@ class MariadbStorage final : public Storage, public PartitionLister {
     optimism_.note(right);
   }
 
-  /// What has expired is taken away a little at a time by whoever writes; each time another shard's.
+  /// What has expired is taken away a little at a time by whoever writes; each time another shard's;
+  /// where a shard has more than that, the next one to write goes on with it.
   void purge_some(std::unique_ptr<Session>& writer) {
     Shard shard = 0;
     {
@@ -281,8 +282,12 @@ class MariadbStorage final : public Storage, public PartitionLister {
       shard = purged_ = (purged_ + 1) % shards_;
     }
     try {
-      writer->tables.purge(shard, purged_at_once);
+      const bool more = writer->tables.purge(shard, purged_at_once);
       writer->connection.command("COMMIT");
+      if (!more) return;
+      const std::lock_guard lock(mutex_);
+      purged_ = (shard + shards_ - 1) % shards_;
+      next_purge_ = {};
     } catch (const Failure& failure) {
       if (failure.lost()) doubts_.add(writer->connection.session());
       writer.reset();  // the callers' commit stands; what was not taken away is the next one's

@@ -53,7 +53,8 @@ class Tables {
   /// requests. False where they cannot be written like this: roll back, and repeat it with exclusive locks.
   bool write(std::span<CommitRequest* const> requests, Locking locking);
   /// Takes away up to `most` records of the shard that have expired, inside the open transaction.
-  void purge(Shard shard, std::size_t most);
+  /// Whether there may be more.
+  bool purge(Shard shard, std::size_t most);
 
   /// A batch of one insert or replace as one statement that commits by itself. Nothing where something is
   /// otherwise than usual (the time not noted, the record expired, the clock set back): nothing was written.

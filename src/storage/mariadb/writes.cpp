@@ -168,7 +168,7 @@ bool Tables::write(std::span<CommitRequest* const> requests, Locking locking) {
   return true;
 }
 
-void Tables::purge(Shard shard, std::size_t most) {
+bool Tables::purge(Shard shard, std::size_t most) {
   SpanWork work(shards_);
   const auto now = lock(work, {&shard, 1}, Locking::exclusive);
   auto& row = connection_.prepare(
@@ -185,6 +185,7 @@ void Tables::purge(Shard shard, std::size_t most) {
     (void)work.apply(batch, now);
   }
   if (!expired.empty()) (void)store(work, now);
+  return expired.size() == most;
 }
 
 }  // namespace onceward::mariadb::detail

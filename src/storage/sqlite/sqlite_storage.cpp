@@ -30,6 +30,8 @@ using detail::TableWriter;
 
 constexpr auto purge_interval = std::chrono::seconds(1);
 constexpr std::size_t purge_records = 256;
+/// While more has expired than that: so many for each operation, which makes one record at most.
+constexpr std::size_t purged_per_operation = 2;
 constexpr std::size_t most_readers = 8;
 constexpr std::int64_t kept_log_bytes = std::int64_t{64} << 20;
 
@@ -196,14 +198,25 @@ class SqliteStorage final : public Storage, public PartitionLister {
     }
     const auto bound = revisions_.bound(writer_.high(), moment);
     if (bound) writer_.store_high(*bound);
-    if (moment - purged_ >= purge_interval) {
-      writer_.purge(purge_records);
-      purged_ = moment;
-    }
+    purge(group, moment);
     committing = true;
     transaction.commit();
     revisions_.committed(writer_.high(), bound);
     return true;
+  }
+
+  void purge(std::span<CommitRequest* const> group, Timestamp moment) {
+    std::size_t most = purge_records;
+    if (moment - purged_ < purge_interval) {
+      if (!purge_is_behind_) return;
+      most = 0;
+      for (const auto* request : group) {
+        for (const auto& batch : request->batches) most += purged_per_operation * batch.operations.size();
+      }
+    } else {
+      purged_ = moment;
+    }
+    purge_is_behind_ = writer_.purge(most);
   }
 
   /// Reads on the writing connection while nobody commits, since its page cache is warm, else on another one.
@@ -263,12 +276,13 @@ class SqliteStorage final : public Storage, public PartitionLister {
   Options options_;
   detail::FileClock clock_;
   Shard shards_;
-  std::mutex connection_;  ///< of what stands from database_ to purged_
+  std::mutex connection_;  ///< of what stands from database_ to purge_is_behind_
   std::unique_ptr<detail::Connection> database_;
   TableWriter writer_;
   TableReader own_reader_;
   detail::Revisions revisions_;
   Timestamp purged_{};
+  bool purge_is_behind_ = false;
   std::atomic<bool> doubtful_ = false;  ///< changed under connection_
   storage_detail::Combiner<CommitRequest> combiner_;
   std::mutex readers_mutex_;

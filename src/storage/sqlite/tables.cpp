@@ -263,12 +263,14 @@ void TableWriter::store_high(Revision high) {
   execute(set_clock_);
 }
 
-void TableWriter::purge(std::size_t limit) {
+bool TableWriter::purge(std::size_t limit) {
+  bool more = false;
   for (auto* purge : {&purge_, &purge_apart_}) {
     purge->bind(1, micros(now_));
     purge->bind(2, static_cast<std::int64_t>(limit));
-    execute(*purge);
+    more |= static_cast<std::size_t>(execute(*purge)) >= limit;
   }
+  return more;
 }
 
 bool TableWriter::apply(const Batch& batch, Undo undo, BatchAnswer& answer) {

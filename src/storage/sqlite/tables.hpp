@@ -52,8 +52,8 @@ class TableWriter {
   [[nodiscard]] Revision high() const noexcept { return high_; }
   [[nodiscard]] Revision stored_high();
   void store_high(Revision high);
-  /// Removes up to `limit` records that have expired.
-  void purge(std::size_t limit);
+  /// Removes up to `limit` records of each table that have expired. Whether there may be more.
+  bool purge(std::size_t limit);
 
  private:
   [[nodiscard]] bool run(const Batch& batch, const Operation& operation, BatchAnswer& answer);

@@ -96,3 +96,19 @@ TEST_CASE("the log is copied back while callers commit, so that it stays small")
   CHECK(largest < most_log_bytes);
   CHECK(value_at(*storage, "k0") == value);
 }
+
+TEST_CASE("what expires faster than a second's share is taken away by the commits that follow") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("a.db");
+  testing::FakeClock clock;
+  const auto storage = sqlite::open(path, {.clock = &clock}).value();
+  constexpr int records = 2000;
+  for (int i = 0; i < records; ++i) {
+    put(*storage,
+        Operation::insert("old" + std::to_string(i), i % 2 == 0 ? brief : lengthy, {.expires_in = 1min}));
+  }
+  clock.advance(2min);
+  for (int i = 0; i < records / 2; ++i) put(*storage, Operation::insert("new" + std::to_string(i), brief));
+  CHECK(count(path, "onceward_record") == records / 2);
+  CHECK(count(path, "onceward_apart") == 0);
+}
