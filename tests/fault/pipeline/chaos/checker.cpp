@@ -77,6 +77,18 @@ class Check {
     for (const auto& [path, _] : page_.done) {
       if (expected(path) == nullptr) add("unexpected", path + " took effect");
     }
+    if (whole) races();
+  }
+
+  void races() {
+    std::map<std::string, std::size_t> won;
+    for (const auto& one : expected_) {
+      if (!one.race.empty()) won[one.race] += done(one.path) != nullptr ? 1U : 0U;
+    }
+    for (const auto& [race, count] : won) {
+      if (count < winners_of(race))
+        add("missing", fmt::format("{} branches of {} took effect, not {}", count, race, winners_of(race)));
+    }
   }
 
   /// Undone is what took effect in a run that went backward; nothing else, and in the run's record too.
@@ -106,6 +118,7 @@ class Check {
       for (const auto& [other, others] : page_.done) {
         const auto* there = expected(other);
         if (here == nullptr || there == nullptr || here->stage >= there->stage) continue;
+        if (!here->race.empty() || !there->race.empty()) continue;
         if (effects.front()->receipt > others.front()->receipt)
           add("order", fmt::format("{} took effect before {}", other, path));
         const auto a = page_.undone.find(path);
@@ -132,6 +145,8 @@ class Check {
                                   effect->receipt));
     }
     for (const auto& [path, _] : page_.done) {
+      const auto* wanted = expected(path);
+      if (wanted != nullptr && !wanted->race.empty()) continue;
       if (!kept.contains(path) && !page_.undone.contains(path))
         add("record", path + " is not done in the record");
     }

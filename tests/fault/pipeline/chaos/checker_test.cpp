@@ -103,6 +103,29 @@ TEST_CASE(
   CHECK(history.rules(effects).contains("unexpected"));
 }
 
+TEST_CASE("the checker finds a race that too few of its branches won") {
+  const History history(succeeding);
+  for (const auto& [race, branches] : std::map<std::string, std::size_t>{{"any", 3}, {"quorum", 3}}) {
+    auto effects = history.books.effects();
+    auto view = *history.outcome.view;
+    const auto of_race = [&](const std::string& path) {
+      const auto all = expected_of(succeeding);
+      return std::any_of(all.begin(), all.end(),
+                         [&](const Expected& e) { return e.path == path && e.race == race; });
+    };
+    for (std::size_t left = branches; left + 1 > winners_of(race); --left) {
+      CHECK(check({{succeeding, view}}, effects).empty());
+      const auto gone = std::find_if(effects.begin(), effects.end(),
+                                     [&](const Effect& effect) { return of_race(effect.path); });
+      std::erase_if(view.steps, [&](const auto& step) { return step.id == gone->path; });
+      effects.erase(gone);
+    }
+    const auto violations = check({{succeeding, view}}, effects);
+    REQUIRE(violations.size() == 1);
+    CHECK(violations[0].rule == "missing");
+  }
+}
+
 TEST_CASE("the checker finds an undo that is missing, twice, too early, or of a run that succeeded") {
   const History history(failing);
   auto effects = history.books.effects();

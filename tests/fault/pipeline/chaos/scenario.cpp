@@ -11,6 +11,7 @@ namespace {
 
 constexpr int partitions = 97;
 constexpr int groups = 8;
+constexpr int quorum_winners = 2;
 
 bool is_vip(int number) noexcept { return number % 2 == 0; }
 bool is_caught(int number) noexcept { return number % 3 == 0; }
@@ -122,6 +123,16 @@ Plans compile_plans(const StepRegistry& registry, PlanCatalog& catalog) {
       [](Body& b) {
         book(b, "always", {{"amount", "n + 9"}});
       });
+  all.parallel("any", Join::any, [](Branches& b) {
+    for (int i = 0; i < 3; ++i) book(b, fmt::format("any{}", i), {{"amount", "n + 1"}});
+  });
+  all.parallel(
+      "quorum", Join::quorum,
+      [](Branches& b) {
+        for (int i = 0; i < 4; ++i)
+          book(b, fmt::format("most{}", i), {{"amount", "n + 2"}, {"reject", i == 0 ? "true" : "false"}});
+      },
+      OnFail::wait, quorum_winners);
   all.call("sub", "chaos-inner", {{"n", "n * 2"}}).wait("pause", 30ms).await("go", "go", 20min);
   all.set("total", "steps.go + steps.sub");
   book(all, "last", {{"amount", "total"}, {"ref", "steps.first.receipt"}, {"reject", "mode == 'late'"}});
@@ -144,6 +155,10 @@ Plans compile_plans(const StepRegistry& registry, PlanCatalog& catalog) {
   catalog.add(plans.forward).value();
   catalog.add(plans.serial).value();
   return plans;
+}
+
+std::size_t winners_of(const std::string& race) noexcept {
+  return race == "quorum" ? std::size_t{quorum_winners} : 1;
 }
 
 std::vector<Expected> expected_of(int number) {
@@ -170,6 +185,8 @@ std::vector<Expected> expected_of(int number) {
   if (mode == Mode::item) return all;
   all.push_back(is_caught(number) ? Expected{"mend", 5, n + 8} : Expected{"risky", 5, n + 7});
   all.push_back({"always", 6, n + 9});
+  for (int i = 0; i < 3; ++i) all.push_back({fmt::format("any{}", i), 7, n + 1, {}, false, "any"});
+  for (int i = 1; i < 4; ++i) all.push_back({fmt::format("most{}", i), 7, n + 2, {}, false, "quorum"});
   all.push_back({"sub/in1", 7, 2 * n});
   all.push_back({"sub/in2", 8, 2 * n + 1, "sub/in1"});
   if (mode != Mode::late) all.push_back({"last", 9, payload_of(number) + 2 * n + 7, "first"});

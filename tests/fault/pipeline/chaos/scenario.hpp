@@ -33,7 +33,12 @@ struct Expected {
   std::int64_t amount = 0;
   std::string reference{};  ///< the path whose receipt it passes on; empty: none
   bool surely = true;       ///< it takes place in every run of this mode
+  /// A branch of a race: enough of them are done in every run of this mode. A loser's late effect has no
+  /// place in the order of the stages, and is in the record only where it is undone.
+  std::string race{};
 };
+/// How many branches of a race have to be done.
+[[nodiscard]] std::size_t winners_of(const std::string& race) noexcept;
 [[nodiscard]] std::vector<Expected> expected_of(int number);
 [[nodiscard]] bool may_end_as(int number, onceward::RunState state) noexcept;
 [[nodiscard]] bool recovers_backward(int number) noexcept;
