@@ -61,23 +61,48 @@ class Ends {
 
 }  // namespace
 
-Keeper::Clock::time_point Driver::call(std::span<Ready> calls, Keeper::Clock::time_point begun,
+std::size_t Driver::front_of(std::span<Ready>& calls) {
+  while (!calls.empty() && calls.front().held->lost) calls = calls.subspan(1);
+  if (calls.empty()) return 0;
+  const auto& first = *calls.front().call;
+  const auto other = std::find_if(calls.begin(), calls.end(), [&](const Ready& c) {
+    return c.held->lost || c.call->node->entry != first.node->entry || c.call->kind != first.kind;
+  });
+  return std::min(static_cast<std::size_t>(other - calls.begin()), pace_.size(first.node->entry));
+}
+
+Keeper::Clock::time_point Driver::call(Leased& kept, std::span<Ready> calls, Keeper::Clock::time_point begun,
                                        const std::stop_token& stop) {
   auto before = begun;
-  while (!calls.empty() && !stop.stop_requested() && before - begun < longest_round) {
-    const auto& first = *calls.front().call;
-    const auto* entry = first.node->entry;
-    const auto other = std::find_if(calls.begin(), calls.end(), [&](const Ready& c) {
-      return c.call->node->entry != entry || c.call->kind != first.kind;
+  bool made = false;
+  while (!stop.stop_requested() && before - begun < longest_round) {
+    const StepRegistry::Entry* entry = nullptr;
+    auto same = kept.locked([&] {
+      const auto count = front_of(calls);
+      if (count > 0) entry = calls.front().call->node->entry;
+      return count;
     });
-    auto same = std::min(static_cast<std::size_t>(other - calls.begin()), pace_.size(entry));
+    // What was called is recorded before a step that takes long, or may.
+    if (same == 0 || (made && pace_.may_be_slow(entry))) break;
     const auto gate = gates_.find(entry->spec.name);
-    if (gate != gates_.end()) same = gate->second.take(same);
-    call_some(calls.first(same), stop);
-    if (gate != gates_.end()) gate->second.give_back(same);
-    calls = calls.subspan(same);
+    const auto places = gate == gates_.end() ? same : gate->second.take(same, stop);
+    if (gate != gates_.end())
+      before = Keeper::Clock::now();  // the wait for a place is none of the step's time
+    same = kept.locked([&] {
+      // While it waited for its limit, runs may have been let go.
+      const auto some = calls.first(places);
+      const auto gone =
+          std::stable_partition(some.begin(), some.end(), [](const Ready& item) { return !item.held->lost; });
+      const auto count = static_cast<std::size_t>(gone - some.begin());
+      for (auto& item : some.first(count)) item.held->calling = true;
+      return count;
+    });
+    if (same > 0) call_some(calls.first(same), stop);
+    if (gate != gates_.end()) gate->second.give_back(places);
+    calls = calls.subspan(places);
     const auto now = Keeper::Clock::now();
-    pace_.took(entry, same, std::chrono::duration_cast<Duration>(now - before));
+    if (same > 0) pace_.took(entry, same, std::chrono::duration_cast<Duration>(now - before));
+    made = made || same > 0;
     before = now;
   }
   return before;
@@ -85,7 +110,7 @@ Keeper::Clock::time_point Driver::call(std::span<Ready> calls, Keeper::Clock::ti
 
 void Driver::call_some(std::span<Ready> calls, const std::stop_token& stop,
                        const StepConnection& connection) {
-  Ends ends(keeper_, stop);
+  Ends ends(timer_, stop);
   std::vector<StepContext> contexts;
   contexts.reserve(calls.size());
   const auto kind = calls.front().call->kind;

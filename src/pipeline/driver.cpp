@@ -10,6 +10,8 @@ namespace {
 
 /// What is shorter is no time that anybody configured.
 constexpr auto shortest_time = std::chrono::milliseconds(100);
+/// So long the runs beside a call wait for it; then other workers may have them.
+constexpr auto longest_hold = std::chrono::milliseconds(100);
 
 bool in_rows(const Held* held) {
   return held->calls.front().node->entry->spec.effect == Effect::tx &&
@@ -36,27 +38,42 @@ Timestamp Held::time(std::chrono::steady_clock::time_point at) const noexcept {
 }
 
 Driver::Driver(Storage& storage, const RunnerOptions& options, std::string owner)
-    : storage_(storage), options_(options), owner_(std::move(owner)), keeper_(options.lease / 3) {
+    : storage_(storage),
+      options_(options),
+      owner_(std::move(owner)),
+      keeper_(options.lease / 3),
+      timer_(options.lease) {
   for (const auto& [name, most] : options.limits) {
     if (name.find('@') != std::string::npos) gates_.try_emplace(name, std::max<std::size_t>(most, 1));
   }
 }
 
 Driver::Leased::Leased(Driver& driver, std::span<Held*> runs, Keeper::Clock::time_point from,
-                       const Held* except)
+                       const std::stop_token& stop, const Held* except)
     : driver_(driver) {
-  if (!driver.options_.renew) return;
   std::copy_if(runs.begin(), runs.end(), std::back_inserter(runs_),
                [&](const Held* held) { return held != except; });
-  if (runs_.empty()) return;
-  group_.renew = [this] { driver_.renew(runs_); };
+  // Whoever drives runs inline waits for their ends; a worker has others beside it.
+  const bool has_others = stop.stop_possible() && runs.size() > 1;
+  if (runs_.empty() || (!driver.options_.renew && !has_others)) return;
   group_.renewed = from;
-  group_.give_up = from + driver.options_.longest_call;
+  group_.give_up = Keeper::Clock::time_point::min();
+  if (driver.options_.renew) {
+    group_.renew = [this] { driver_.renew(runs_); };
+    group_.give_up = from + driver.options_.longest_call;
+  }
+  if (has_others) {
+    group_.let_go = [this] { driver_.let_go(runs_); };
+    group_.let_go_at = from + longest_hold;
+  }
+  entered_ = true;
   driver_.keeper_.enter(group_);
+  if (has_others) at_stop_.emplace(stop, Hurry{driver_.keeper_, group_});
 }
 
 Driver::Leased::~Leased() {
-  if (!runs_.empty()) driver_.keeper_.leave(group_);
+  at_stop_.reset();
+  if (entered_) driver_.keeper_.leave(group_);
 }
 
 Result<void> Driver::drive(std::span<Held*> runs, const std::stop_token& stop) {
@@ -104,9 +121,10 @@ Result<void> Driver::drive_round(std::span<Held*> runs, std::span<Held*> leased,
   auto now = Keeper::Clock::now();
   auto calls = ready_of(runs, now);
   {
-    const Leased kept(*this, leased, now);
-    now = call(calls, now, stop);
+    Leased kept(*this, leased, now, stop);
+    now = call(kept, calls, now, stop);
   }
+  for (auto* held : leased) held->calling = false;
   std::vector<Held*> called;
   for (auto& item : calls) {
     (item.made ? called : rest).push_back(item.held);
@@ -142,15 +160,16 @@ std::vector<Driver::Ready> Driver::ready_of(std::span<Held*> runs, Keeper::Clock
 
 void Driver::take_in(Ready& item, Keeper::Clock::time_point now, const std::stop_token& stop) {
   auto& run = item.held->run;
-  if (item.found) {
-    apply(run, *item.call, std::move(*item.found));
-  } else if (const auto* unknown = std::get_if<Unknown>(&item.outcome);
-             stop.stop_requested() && run.state == RunState::running &&
-             (unknown != nullptr || std::holds_alternative<Park>(item.outcome))) {
-    release(*item.call, true, unknown == nullptr ? std::string() : unknown->reason, run);
-  } else {
-    apply(run, *item.call, std::move(item.outcome), random_chance(), item.held->time(now));
+  if (item.found) return apply(run, *item.call, std::move(*item.found));
+  if (stop.stop_requested() && run.state == RunState::running) {
+    // A step that heeds the stop is tried again by others, and uses up nothing.
+    if (const auto* unknown = std::get_if<Unknown>(&item.outcome))
+      return release(*item.call, true, unknown->reason, run);
+    if (std::holds_alternative<Park>(item.outcome)) return release(*item.call, true, {}, run);
+    const auto* retry = std::get_if<Retry>(&item.outcome);
+    if (retry != nullptr && !retry->after) return release(*item.call, false, retry->reason, run);
   }
+  apply(run, *item.call, std::move(item.outcome), random_chance(), item.held->time(now));
 }
 
 void Driver::move_on(Held& held, Keeper::Clock::time_point now, const std::stop_token& stop) const {
@@ -173,6 +192,25 @@ void Driver::release_all(std::span<Held* const> runs) const {
     held->calls.clear();
     held->next = {Move::Kind::wait, Duration::zero()};
   }
+}
+
+/// On the keeper's thread: runs that wait for a slow call of another one are released, as at a stop. Where
+/// the write fails, or its answer is lost, they are found again when their leases end.
+void Driver::let_go(std::span<Held*> runs) {
+  std::vector<Held*> idle;
+  std::copy_if(runs.begin(), runs.end(), std::back_inserter(idle), [](const Held* held) {
+    return !held->calling && !held->lost && held->next.kind == Move::Kind::call;
+  });
+  if (idle.empty()) return;
+  release_all(idle);
+  std::vector<Batch> batches;
+  for (auto* held : idle) {
+    ++held->run.serial;
+    batches.push_back(batch_of(*held));
+    held->lost = view_of(held->run, held->partition, held->key, std::nullopt);
+  }
+  (void)storage_.commit(batches);
+  if (on_let_go_) on_let_go_();
 }
 
 /// On the keeper's thread: the runs are within calls, and nobody else touches them.

@@ -30,6 +30,10 @@ struct Held {
   std::optional<RunView> lost{};
   /// Somebody asked something of the run while it was being recorded: it is looked at again.
   bool asked = false;
+  bool end_recorded = false;
+  bool calling = false;  ///< its step is being called: the run stays in these hands until that returns
+  /// As it was read: what begins with a takeover and does not fit into the record is forgotten by it.
+  Record stored{};
 
   [[nodiscard]] RunState state() const noexcept { return lost ? lost->state : run.state; }
   [[nodiscard]] RunView view() const { return lost ? *lost : view_of(run, partition, key, due); }
@@ -46,6 +50,8 @@ struct Held {
 class Driver {
  public:
   Driver(Storage& storage, const RunnerOptions& options, std::string owner);
+  /// Called on a thread of the driver's own when it lets runs go that others may take. Set before drive().
+  void on_let_go(std::function<void()> callback) { on_let_go_ = std::move(callback); }
 
   /// Drives each run to its end, its first durable wait, or the loss of its lease. Where `stop` is requested,
   /// what was called is recorded, and the rest released at once.
@@ -77,19 +83,33 @@ class Driver {
     StepOutcome outcome{Unknown{}};
     std::optional<Verification> found{};
   };
-  /// While it stands, the leases of runs are renewed on the keeper's thread, which then writes to them.
+  /// While it stands, the leases of runs are renewed on the keeper's thread, which then writes to them; and
+  /// where a worker's call takes long, or it is to stop, the runs that are not called are let go there.
   class Leased {
    public:
-    Leased(Driver& driver, std::span<Held*> runs, Keeper::Clock::time_point from,
+    Leased(Driver& driver, std::span<Held*> runs, Keeper::Clock::time_point from, const std::stop_token& stop,
            const Held* except = nullptr);
     ~Leased();
     Leased(const Leased&) = delete;
     Leased& operator=(const Leased&) = delete;
+    /// Runs `work` while the keeper's thread writes to none of the runs.
+    template <class Work>
+    auto locked(const Work& work) {
+      const std::lock_guard lock(group_.mutex);
+      return work();
+    }
 
    private:
+    struct Hurry {
+      Keeper& keeper;
+      Keeper::Group& group;
+      void operator()() const { keeper.hurry(group); }
+    };
     Driver& driver_;
-    std::vector<Held*> runs_;
+    std::vector<Held*> runs_{};
     Keeper::Group group_{};
+    bool entered_ = false;
+    std::optional<std::stop_callback<Hurry>> at_stop_{};
   };
 
   // driver.cpp: rounds of calls
@@ -99,11 +119,14 @@ class Driver {
   void take_in(Ready& item, Keeper::Clock::time_point now, const std::stop_token& stop);
   void move_on(Held& held, Keeper::Clock::time_point now, const std::stop_token& stop) const;
   void renew(std::span<Held*> runs);
+  void let_go(std::span<Held*> runs);
 
   // calls.cpp: the calls themselves
   /// The time they began; answers when the last one had ended.
-  Keeper::Clock::time_point call(std::span<Ready> calls, Keeper::Clock::time_point begun,
+  Keeper::Clock::time_point call(Leased& kept, std::span<Ready> calls, Keeper::Clock::time_point begun,
                                  const std::stop_token& stop);
+  /// How many calls at the front are to be made together; those of runs that were let go are dropped.
+  std::size_t front_of(std::span<Ready>& calls);
   void call_some(std::span<Ready> calls, const std::stop_token& stop, const StepConnection& connection = {});
 
   // transaction_call.cpp: a call whose rows and record are one transaction
@@ -114,8 +137,10 @@ class Driver {
   // recording.cpp
   [[nodiscard]] Timing timing_of(const Move& move) const;
   Result<void> look_again(std::span<Held*> runs);
+  Result<void> record_alone(std::span<Held*> runs);
   Result<void> read_back(std::span<Held*> runs, std::vector<Held*>& again);
   Batch batch_of(Held& held) const;
+  void forget_too_large(Held& held) const;
   bool turn_refused(Held& held, const BatchAnswer& answer) const;
 
   Storage& storage_;
@@ -124,7 +149,10 @@ class Driver {
   std::atomic<std::uint64_t> owners_{0};
   std::map<std::string, Gate, std::less<>> gates_{};
   Pace pace_{};
+  std::function<void()> on_let_go_{};
   Keeper keeper_;
+  /// Ends the time of calls: it does no I/O that could hang.
+  Keeper timer_;
 };
 
 }  // namespace onceward::pipeline_detail

@@ -9,7 +9,8 @@
 
 namespace onceward::pipeline_detail {
 
-/// Renews leases, and ends the time of calls, on a thread of its own while other threads are within calls.
+/// Renews leases, lets runs go and ends the time of calls on a thread of its own, while other threads are
+/// within calls.
 class Keeper {
  public:
   using Clock = std::chrono::steady_clock;
@@ -19,8 +20,11 @@ class Keeper {
     std::function<void()> renew{};  ///< writes the leases; called on the keeper's thread
     Clock::time_point renewed{};    ///< when the leases were written last
     Clock::time_point give_up{};    ///< leases are renewed no longer than until then
+    /// Called once, on the keeper's thread, at that time or a little later.
+    std::function<void()> let_go{};
+    Clock::time_point let_go_at = Clock::time_point::max();
     std::vector<std::pair<Clock::time_point, std::stop_source>> timeouts{};
-    std::mutex mutex{};  ///< held while leases are written
+    std::mutex mutex{};  ///< held while leases are written and runs are let go
   };
 
   explicit Keeper(Clock::duration every) : every_(every) {}
@@ -30,7 +34,9 @@ class Keeper {
 
   /// The first one starts the thread.
   void enter(Group& group);
-  /// Returns when no renewal of the group is under way: its runs are the caller's again.
+  /// Its runs are to be let go now.
+  void hurry(Group& group);
+  /// Returns when no write of the group is under way: its runs are the caller's again.
   void leave(Group& group);
 
  private:
@@ -40,6 +46,7 @@ class Keeper {
   std::mutex mutex_{};
   std::condition_variable_any wake_{};
   std::vector<Group*> groups_{};
+  bool busy_ = false;  ///< a group has come since it looked last
   Clock::time_point next_ = Clock::time_point::max();
   std::jthread thread_{};
 };

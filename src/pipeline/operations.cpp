@@ -262,7 +262,7 @@ Result<void> Runner::State::ask(const RunName& name, Request request) {
                   {Operation::replace(record_key, record->revision, std::move(value), {.due_in = due})}});
     if (!written) return fail(written.error());
     if (written->applied()) {
-      wake.notify_all();
+      wake_workers();
       return {};
     }
   }

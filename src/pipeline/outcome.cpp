@@ -200,19 +200,40 @@ bool called_anything(const Place& place) noexcept {
 }
 
 /// What has begun and called nothing yet begins again later: the items of a foreach take their room again
-/// then.
-void forget_begun(Place& place) {
-  if (place.role == Role::step && !ended(place.status) && !called_anything(place))
+/// then. So do values that were set since the last write, and what ended by them. True where anything does.
+bool forget_begun(const Node& node, Place& place) {
+  const bool fresh = place.over.relative;  // ended since the last write
+  const bool is_value = node.kind == StepKind::set || node.kind == StepKind::result;
+  if (place.role == Role::step && !called_anything(place) &&
+      (is_value ? fresh : !ended(place.status) && place.status != Status::fresh)) {
     place = Place{place.id, place.role};
-  for (auto& child : place.children) forget_begun(child);
+    return true;
+  }
+  bool any = false;
+  for (std::size_t i = 0; i < place.children.size(); ++i) {
+    auto& child = place.children[i];
+    any = forget_begun(node.children[node_of(child, i)], child) || any;
+  }
+  if (any && fresh && place.status == Status::done) {
+    place.status = Status::open;
+    place.over = {};
+    if (place.role != Role::item && place.role != Role::callee) place.value = {};
+  }
+  return any;
 }
 
 }  // namespace
 
-Move drop_results(Run& run, std::span<const std::string> paths) {
-  for (auto& place : run.root.children) forget_begun(place);
+Move drop_results(Run& run, const CompiledPlan& plan, std::span<const std::string> paths) {
+  stamp(run);
+  for (std::size_t i = 0; i < run.root.children.size(); ++i) {
+    auto& child = run.root.children[i];
+    forget_begun(plan.root.children[node_of(child, i)], child);
+  }
+  run.root.status = Status::open;
+  run.result = {};
   if (encode(run).size() + most_reason_bytes <= limits::value_bytes)
-    return give_up(run, "record_full: what begins next makes the run larger than a record may be");
+    return give_up(run, std::string(record_full));
   for (const auto& path : paths) {
     auto* place = find_place(run, path);
     if (place != nullptr && place->status == Status::done) place->value = {};

@@ -11,7 +11,23 @@ namespace {
 
 constexpr auto first_pause = std::chrono::milliseconds(10);
 constexpr auto longest_pause = std::chrono::seconds(1);
-constexpr auto turn_pause = std::chrono::milliseconds(250);
+/// A run looks for its turn again after half of what it has waited, a second at the most; after a minute less
+/// often, by a sixtieth.
+constexpr Duration shortest_turn_pause = std::chrono::milliseconds(250);
+constexpr Duration usual_turn_pause = std::chrono::seconds(1);
+constexpr Duration longest_turn_pause = std::chrono::seconds(30);
+
+Duration turn_pause(const Held& held) {
+  const auto& begun = held.run.begun;
+  if (begun.relative || held.now == Timestamp{}) return shortest_turn_pause;
+  const Duration waited = held.now.time_since_epoch() - Duration(begun.us);
+  return std::clamp(std::max(std::min(waited / 2, usual_turn_pause), waited / 60), shortest_turn_pause,
+                    longest_turn_pause);
+}
+
+std::size_t room_of(const Run& run) noexcept {
+  return run.state == RunState::running ? running_bytes : limits::value_bytes;
+}
 
 std::string turn_key(const Run& run) { return fmt::format("turn/{}/{}", run.pipeline, run.turn); }
 
@@ -32,17 +48,37 @@ Operation Driver::write_of(Held& held) const {
   held.run.due_in = timing.due_in ? timing.due_in->count() : -1;
   stamp(held.run);
   auto value = encode(held.run);
-  if (value.size() > limits::value_bytes && !held.made.empty()) {
-    // What would have been called next was not.
-    for (const auto& call : held.calls) *call.place = Place{call.place->id, call.place->role};
-    held.calls.clear();
-    held.next = drop_results(held.run, held.made);
-    held.made.clear();
+  if (value.size() > room_of(held.run) && (!held.made.empty() || !held.stored.value.empty())) {
+    forget_too_large(held);
     return write_of(held);
   }
   return held.revision == absent
              ? Operation::insert(held.record_key, std::move(value), timing)
              : Operation::replace(held.record_key, held.revision, std::move(value), timing);
+}
+
+/// The run as it is does not fit into its record: what begins with this write is forgotten, and the run given
+/// up.
+void Driver::forget_too_large(Held& held) const {
+  if (!held.made.empty()) {
+    // What would have been called next was not.
+    for (const auto& call : held.calls) *call.place = Place{call.place->id, call.place->role};
+    held.calls.clear();
+    held.next = drop_results(held.run, held.plan.compiled(), held.made);
+    held.made.clear();
+  } else {
+    const auto record = std::exchange(held.stored, {});
+    held.calls.clear();
+    if (auto before = decode_run(record)) {
+      before->owner = held.run.owner;
+      before->serial = held.run.serial;
+      held.run = *std::move(before);
+      anchor(held.run, record);
+      take_over(held.run, held.plan.compiled());
+    }
+    held.next = give_up(held.run, std::string(record_full));
+  }
+  held.stored = {};
 }
 
 Batch Driver::batch_of(Held& held) const {
@@ -69,7 +105,7 @@ bool Driver::turn_refused(Held& held, const BatchAnswer& answer) const {
     held.run.turn_revision = 0;
     for (const auto& call : held.calls) release(call, false, "waits for its turn", held.run);
     held.calls.clear();
-    held.next = {Move::Kind::wait, turn_pause};
+    held.next = {Move::Kind::wait, turn_pause(held)};
   }
   return true;
 }
@@ -77,10 +113,12 @@ bool Driver::turn_refused(Held& held, const BatchAnswer& answer) const {
 void Driver::applied(Held& held, const BatchAnswer& answer, Timestamp now) const {
   held.revision = answer.revision;
   held.hear(now);
+  held.stored = {};
   if (held.run.turn_revision == turn_of_this_write) held.run.turn_revision = answer.revision;
   const auto due = timing_of(held.next).due_in;
   held.due = due ? std::optional(now + *due) : std::nullopt;
-  if (held.next.kind != Move::Kind::ended) anchor(held.run, now);
+  held.end_recorded = held.next.kind == Move::Kind::ended;
+  if (!held.end_recorded) anchor(held.run, now);
 }
 
 bool Driver::settle(Held& held, const std::optional<Record>& found) const {
@@ -99,6 +137,7 @@ bool Driver::settle(Held& held, const std::optional<Record>& found) const {
       held.due = found->due;
       held.asked = adopt_requests(held.run, *other) || held.asked;
       if (landed) {
+        held.end_recorded = held.next.kind == Move::Kind::ended;
         held.run.turn_revision = other->turn_revision;
         anchor(held.run, *found);
         if (found->due && held.run.due_in >= 0) held.hear(*found->due - Duration(held.run.due_in));
@@ -141,6 +180,7 @@ Result<void> Driver::record(std::span<Held*> runs) {
     const auto now = std::chrono::steady_clock::now();
     if (!failing) failing = now;
     const bool late = now - *failing > options_.lease;
+    if (advice == RetryAdvice::give_up && left.size() > 1) return record_alone(left);
     if (advice == RetryAdvice::give_up || late) return fail(std::move(committed).error());
     std::this_thread::sleep_for(pause);
     pause = std::min<std::chrono::milliseconds>(pause * 2, longest_pause);
@@ -159,11 +199,27 @@ Result<void> Driver::record(std::span<Held*> runs) {
   return asked.empty() ? Result<void>() : look_again(asked);
 }
 
+/// The storage refuses the writes of several runs together, for good: each of them alone, so that one that
+/// cannot be written leaves the others be.
+Result<void> Driver::record_alone(std::span<Held*> runs) {
+  for (auto* held : runs) {
+    --held->run.serial;  // of the write that nobody took
+    auto recorded = record({&held, 1});
+    if (recorded) continue;
+    if (retry_advice(recorded.error().code) != RetryAdvice::give_up) return recorded;
+    held->lost = view_of(held->run, held->partition, held->key, held->due);
+    held->lost->state = RunState::running;
+    held->lost->reason = describe(recorded.error());
+  }
+  return {};
+}
+
 /// Runs that wait and may have to no longer.
 Result<void> Driver::look_again(std::span<Held*> runs) {
   for (auto* held : runs) {
     held->asked = false;
     held->made.clear();
+    held->stored = {held->record_key, encode(held->run), held->revision, held->due, {}};
     if (held->next.kind != Move::Kind::call && held->run.state == RunState::running) held->advance_to_calls();
   }
   return record(runs);

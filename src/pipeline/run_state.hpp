@@ -117,6 +117,10 @@ struct Run {
 inline constexpr std::int64_t turn_of_this_write = -1;
 inline constexpr std::size_t plan_digits = 16;
 inline constexpr std::size_t most_reason_bytes = 1024;
+/// What the record of a run may take that goes on; the rest of a record is for how it ends, and why.
+inline constexpr std::size_t running_bytes = limits::value_bytes - 16 * 1024;
+inline constexpr std::string_view record_full =
+    "record_full: what begins next makes the run larger than a record may be";
 /// After so many workers died at one step the run is left to an operator: it may be what kills them.
 inline constexpr int most_deaths = 5;
 
@@ -176,7 +180,7 @@ void release(const Call& call, bool called, std::string reason, Run& run);
 Move give_up(Run& run, std::string reason);
 /// The record would be too large: what begins with it is forgotten, and where that is not enough the results
 /// of the calls made last (`paths`) are left out. The run is given up.
-Move drop_results(Run& run, std::span<const std::string> paths);
+Move drop_results(Run& run, const CompiledPlan& plan, std::span<const std::string> paths);
 /// Null where the run has not come there. Valid until the run moves on.
 [[nodiscard]] Place* find_place(Run& run, std::string_view path);
 /// Takes over what others asked of the run since it was written; true where there is anything.

@@ -21,6 +21,7 @@ struct Runner::State {
       : storage(in), catalog(of), options(std::move(chosen)), driver(in, options, new_owner_id()) {
     options.span = std::clamp<std::size_t>(options.span, 1, pipeline_detail::most_span);
     options.workers = std::clamp(options.workers, 1U, pipeline_detail::most_workers);
+    driver.on_let_go([this] { wake_workers(); });
   }
 
   Storage& storage;
@@ -30,28 +31,18 @@ struct Runner::State {
 
   std::mutex mutex;
   std::condition_variable_any wake;
+  std::uint64_t wakes = 0;  ///< counted, so that a worker on its way to sleep misses none
   std::function<void(const RunView&)> on_attention;
+  std::function<void(const Error&)> on_error;
   std::vector<std::jthread> workers;
 
-  void tell(const pipeline_detail::Held& held) {
-    if (held.state() == RunState::running) return;
-    if (options.journal != nullptr && !held.lost) {
-      options.journal->write({.room = "pipeline",
-                              .partition = held.partition,
-                              .subject = held.record_key,
-                              .trigger = "worker",
-                              .from = to_string(RunState::running),
-                              .to = to_string(held.run.state),
-                              .reason = held.run.reason});
-    }
-    if (held.state() != RunState::needs_attention) return;
-    std::function<void(const RunView&)> callback;
-    {
-      const std::lock_guard lock(mutex);
-      callback = on_attention;
-    }
-    if (callback) callback(held.view());
-  }
+  /// Tells of a run that has ended, once its end is recorded.
+  void tell(const pipeline_detail::Held& held);
+  /// Calls what a user gave; what it throws is told to the journal, and concerns nobody else.
+  template <class Argument>
+  void call_back(std::function<void(const Argument&)> State::*callback, const Argument& argument,
+                 std::string_view subject);
+  void wake_workers();
   Result<void> drive(std::vector<pipeline_detail::Held*> runs, const std::stop_token& stop);
   /// Runs that are taken over and driven side by side. One whose workers died more than once goes alone: if
   /// it is what kills them, it takes no neighbour along.
@@ -62,8 +53,14 @@ struct Runner::State {
   void work_until(const std::stop_token& stop);
   Result<WorkReport> work(std::size_t limit, const std::stop_token& stop);
   /// Makes a due record a run in hand; false where it is none of ours to take.
-  bool take(const std::string& partition, const Record& record, Timestamp now, WorkReport& report,
+  bool take(const std::string& partition, Record& record, Timestamp now, WorkReport& report,
             std::vector<std::unique_ptr<pipeline_detail::Held>>& taken);
+  struct PutOff {
+    const std::string* partition;
+    const Record* record;
+  };
+  /// A page full of due runs that cannot be taken hides all others: the next look sees further.
+  Result<void> put_off(std::span<const PutOff> records, Duration pause);
 
   std::mutex places_mutex;
   std::map<std::string, std::size_t, std::less<>> in_hand;  ///< runs of pipelines that have a limit

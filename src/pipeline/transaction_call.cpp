@@ -22,7 +22,7 @@ Result<void> Driver::call_in_transaction(Held& held, std::span<Held*> leased, co
                          : Result<std::unique_ptr<StepTransaction>>(
                                fail(ErrorCode::wrong_state, "the runner has no transactions for tx steps"));
   if (transaction) {
-    const Leased kept(*this, leased, begun, &held);
+    const Leased kept(*this, leased, begun, stop, &held);
     call_some(calls, stop, (*transaction)->connection());
   } else {
     item.outcome = Retry{fmt::format("no transaction: {}", describe(transaction.error()))};

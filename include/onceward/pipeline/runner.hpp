@@ -148,16 +148,24 @@ class Runner {
   Result<std::optional<RunView>> find(std::string_view pipeline, std::string_view partition,
                                       std::string_view key);
 
-  /// Takes up to `limit` runs whose due time has come and drives them, those of a higher priority first. Call
-  /// it in a loop, or use start_workers().
+  /// Takes up to `limit` runs whose due time has come and drives them; of the 1,000 that have been due for
+  /// longest, those of a higher priority first. Where all of those are runs that it cannot take, they are put
+  /// off: by a minute where it does not know their plans or cannot read them, by a second where their pipeline
+  /// is at its limit. Call it in a loop, or use start_workers().
   Result<WorkReport> work(std::size_t limit = 256);
 
-  /// Starts the worker threads. stop_workers() requests the steps' stop(), records those that finish,
+  /// Starts the worker threads. Where a step takes longer than a tenth of a second, the other runs of its
+  /// worker are let go for the others. stop_workers() requests the steps' stop(), records those that finish,
   /// releases all other runs at once and returns: other workers need not wait for a lease to end.
   void start_workers();
   void stop_workers();
-  /// Called on a worker's thread for every run that needs attention, and for errors of the storage.
+  /// Called for every run that this runner leaves as needs_attention, on the thread that drove it, after its
+  /// record says so: a process that is killed in between tells nobody, so an alarm also looks at health().
+  /// What the callback throws is told to the journal and stops nothing.
   void on_attention(std::function<void(const RunView&)> callback);
+  /// Called on a worker's thread for every look for work that failed; it goes on after `idle_poll`. As
+  /// on_attention.
+  void on_error(std::function<void(const Error&)> callback);
 
  private:
   friend class ReplayScheduler;
