@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <exception>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -20,8 +21,9 @@ class Combiner {
   explicit Combiner(unsigned leaders = 1, std::size_t most_at_once = 512) noexcept
       : most_at_once_(most_at_once), idle_(leaders) {}
 
-  /// Runs `request`, alone or with others, by `execute(std::span<Request* const>)`, which must not throw and
-  /// must leave each request's answer in the request. Returns when it is answered.
+  /// Runs `request`, alone or with others, by `execute(std::span<Request* const>)`, which must leave each
+  /// request's answer in the request. Returns when it is answered. What `execute` throws reaches each of its
+  /// callers: nobody is left asleep, and nobody knows what became of his request.
   template <class Execute>
   void run(Request& request, const Execute& execute) {
     Waiter self{&request};
@@ -33,7 +35,10 @@ class Combiner {
     }
     while (!leads) {
       self.wake.sleep();
-      if (self.wake.done()) return;
+      if (self.wake.done()) {
+        if (self.thrown) std::rethrow_exception(self.thrown);
+        return;
+      }
       leads = self.leads;
     }
     lead(self, execute);
@@ -42,24 +47,24 @@ class Combiner {
  private:
   struct Waiter {
     Request* request;
-    bool leads = false;  ///< written before it is called
+    bool leads = false;           ///< written before it is called
+    std::exception_ptr thrown{};  ///< the same, before it is finished
     Wake wake{};
   };
 
   template <class Execute>
   void lead(const Waiter& self, const Execute& execute) {
     std::vector<Waiter*> others;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto end =
-          queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), most_at_once_ - 1));
-      others.assign(queue_.begin(), end);
-      queue_.erase(queue_.begin(), end);
+    std::exception_ptr thrown;
+    try {
+      take(others);
+      std::vector<Request*> requests{self.request};
+      requests.reserve(others.size() + 1);
+      for (const auto* waiter : others) requests.push_back(waiter->request);
+      execute(std::span<Request* const>(requests));
+    } catch (...) {
+      thrown = std::current_exception();
     }
-    std::vector<Request*> requests{self.request};
-    requests.reserve(others.size() + 1);
-    for (const auto* waiter : others) requests.push_back(waiter->request);
-    execute(std::span<Request* const>(requests));
     // The next leader is woken first: it works while the others wake up.
     Wake::Address next = nullptr;
     {
@@ -73,7 +78,18 @@ class Combiner {
       }
     }
     Wake::wake(next);
-    for (auto* waiter : others) Wake::wake(waiter->wake.finish());
+    for (auto* waiter : others) {
+      waiter->thrown = thrown;
+      Wake::wake(waiter->wake.finish());
+    }
+    if (thrown) std::rethrow_exception(thrown);
+  }
+
+  void take(std::vector<Waiter*>& others) {
+    const std::lock_guard lock(mutex_);
+    const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), most_at_once_ - 1));
+    others.assign(queue_.begin(), end);
+    queue_.erase(queue_.begin(), end);
   }
 
   const std::size_t most_at_once_;

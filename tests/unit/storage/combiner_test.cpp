@@ -3,6 +3,7 @@
 #include "support/catch.hpp"
 
 #include <atomic>
+#include <new>
 #include <thread>
 
 using onceward::storage_detail::Combiner;
@@ -47,6 +48,46 @@ TEST_CASE("requests that come while one is carried out are carried out together"
   for (auto& thread : threads) thread.join();
   CHECK(wrong == 0);
   CHECK(executions < static_cast<int>(callers) * 200);
+}
+
+TEST_CASE("what an execution throws reaches each of its callers, and the next ones go on") {
+  Combiner<Request> combiner;
+  constexpr int callers = 8;
+  std::atomic<int> come = 0;
+  std::atomic<int> told = 0;
+  std::atomic<std::size_t> concerned = 0;
+  std::atomic<int> answered = 0;
+  const auto execute = [&](std::span<Request* const> group) {
+    // The first execution waits until the others stand before their call, so that they have to queue.
+    if (group.front()->question == 0 && answered == 0) {
+      while (come < callers) std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    if (answered == 0) {
+      concerned += group.size();
+      throw std::bad_alloc();
+    }
+    for (auto* request : group) request->answer = 1;
+  };
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < callers; ++i) {
+    threads.emplace_back([&] {
+      Request request;
+      ++come;
+      try {
+        combiner.run(request, execute);
+      } catch (const std::bad_alloc&) {
+        ++told;
+      }
+    });
+  }
+  threads.clear();
+  CHECK(told == callers);
+  CHECK(concerned == static_cast<std::size_t>(callers));
+  answered = 1;
+  Request request;
+  combiner.run(request, execute);
+  CHECK(request.answer == 1);
 }
 
 TEST_CASE("a lone caller is carried out at once on its own thread") {
