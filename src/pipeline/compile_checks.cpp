@@ -79,6 +79,21 @@ void Compiler::check_retry(const StepDefinition& step, const RetryPolicy& retry)
   }
 }
 
+/// Of a pipeline that recovers backward, each step can be undone, also those of what it calls.
+void Compiler::check_undo(const SourcePlace& place, const Node& node, const std::string& within) {
+  if (plan_->definition.recover != Recover::backward) return;
+  if (node.kind == StepKind::step) {
+    const auto& spec = node.entry->spec;
+    if (spec.effect == Effect::pure || spec.undo || node.definition->undo.skip) return;
+    report(place, "no-undo",
+           fmt::format("step \"{}{}\": {} cannot be undone, and the pipeline recovers backward", within,
+                       node.id(), spec.name),
+           "implement Step::undo, or write <undo skip=\"true\"/>");
+  }
+  const auto below = node.kind == StepKind::call ? fmt::format("{}{}/", within, node.id()) : within;
+  for (const auto& child : node.children) check_undo(place, child, below);
+}
+
 bool Compiler::check_names(const SourcePlace& place, std::string_view what, const Expression& expression,
                            const Type& names) {
   bool fine = true;

@@ -78,13 +78,7 @@ void Compiler::compile_step(const StepDefinition& step, Node& node, const Type& 
   check_duration(step, step.total, "total");
   const auto& spec = node.entry->spec;
   plan_->has_rows = plan_->has_rows || spec.effect == Effect::tx;
-  if (plan_->definition.recover == Recover::backward && spec.effect != Effect::pure && !spec.undo &&
-      !step.undo.skip) {
-    report(step.place, "no-undo",
-           fmt::format("step \"{}\": {} cannot be undone, and the pipeline recovers backward", step.id,
-                       step.uses),
-           "implement Step::undo, or write <undo skip=\"true\"/>");
-  }
+  check_undo(step.place, node, {});
 }
 
 void Compiler::compile_parallel(const StepDefinition& step, Node& node, Type& names, std::size_t depth) {
@@ -208,6 +202,7 @@ void Compiler::compile_call(const StepDefinition& step, Node& node, const Type& 
   plan_->callees.push_back(*callee);
   node.callee = &plan_->callees.back().definition();
   node.children.push_back(callee->compiled().root);
+  check_undo(step.place, node, {});
 }
 
 void Compiler::compile_timer(const StepDefinition& step, Node& node, const Type& names) {
