@@ -142,7 +142,12 @@ std::optional<Expression> Compiler::expression(const SourcePlace& place, std::st
       return std::nullopt;
     }
   }
-  const auto kinds = check_kinds(*parsed, names);
+  if (!check_result(place, what, text, check_kinds(*parsed, names), wanted)) return std::nullopt;
+  return *std::move(parsed);
+}
+
+bool Compiler::check_result(const SourcePlace& place, std::string_view what, std::string_view text,
+                            const Result<expr_detail::Kinds>& kinds, expr_detail::Kinds wanted) {
   if (!kinds) {
     const auto code = kinds.error().code;
     report(
@@ -151,7 +156,7 @@ std::optional<Expression> Compiler::expression(const SourcePlace& place, std::st
         : code == ErrorCode::unknown_name ? "unknown-name"
                                           : "nullable",
         fmt::format("{} \"{}\": {} (at byte {})", what, text, kinds.error().message, kinds.error().offset));
-    return std::nullopt;
+    return false;
   }
   if (!has(*kinds, wanted)) {
     report(place, "wrong-kind",
@@ -162,7 +167,7 @@ std::optional<Expression> Compiler::expression(const SourcePlace& place, std::st
   } else if (wanted != expr_detail::any_kind && has(*kinds, Kind::null)) {
     report(place, "nullable", fmt::format("{} \"{}\" may be null", what, text), "give a default with ?:");
   }
-  return *std::move(parsed);
+  return true;
 }
 
 }  // namespace onceward::pipeline_detail

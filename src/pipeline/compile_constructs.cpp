@@ -34,9 +34,15 @@ Type Compiler::compile_kind(const StepDefinition& step, Node& node, Type& names,
       result.kinds = bit_of(Kind::map);
       break;
     case StepKind::attempt: compile_attempt(step, node, names, depth); break;
-    case StepKind::call: compile_call(step, node, names, depth); break;
-    case StepKind::wait:
-    case StepKind::await: compile_timer(step, node, names); break;
+    case StepKind::call:
+      compile_call(step, node, names, depth);
+      if (node.callee != nullptr) result.kinds = plan_->callees.back().compiled().result;
+      break;
+    case StepKind::wait: compile_timer(step, node, names); break;
+    case StepKind::await:
+      compile_timer(step, node, names);
+      result.make_nullable();  // of a signal that brings nothing
+      break;
     case StepKind::set:
     case StepKind::result:
     case StepKind::fail: compile_value(step, node, names, result); break;
@@ -57,6 +63,7 @@ void Compiler::compile_value(const StepDefinition& step, Node& node, const Type&
   if (!node.value) return;
   const auto kinds = check_kinds(*node.value, names);
   result.kinds = kinds ? *kinds : Type::unknown;
+  if (step.kind == StepKind::result) results_ |= result.kinds;
 }
 
 void Compiler::compile_step(const StepDefinition& step, Node& node, const Type& names) {

@@ -52,6 +52,9 @@ class Compiler {
   std::optional<Expression> expression(const SourcePlace& place, std::string_view what,
                                        const std::string& text, const Type& names, Node& node,
                                        expr_detail::Kinds wanted = expr_detail::any_kind);
+  /// Reports kinds that are a mistake, or not those wanted. Whether there are kinds.
+  bool check_result(const SourcePlace& place, std::string_view what, std::string_view text,
+                    const Result<expr_detail::Kinds>& kinds, expr_detail::Kinds wanted);
   bool check_names(const SourcePlace& place, std::string_view what, const Expression& expression,
                    const Type& names);
 
@@ -60,6 +63,7 @@ class Compiler {
   CompiledPlan* plan_ = nullptr;
   std::set<std::string, std::less<>> ids_{};
   std::size_t nodes_ = 0;
+  expr_detail::Kinds results_ = 0;  ///< of all <result>s so far
 };
 
 /// All that makes a definition what it is, in one order, whatever text it came from.

@@ -44,3 +44,60 @@ TEST_CASE("a pipeline that recovers backward calls none with a step that cannot 
         Mistakes{
             "no-undo: step \"c/d/effect\": credit@1 cannot be undone, and the pipeline recovers backward"});
 }
+
+TEST_CASE("what a called pipeline without a result gives is null, and must be handled") {
+  Works works;
+  works.plan(pipeline("callee").step("a", "book@1"));
+  const auto calls = [&](const std::string& amount) {
+    return pipeline("caller").call("c", "callee").step("b", "book@1", {{"amount", amount}});
+  };
+  CHECK(mistakes(calls("steps.c.amount"), works) ==
+        Mistakes{"nullable: amount \"steps.c.amount\": what has \"amount\" may be null here; write ?. and "
+                 "give a default with ?: (at byte 8)"});
+  CHECK(mistakes(calls("steps.c?.amount ?: 1"), works).empty());
+}
+
+TEST_CASE("what a called pipeline gives has the kinds of its results, and is null where it may give none") {
+  Works works;
+  const auto one = [](const char* value) {
+    return [value](Body& b) { b.result(value, value[0] == '\'' ? "r-text" : std::string("r-") + value); };
+  };
+  const auto of = [&](PipelineBuilder callee) {
+    Works fresh;
+    fresh.plan(callee.input("flag", Value::Kind::boolean));
+    const auto all =
+        mistakes(pipeline("caller").call("c", "callee", {{"flag", "true"}}).set("x", "steps.c + 1"), fresh);
+    return all.empty() ? std::string() : all[0].substr(0, all[0].find(':'));
+  };
+  const auto callee = [] { return pipeline("callee"); };
+  const auto nothing = [](Body& b) { b.step("a", "book@1"); };
+  const auto fails = [](Body& b) { b.fail("f", "no"); };
+  CHECK(of(callee().result("1")).empty());
+  CHECK(of(callee().result("true")) == "wrong-kind");
+  CHECK(of(callee().result("1").when("flag")) == "nullable");
+  CHECK(of(callee().result("1").when("flag").result("2", "r-2")).empty());
+  CHECK(of(callee().choose("w", when("flag", one("1")), otherwise(one("2")))).empty());
+  CHECK(of(callee().choose("w", when("flag", one("1")), otherwise(fails))).empty());
+  CHECK(of(callee().choose("w", when("flag", one("1")), otherwise(nothing))) == "nullable");
+  CHECK(of(callee().choose("w", when("flag", one("1")))) == "nullable");
+  CHECK(of(callee().parallel("p", Join::all, [&](Branches& b) { nothing(b), one("1")(b); })).empty());
+  CHECK(of(callee().parallel("p", Join::any, [&](Branches& b) { nothing(b), one("1")(b); })) == "nullable");
+  CHECK(of(callee().attempt("t", one("1"), {})).empty());
+  CHECK(of(callee().attempt("t", one("1"), {on_error("x", nothing)})) == "nullable");
+  CHECK(of(callee().attempt("t", one("1"), {on_error("x", one("2"))})).empty());
+  CHECK(of(callee().attempt("t", nothing, {on_error("x", fails)}, one("1"))).empty());
+  CHECK(of(callee().foreach ("e", {.items = "{1}", .variable = "i", .item_key = "i"}, one("1"))) ==
+        "nullable");
+}
+
+TEST_CASE("the payload of a signal may be null, and must be handled") {
+  const Works works;
+  const auto awaits = [&](const std::string& amount) {
+    return pipeline("p").await("c", "go").step("b", "book@1", {{"amount", amount}});
+  };
+  CHECK(mistakes(awaits("steps.c.amount"), works).size() == 1);
+  CHECK(mistakes(awaits("steps.c + 1"), works).size() == 1);
+  CHECK(mistakes(awaits("steps.c?.amount"), works).empty());
+  CHECK(mistakes(awaits("(steps.c ?: 0) + 1"), works).empty());
+  CHECK(mistakes(awaits("steps.c.amount").when("steps.c != null"), works).empty());
+}

@@ -97,6 +97,25 @@ TEST_CASE("an expression reads inputs and earlier steps, no later one and not it
   CHECK(mistakes(mail("points.text")) == Codes{"unknown-name"});
 }
 
+TEST_CASE("a key template reads what is there and has a text form") {
+  const auto keyed = [](const std::string& key) {
+    return grant()
+        .input("late", Value::Kind::string, false)
+        .input("list", Value::Kind::list)
+        .input("map", Value::Kind::map)
+        .key(key);
+  };
+  CHECK(mistakes(keyed("#{user}:#{n}")).empty());
+  CHECK(mistakes(keyed("#{late ?: 'never'}")).empty());
+  CHECK(mistakes(keyed("#{map.id}")).empty());
+  CHECK(mistakes(keyed("#{late}")) == Codes{"nullable"});
+  CHECK(mistakes(keyed("#{late.length()}")) == Codes{"nullable"});
+  CHECK(mistakes(keyed("#{list}")) == Codes{"wrong-kind"});
+  CHECK(mistakes(keyed("#{map.id}-#{map}")) == Codes{"wrong-kind"});
+  CHECK(mistakes(keyed("#{user + 1 > 2}")) == Codes{"wrong-kind"});
+  CHECK(mistakes(keyed("#{users}#{late}")) == Codes{"unknown-name"});
+}
+
 TEST_CASE("every mistake of a definition is reported at once") {
   const auto broken = pipeline("grant")
                           .input("user", Value::Kind::string)
