@@ -79,6 +79,23 @@ void Compiler::check_retry(const StepDefinition& step, const RetryPolicy& retry)
   }
 }
 
+/// A call is no run: what its pipeline says of runs does not count, so the caller must say it.
+void Compiler::check_heeded(const StepDefinition& step, const PipelineDefinition& callee) {
+  const auto& own = plan_->definition;
+  const auto unheeded = [&](std::string_view what, std::string_view hint) {
+    report(step.place, "unheeded",
+           fmt::format("the call \"{}\" does not heed the {} of \"{}\"", step.id, what, callee.id), hint);
+  };
+  if (callee.deadline > Duration::zero() &&
+      (own.deadline == Duration::zero() || own.deadline > callee.deadline))
+    unheeded("deadline", "give this pipeline one that is no later");
+  if (callee.recover == Recover::backward && own.recover != Recover::backward)
+    unheeded("recover", "let this pipeline recover backward too");
+  if (!callee.serial_by.empty() && own.serial_by.empty())
+    unheeded("serial-by", "give this pipeline a serial-by of its own");
+  if (callee.priority > own.priority) unheeded("priority", "give this pipeline one that is no lower");
+}
+
 /// Of a pipeline that recovers backward, each step can be undone, also those of what it calls.
 void Compiler::check_undo(const SourcePlace& place, const Node& node, const std::string& within) {
   if (plan_->definition.recover != Recover::backward) return;

@@ -190,6 +190,7 @@ void Compiler::compile_call(const StepDefinition& step, Node& node, const Type& 
     for (const auto& [name, text] : step.arguments) expression(step.place, name, text, names, node);
     return;
   }
+  check_heeded(step, callee->definition());
   std::vector<StepField> fields;
   for (const auto& input : callee->definition().inputs)
     fields.push_back({input.name, input.kind, input.required});

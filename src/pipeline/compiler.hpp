@@ -46,6 +46,7 @@ class Compiler {
                         const Type& names);
   void check_arguments(const StepDefinition& step, std::span<const StepField> fields, std::string_view wants);
   void check_retry(const StepDefinition& step, const RetryPolicy& retry);
+  void check_heeded(const StepDefinition& step, const PipelineDefinition& callee);
   void check_undo(const SourcePlace& place, const Node& node, const std::string& within);
   void check_duration(const StepDefinition& step, Duration duration, std::string_view what);
   /// Parses an expression and checks every name and kind in it; `wanted` is what its result must be.

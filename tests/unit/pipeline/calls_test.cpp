@@ -101,3 +101,26 @@ TEST_CASE("the payload of a signal may be null, and must be handled") {
   CHECK(mistakes(awaits("(steps.c ?: 0) + 1"), works).empty());
   CHECK(mistakes(awaits("steps.c.amount").when("steps.c != null"), works).empty());
 }
+
+TEST_CASE("what a called pipeline says of its runs must be said by its caller too") {
+  const auto of = [](PipelineBuilder callee, PipelineBuilder caller) {
+    Works works;
+    works.plan(callee.input("user", Value::Kind::string).step("a", "book@1"));
+    return mistakes(caller.input("user", Value::Kind::string).call("c", "callee", {{"user", "user"}}), works);
+  };
+  const auto callee = [] { return pipeline("callee"); };
+  const auto caller = [] { return pipeline("caller"); };
+  const auto unheeded = [](const std::string& what) {
+    return Mistakes{"unheeded: the call \"c\" does not heed the " + what + " of \"callee\""};
+  };
+  CHECK(of(callee().key("#{user}"), caller()).empty());
+  CHECK(of(callee().deadline(10s), caller()) == unheeded("deadline"));
+  CHECK(of(callee().deadline(10s), caller().deadline(11s)) == unheeded("deadline"));
+  CHECK(of(callee().deadline(10s), caller().deadline(10s)).empty());
+  CHECK(of(callee().recover(Recover::backward), caller()) == unheeded("recover"));
+  CHECK(of(callee().recover(Recover::backward), backward()).empty());
+  CHECK(of(callee().serial_by("user"), caller()) == unheeded("serial-by"));
+  CHECK(of(callee().serial_by("user"), caller().serial_by("user")).empty());
+  CHECK(of(callee().priority(3), caller().priority(2)) == unheeded("priority"));
+  CHECK(of(callee().priority(3), caller().priority(3)).empty());
+}
