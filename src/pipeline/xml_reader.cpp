@@ -54,6 +54,15 @@ bool begins_reference(std::string_view rest) {
   return code >= 0x20 ? code <= 0x10ffff && !surrogate : code == '\t' || code == '\n' || code == '\r';
 }
 
+constexpr std::string_view schema_instance = "http://www.w3.org/2001/XMLSchema-instance";
+
+/// Attributes by which a document tells editors where its schema is.
+bool says_schema(pugi::xml_node root, std::string_view attribute) {
+  if (attribute == "xmlns" || attribute == "xmlns:xsi") return true;
+  return root.attribute("xmlns:xsi") &&
+         (attribute == "xsi:noNamespaceSchemaLocation" || attribute == "xsi:schemaLocation");
+}
+
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 }  // namespace
@@ -225,6 +234,10 @@ pugi::xml_node XmlReader::root(std::string_view name) {
     report(place(root, "xmlns"), "wrong-namespace", fmt::format("the namespace is \"{}\"", space),
            "it must be urn:onceward:1");
   }
+  if (const auto prefix = root.attribute("xmlns:xsi"); prefix && prefix.value() != schema_instance) {
+    report(place(root, "xmlns:xsi"), "wrong-namespace", fmt::format("xsi is \"{}\"", prefix.value()),
+           fmt::format("it must be {}", schema_instance));
+  }
   return root;
 }
 
@@ -239,7 +252,7 @@ void XmlReader::allow(pugi::xml_node node, std::span<const std::string_view> att
       report(place(node), "duplicate-attribute", fmt::format("<{}> has \"{}\" twice", node.name(), name));
     }
     seen.push_back(name);
-    if (name == "xmlns" && node == document_.document_element()) continue;
+    if (node == document_.document_element() && says_schema(node, name)) continue;
     if (std::find(attributes.begin(), attributes.end(), name) == attributes.end()) {
       report(place(node, attribute.name()), "unknown-attribute",
              fmt::format("<{}> has no attribute \"{}\"", node.name(), name), did_you_mean(name, attributes));

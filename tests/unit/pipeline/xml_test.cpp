@@ -276,6 +276,22 @@ TEST_CASE("a text that is no such document is refused where it stops being one")
   }
 }
 
+TEST_CASE("a document may say where its schema is") {
+  const std::string xsi = " xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'";
+  const auto with = [](const std::string& root, const std::string& inner = {}) {
+    return "<pipeline id='p'" + root + ">\n<step id='a' use='b'" + inner + "/></pipeline>";
+  };
+  CHECK(parse_pipeline_xml(with(xsi + " xsi:noNamespaceSchemaLocation='pipeline.xsd'"), ""));
+  CHECK(parse_pipeline_xml(with(" xmlns='urn:onceward:1' xsi:schemaLocation='urn:onceward:1 urn.xsd'" + xsi),
+                           ""));
+  CHECK(refused(with(" xmlns:xsi='urn:other'")) == std::vector<Place>{{"wrong-namespace", 1, 18}});
+  // A prefix that means nothing, one of its own, and what belongs to the root alone.
+  CHECK(refused(with(" xsi:schemaLocation='x'")) == std::vector<Place>{{"unknown-attribute", 1, 18}});
+  CHECK(refused(with(xsi + " xsi:type='x'")).at(0) == Place{"unknown-attribute", 1, 72});
+  CHECK(refused(with(" xmlns:mine='urn:mine'")) == std::vector<Place>{{"unknown-attribute", 1, 18}});
+  CHECK(refused(with("", xsi)) == std::vector<Place>{{"unknown-attribute", 2, 22}});
+}
+
 TEST_CASE("what XML does not allow is refused, also where the parser would make something of it") {
   const auto step = [](std::string_view when) {
     return "<pipeline id='p'>\n<step id='a' use='b' when=\"" + std::string(when) + "\"/></pipeline>";
