@@ -1,6 +1,7 @@
 // What an argument, an expression or a policy of a definition gets wrong.
 #include "pipeline/compiler_rules.hpp"
 #include "pipeline/suggest.hpp"
+#include "pipeline/xml_text.hpp"
 
 #include <fmt/format.h>
 
@@ -79,6 +80,16 @@ void Compiler::check_retry(const StepDefinition& step, const RetryPolicy& retry)
   }
 }
 
+void Compiler::check_catch(const StepDefinition& step, const BranchDefinition& branch, Codes& before) {
+  const auto& place = branch.place.line > 0 ? branch.place : step.place;
+  check_text(place, "the code of a catch", branch.test, "bad-value");
+  const bool all = before.contains("");
+  if (before.insert(branch.test).second && !all) return;
+  report(place, "unreachable",
+         fmt::format("a catch of \"{}\" comes behind one that takes its errors", step.id),
+         all ? "put the one without a code last" : "keep one");
+}
+
 /// A call is no run: what its pipeline says of runs does not count, so the caller must say it.
 void Compiler::check_heeded(const StepDefinition& step, const PipelineDefinition& callee) {
   const auto& own = plan_->definition;
@@ -109,6 +120,14 @@ void Compiler::check_undo(const SourcePlace& place, const Node& node, const std:
   }
   const auto below = node.kind == StepKind::call ? fmt::format("{}{}/", within, node.id()) : within;
   for (const auto& child : node.children) check_undo(place, child, below);
+}
+
+void Compiler::check_text(const SourcePlace& place, std::string_view what, std::string_view text,
+                          std::string code) {
+  const auto bad = first_not_xml(text);
+  if (bad == std::string_view::npos) return;
+  report(place, std::move(code), fmt::format("{} has a character that XML has not (at byte {})", what, bad),
+         "text is UTF-8, without control characters other than tab and line ends");
 }
 
 bool Compiler::check_names(const SourcePlace& place, std::string_view what, const Expression& expression,
@@ -148,6 +167,7 @@ std::optional<Expression> Compiler::expression(const SourcePlace& place, std::st
     report(place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())));
     return std::nullopt;
   }
+  check_text(place, what, text, "bad-expression");
   if (!check_names(place, what, *parsed, names)) return std::nullopt;
   for (const auto& path : parsed->paths()) {
     if (find_input(std::string_view(path).substr(0, path.find('.'))) == nullptr) node.reads_steps = true;

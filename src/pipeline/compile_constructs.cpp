@@ -75,10 +75,16 @@ void Compiler::compile_step(const StepDefinition& step, Node& node, const Type& 
   check_arguments(step, fields, step.uses);
   if (step.rules.size() > most_rules)
     report(step.place, "bad-retry", fmt::format("step \"{}\" has more than {} rules", step.id, most_rules));
+  Codes codes;
   for (const auto& rule : step.rules) {
     check_retry(step, rule.policy);
     if (rule.code.empty())
       report(step.place, "bad-retry", fmt::format("a rule of step \"{}\" has no code", step.id));
+    check_text(step.place, "the code of a rule", rule.code, "bad-value");
+    if (!codes.insert(rule.code).second) {
+      report(step.place, "unreachable",
+             fmt::format("step \"{}\" has a second rule for \"{}\"", step.id, rule.code), "keep one");
+    }
   }
   check_retry(step, step.undo.retry);
   check_duration(step, step.timeout, "timeout");
@@ -173,8 +179,11 @@ void Compiler::compile_attempt(const StepDefinition& step, Node& node, Type& nam
     error.members.insert_or_assign(member, Type::of(Kind::string, true));
   caught.members.insert_or_assign("error", error);
   const Type inside = caught;
-  for (const auto& branch : step.branches)
+  Codes codes;
+  for (const auto& branch : step.branches) {
+    check_catch(step, branch, codes);
     node.children.push_back(compile_branch(branch.body, inside, caught, true, depth));
+  }
   caught.members.erase("error");
   names = caught;
   if (!step.last.empty()) node.children.push_back(compile_branch(step.last, caught, names, true, depth));

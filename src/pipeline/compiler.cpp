@@ -126,6 +126,7 @@ void Compiler::compile_key() {
            fmt::format("key \"{}\": {}", definition.key, describe(key.error())));
     return;
   }
+  check_text(definition.place, "key", definition.key, "bad-expression");
   bool known = true;
   for (const auto& path : key->paths()) {
     if (find_input(std::string_view(path).substr(0, path.find('.'))) != nullptr) continue;
@@ -163,6 +164,11 @@ std::vector<Node> Compiler::compile_body(const std::vector<StepDefinition>& body
              fmt::format("give it 1 to {}", most_constructs));
     }
     if (nodes_ > most_constructs) break;
+    if (!nodes.empty() && nodes.back().kind == StepKind::fail && nodes.back().definition->when.empty()) {
+      report(step.place, "unreachable",
+             fmt::format("\"{}\" comes behind \"{}\", which always fails", step.id, nodes.back().id()),
+             "give that one a when, or remove this one");
+    }
     nodes.push_back(compile_construct(step, names, depth));
   }
   return nodes;

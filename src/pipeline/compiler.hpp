@@ -46,6 +46,8 @@ class Compiler {
                         const Type& names);
   void check_arguments(const StepDefinition& step, std::span<const StepField> fields, std::string_view wants);
   void check_retry(const StepDefinition& step, const RetryPolicy& retry);
+  using Codes = std::set<std::string_view>;
+  void check_catch(const StepDefinition& step, const BranchDefinition& branch, Codes& before);
   void check_heeded(const StepDefinition& step, const PipelineDefinition& callee);
   void check_undo(const SourcePlace& place, const Node& node, const std::string& within);
   void check_duration(const StepDefinition& step, Duration duration, std::string_view what);
@@ -53,6 +55,8 @@ class Compiler {
   std::optional<Expression> expression(const SourcePlace& place, std::string_view what,
                                        const std::string& text, const Type& names, Node& node,
                                        expr_detail::Kinds wanted = expr_detail::any_kind);
+  /// A definition has an XML form: reports text that can stand in none.
+  void check_text(const SourcePlace& place, std::string_view what, std::string_view text, std::string code);
   /// Reports kinds that are a mistake, or not those wanted. Whether there are kinds.
   bool check_result(const SourcePlace& place, std::string_view what, std::string_view text,
                     const Result<expr_detail::Kinds>& kinds, expr_detail::Kinds wanted);

@@ -2,8 +2,8 @@
 
 #include <onceward/core/timestamp.hpp>
 
-#include "core/utf8.hpp"
 #include "pipeline/suggest.hpp"
+#include "pipeline/xml_text.hpp"
 
 #include <fmt/format.h>
 
@@ -170,12 +170,7 @@ bool XmlReader::check_text() {
 }
 
 bool XmlReader::check_characters() {
-  const auto control = std::find_if(text_.begin(), text_.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
-  });
-  const auto bad = std::min(
-      core_detail::first_not_utf8(text_),
-      control == text_.end() ? std::string_view::npos : static_cast<std::size_t>(control - text_.begin()));
+  const auto bad = first_not_xml(text_);
   if (bad == std::string_view::npos) return true;
   report(place_of(bad), "malformed", "this byte is no UTF-8 text", "save the file as UTF-8");
   return false;

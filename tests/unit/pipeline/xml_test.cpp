@@ -276,6 +276,19 @@ TEST_CASE("a text that is no such document is refused where it stops being one")
   }
 }
 
+TEST_CASE("what no run comes to is told at its place") {
+  Bench bench;
+  std::vector<Diagnostic> diagnostics;
+  CHECK_FALSE(compile_pipeline_xml(R"(<pipeline id="p"><try id="t">
+  <step id="a" use="credit@1"><retry><on code="busy"/><on code="busy"/></retry></step>
+  <catch><step id="b" use="credit@1"/></catch>
+  <catch code="x"><fail id="f" code="x"/>
+    <step id="c" use="credit@1"/></catch></try></pipeline>)",
+                                   "", bench.registry, &diagnostics));
+  CHECK(places(diagnostics) ==
+        std::vector<Place>{{"unreachable", 2, 3}, {"unreachable", 4, 3}, {"unreachable", 5, 5}});
+}
+
 TEST_CASE("a document may say where its schema is") {
   const std::string xsi = " xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'";
   const auto with = [](const std::string& root, const std::string& inner = {}) {
