@@ -266,6 +266,11 @@ TEST_CASE("a text that is no such document is refused where it stops being one")
   CHECK(refused("<pipeline id='p' xmlns='urn:other'/>") == std::vector<Place>{{"wrong-namespace", 1, 18}});
   CHECK(refused("<pipeline id='p' id='q'/>") == std::vector<Place>{{"duplicate-attribute", 1, 1}});
   CHECK(refused("<pipeline id='p'>text</pipeline>") == std::vector<Place>{{"stray-text", 1, 1}});
+  CHECK(refused("<pipeline id='p'><![CDATA[ ]]></pipeline>") == std::vector<Place>{{"stray-text", 1, 1}});
+  CHECK(refused("<pipeline id='p'><call id='a' pipeline='b' version=''/></pipeline>") ==
+        std::vector<Place>{{"missing-attribute", 1, 18}});
+  CHECK(refused("<pipeline id='p'><wait id='a' for='0s'/></pipeline>") ==
+        std::vector<Place>{{"bad-value", 1, 31}});
   CHECK(refused("<pipeline id='p'><step id='a' use='b'><retry/>\n<retry/></step></pipeline>") ==
         std::vector<Place>{{"duplicate-element", 2, 1}});
   for (const char* duration :
@@ -330,6 +335,9 @@ TEST_CASE("what XML does not allow is refused, also where the parser would make 
   CHECK(refused("first\n" + right).front() == Place{"malformed", 1, 1});
   CHECK(refused("<pipeline id='p'><step id='a' use='b'/></pipeline><pipeline id='q'/>") ==
         std::vector<Place>{{"malformed", 1, 51}});
+  CHECK(refused("<!-- a\n -- b -->" + right) == std::vector<Place>{{"malformed", 2, 2}});
+  CHECK(refused("<!-- a --->" + right) == std::vector<Place>{{"malformed", 1, 8}});
+  CHECK(parse_pipeline_xml("<!-- a - b - -->" + right, ""));
 }
 
 TEST_CASE("broken texts never do worse than being refused [pipeline-62]") {
