@@ -1,6 +1,7 @@
 // What an argument, an expression or a policy of a definition gets wrong.
 #include "pipeline/compiler_rules.hpp"
 #include "pipeline/suggest.hpp"
+#include "pipeline/xml_text.hpp"
 
 #include <fmt/format.h>
 
@@ -79,6 +80,56 @@ void Compiler::check_retry(const StepDefinition& step, const RetryPolicy& retry)
   }
 }
 
+void Compiler::check_catch(const StepDefinition& step, const BranchDefinition& branch, Codes& before) {
+  const auto& place = branch.place.line > 0 ? branch.place : step.place;
+  check_text(place, "the code of a catch", branch.test, "bad-value");
+  const bool all = before.contains("");
+  if (before.insert(branch.test).second && !all) return;
+  report(place, "unreachable",
+         fmt::format("a catch of \"{}\" comes behind one that takes its errors", step.id),
+         all ? "put the one without a code last" : "keep one");
+}
+
+/// A call is no run: what its pipeline says of runs does not count, so the caller must say it.
+void Compiler::check_heeded(const StepDefinition& step, const PipelineDefinition& callee) {
+  const auto& own = plan_->definition;
+  const auto unheeded = [&](std::string_view what, std::string_view hint) {
+    report(step.place, "unheeded",
+           fmt::format("the call \"{}\" does not heed the {} of \"{}\"", step.id, what, callee.id), hint);
+  };
+  if (callee.deadline > Duration::zero() &&
+      (own.deadline == Duration::zero() || own.deadline > callee.deadline))
+    unheeded("deadline", "give this pipeline one that is no later");
+  if (callee.recover == Recover::backward && own.recover != Recover::backward)
+    unheeded("recover", "let this pipeline recover backward too");
+  if (!callee.serial_by.empty() && own.serial_by.empty())
+    unheeded("serial-by", "give this pipeline a serial-by of its own");
+  if (callee.priority > own.priority) unheeded("priority", "give this pipeline one that is no lower");
+}
+
+/// Of a pipeline that recovers backward, each step can be undone, also those of what it calls.
+void Compiler::check_undo(const SourcePlace& place, const Node& node, const std::string& within) {
+  if (plan_->definition.recover != Recover::backward) return;
+  if (node.kind == StepKind::step) {
+    const auto& spec = node.entry->spec;
+    if (spec.effect == Effect::pure || spec.undo || node.definition->undo.skip) return;
+    report(place, "no-undo",
+           fmt::format("step \"{}{}\": {} cannot be undone, and the pipeline recovers backward", within,
+                       node.id(), spec.name),
+           "implement Step::undo, or write <undo skip=\"true\"/>");
+  }
+  const auto below = node.kind == StepKind::call ? fmt::format("{}{}/", within, node.id()) : within;
+  for (const auto& child : node.children) check_undo(place, child, below);
+}
+
+void Compiler::check_text(const SourcePlace& place, std::string_view what, std::string_view text,
+                          std::string code) {
+  const auto bad = first_not_xml(text);
+  if (bad == std::string_view::npos) return;
+  report(place, std::move(code), fmt::format("{} has a character that XML has not (at byte {})", what, bad),
+         "text is UTF-8, without control characters other than tab and line ends");
+}
+
 bool Compiler::check_names(const SourcePlace& place, std::string_view what, const Expression& expression,
                            const Type& names) {
   bool fine = true;
@@ -116,6 +167,7 @@ std::optional<Expression> Compiler::expression(const SourcePlace& place, std::st
     report(place, "bad-expression", fmt::format("{} \"{}\": {}", what, text, describe(parsed.error())));
     return std::nullopt;
   }
+  check_text(place, what, text, "bad-expression");
   if (!check_names(place, what, *parsed, names)) return std::nullopt;
   for (const auto& path : parsed->paths()) {
     if (find_input(std::string_view(path).substr(0, path.find('.'))) == nullptr) node.reads_steps = true;
@@ -127,7 +179,12 @@ std::optional<Expression> Compiler::expression(const SourcePlace& place, std::st
       return std::nullopt;
     }
   }
-  const auto kinds = check_kinds(*parsed, names);
+  if (!check_result(place, what, text, check_kinds(*parsed, names), wanted)) return std::nullopt;
+  return *std::move(parsed);
+}
+
+bool Compiler::check_result(const SourcePlace& place, std::string_view what, std::string_view text,
+                            const Result<expr_detail::Kinds>& kinds, expr_detail::Kinds wanted) {
   if (!kinds) {
     const auto code = kinds.error().code;
     report(
@@ -136,7 +193,7 @@ std::optional<Expression> Compiler::expression(const SourcePlace& place, std::st
         : code == ErrorCode::unknown_name ? "unknown-name"
                                           : "nullable",
         fmt::format("{} \"{}\": {} (at byte {})", what, text, kinds.error().message, kinds.error().offset));
-    return std::nullopt;
+    return false;
   }
   if (!has(*kinds, wanted)) {
     report(place, "wrong-kind",
@@ -147,7 +204,7 @@ std::optional<Expression> Compiler::expression(const SourcePlace& place, std::st
   } else if (wanted != expr_detail::any_kind && has(*kinds, Kind::null)) {
     report(place, "nullable", fmt::format("{} \"{}\" may be null", what, text), "give a default with ?:");
   }
-  return *std::move(parsed);
+  return true;
 }
 
 }  // namespace onceward::pipeline_detail

@@ -34,9 +34,15 @@ Type Compiler::compile_kind(const StepDefinition& step, Node& node, Type& names,
       result.kinds = bit_of(Kind::map);
       break;
     case StepKind::attempt: compile_attempt(step, node, names, depth); break;
-    case StepKind::call: compile_call(step, node, names, depth); break;
-    case StepKind::wait:
-    case StepKind::await: compile_timer(step, node, names); break;
+    case StepKind::call:
+      compile_call(step, node, names, depth);
+      if (node.callee != nullptr) result.kinds = plan_->callees.back().compiled().result;
+      break;
+    case StepKind::wait: compile_timer(step, node, names); break;
+    case StepKind::await:
+      compile_timer(step, node, names);
+      result.make_nullable();  // of a signal that brings nothing
+      break;
     case StepKind::set:
     case StepKind::result:
     case StepKind::fail: compile_value(step, node, names, result); break;
@@ -57,6 +63,7 @@ void Compiler::compile_value(const StepDefinition& step, Node& node, const Type&
   if (!node.value) return;
   const auto kinds = check_kinds(*node.value, names);
   result.kinds = kinds ? *kinds : Type::unknown;
+  if (step.kind == StepKind::result) results_ |= result.kinds;
 }
 
 void Compiler::compile_step(const StepDefinition& step, Node& node, const Type& names) {
@@ -68,23 +75,23 @@ void Compiler::compile_step(const StepDefinition& step, Node& node, const Type& 
   check_arguments(step, fields, step.uses);
   if (step.rules.size() > most_rules)
     report(step.place, "bad-retry", fmt::format("step \"{}\" has more than {} rules", step.id, most_rules));
+  Codes codes;
   for (const auto& rule : step.rules) {
     check_retry(step, rule.policy);
     if (rule.code.empty())
       report(step.place, "bad-retry", fmt::format("a rule of step \"{}\" has no code", step.id));
+    check_text(step.place, "the code of a rule", rule.code, "bad-value");
+    if (!codes.insert(rule.code).second) {
+      report(step.place, "unreachable",
+             fmt::format("step \"{}\" has a second rule for \"{}\"", step.id, rule.code), "keep one");
+    }
   }
   check_retry(step, step.undo.retry);
   check_duration(step, step.timeout, "timeout");
   check_duration(step, step.total, "total");
   const auto& spec = node.entry->spec;
   plan_->has_rows = plan_->has_rows || spec.effect == Effect::tx;
-  if (plan_->definition.recover == Recover::backward && spec.effect != Effect::pure && !spec.undo &&
-      !step.undo.skip) {
-    report(step.place, "no-undo",
-           fmt::format("step \"{}\": {} cannot be undone, and the pipeline recovers backward", step.id,
-                       step.uses),
-           "implement Step::undo, or write <undo skip=\"true\"/>");
-  }
+  check_undo(step.place, node, {});
 }
 
 void Compiler::compile_parallel(const StepDefinition& step, Node& node, Type& names, std::size_t depth) {
@@ -172,8 +179,11 @@ void Compiler::compile_attempt(const StepDefinition& step, Node& node, Type& nam
     error.members.insert_or_assign(member, Type::of(Kind::string, true));
   caught.members.insert_or_assign("error", error);
   const Type inside = caught;
-  for (const auto& branch : step.branches)
+  Codes codes;
+  for (const auto& branch : step.branches) {
+    check_catch(step, branch, codes);
     node.children.push_back(compile_branch(branch.body, inside, caught, true, depth));
+  }
   caught.members.erase("error");
   names = caught;
   if (!step.last.empty()) node.children.push_back(compile_branch(step.last, caught, names, true, depth));
@@ -189,6 +199,7 @@ void Compiler::compile_call(const StepDefinition& step, Node& node, const Type& 
     for (const auto& [name, text] : step.arguments) expression(step.place, name, text, names, node);
     return;
   }
+  check_heeded(step, callee->definition());
   std::vector<StepField> fields;
   for (const auto& input : callee->definition().inputs)
     fields.push_back({input.name, input.kind, input.required});
@@ -208,6 +219,7 @@ void Compiler::compile_call(const StepDefinition& step, Node& node, const Type& 
   plan_->callees.push_back(*callee);
   node.callee = &plan_->callees.back().definition();
   node.children.push_back(callee->compiled().root);
+  check_undo(step.place, node, {});
 }
 
 void Compiler::compile_timer(const StepDefinition& step, Node& node, const Type& names) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <onceward/expr/shape.hpp>
 #include <onceward/pipeline/plan.hpp>
 
 #include <optional>
@@ -43,10 +44,11 @@ struct CompiledPlan {
   Node root{};
   std::optional<KeyTemplate> key{};
   std::optional<Expression> serial_by{};
-  std::size_t nodes = 0;        ///< constructs, those of callees included
-  std::size_t depth = 0;        ///< of constructs within constructs, those of callees included
-  bool has_rows = false;        ///< one of its steps is a tx step
-  std::vector<Plan> callees{};  ///< keeps what calls point to
+  std::size_t nodes = 0;  ///< constructs, those of callees included
+  std::size_t depth = 0;  ///< of constructs within constructs, those of callees included
+  bool has_rows = false;  ///< one of its steps is a tx step
+  expr_detail::Kinds result = expr_detail::bit_of(Value::Kind::null);  ///< what its <result> may give
+  std::vector<Plan> callees{};                                         ///< keeps what calls point to
 };
 
 }  // namespace onceward::pipeline_detail

@@ -17,6 +17,28 @@ Type steps_type() {
   return type;
 }
 
+/// Whether a <result> is given wherever this comes to its end. What always fails comes to none.
+bool gives_result(const Node& node) {
+  const auto& inside = node.children;
+  if (node.when) return false;
+  switch (node.kind) {
+    case StepKind::result:
+    case StepKind::fail: return true;
+    case StepKind::sequence: return std::any_of(inside.begin(), inside.end(), gives_result);
+    case StepKind::parallel:
+      return node.definition->join == Join::all ? std::any_of(inside.begin(), inside.end(), gives_result)
+                                                : std::all_of(inside.begin(), inside.end(), gives_result);
+    case StepKind::choose:
+      return node.tests.size() < inside.size() && std::all_of(inside.begin(), inside.end(), gives_result);
+    case StepKind::attempt: {
+      const bool closes = !node.definition->last.empty();
+      return (closes && gives_result(inside.back())) ||
+             std::all_of(inside.begin(), inside.end() - (closes ? 1 : 0), gives_result);
+    }
+    default: return false;
+  }
+}
+
 }  // namespace
 
 void take_new(Type& into, Type& from, bool maybe) {
@@ -49,6 +71,8 @@ std::shared_ptr<CompiledPlan> Compiler::compile(const PipelineDefinition& defini
   plan->root.children = compile_body(plan->definition.steps, names, 0);
   plan->nodes += nodes_;
   if (!diagnostics.empty()) return nullptr;
+  plan->result = results_;
+  if (!gives_result(plan->root)) plan->result |= expr_detail::bit_of(Kind::null);
   plan->canonical = canonical(plan->definition);
   for (const auto& callee : plan->callees) plan->canonical.append("\n").append(callee.sha256());
   return plan;
@@ -102,11 +126,17 @@ void Compiler::compile_key() {
            fmt::format("key \"{}\": {}", definition.key, describe(key.error())));
     return;
   }
+  check_text(definition.place, "key", definition.key, "bad-expression");
+  bool known = true;
   for (const auto& path : key->paths()) {
-    if (find_input(std::string_view(path).substr(0, path.find('.'))) == nullptr)
-      report(definition.place, "unknown-name", fmt::format("key \"{}\" reads \"{}\"", definition.key, path),
-             "it may read the pipeline's inputs");
+    if (find_input(std::string_view(path).substr(0, path.find('.'))) != nullptr) continue;
+    report(definition.place, "unknown-name", fmt::format("key \"{}\" reads \"{}\"", definition.key, path),
+           "it may read the pipeline's inputs");
+    known = false;
   }
+  if (!known) return;
+  for (const auto& kinds : check_kinds(*key, inputs))
+    check_result(definition.place, "key", definition.key, kinds, expr_detail::text_kinds);
   plan_->key = *std::move(key);
 }
 
@@ -134,6 +164,11 @@ std::vector<Node> Compiler::compile_body(const std::vector<StepDefinition>& body
              fmt::format("give it 1 to {}", most_constructs));
     }
     if (nodes_ > most_constructs) break;
+    if (!nodes.empty() && nodes.back().kind == StepKind::fail && nodes.back().definition->when.empty()) {
+      report(step.place, "unreachable",
+             fmt::format("\"{}\" comes behind \"{}\", which always fails", step.id, nodes.back().id()),
+             "give that one a when, or remove this one");
+    }
     nodes.push_back(compile_construct(step, names, depth));
   }
   return nodes;

@@ -46,11 +46,20 @@ class Compiler {
                         const Type& names);
   void check_arguments(const StepDefinition& step, std::span<const StepField> fields, std::string_view wants);
   void check_retry(const StepDefinition& step, const RetryPolicy& retry);
+  using Codes = std::set<std::string_view>;
+  void check_catch(const StepDefinition& step, const BranchDefinition& branch, Codes& before);
+  void check_heeded(const StepDefinition& step, const PipelineDefinition& callee);
+  void check_undo(const SourcePlace& place, const Node& node, const std::string& within);
   void check_duration(const StepDefinition& step, Duration duration, std::string_view what);
   /// Parses an expression and checks every name and kind in it; `wanted` is what its result must be.
   std::optional<Expression> expression(const SourcePlace& place, std::string_view what,
                                        const std::string& text, const Type& names, Node& node,
                                        expr_detail::Kinds wanted = expr_detail::any_kind);
+  /// A definition has an XML form: reports text that can stand in none.
+  void check_text(const SourcePlace& place, std::string_view what, std::string_view text, std::string code);
+  /// Reports kinds that are a mistake, or not those wanted. Whether there are kinds.
+  bool check_result(const SourcePlace& place, std::string_view what, std::string_view text,
+                    const Result<expr_detail::Kinds>& kinds, expr_detail::Kinds wanted);
   bool check_names(const SourcePlace& place, std::string_view what, const Expression& expression,
                    const Type& names);
 
@@ -59,6 +68,7 @@ class Compiler {
   CompiledPlan* plan_ = nullptr;
   std::set<std::string, std::less<>> ids_{};
   std::size_t nodes_ = 0;
+  expr_detail::Kinds results_ = 0;  ///< of all <result>s so far
 };
 
 /// All that makes a definition what it is, in one order, whatever text it came from.

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 namespace onceward {
@@ -72,10 +73,7 @@ class Graph {
     for (const auto* place : places) {
       for (std::size_t i = 0; i < place->children.size(); ++i) {
         const auto& inner = place->children[i];
-        const auto at = inner.role == pipeline_detail::Role::step     ? i
-                        : inner.role == pipeline_detail::Role::branch ? std::stoul(inner.id)
-                                                                      : 0;
-        if (at == child) found.push_back(&inner);
+        if (pipeline_detail::node_of(inner, i) == child) found.push_back(&inner);
       }
     }
     return found;
@@ -120,37 +118,56 @@ class Graph {
 
   Part construct(const Node& node, const Places& places) {
     if (node.definition == nullptr) return sequence(node, places);
+    auto part = of_its_kind(node, places);
+    // Where its condition does not hold, it goes on from here.
+    const bool goes_on = std::find(part.exits.begin(), part.exits.end(), part.entry) != part.exits.end();
+    if (!node.definition->when.empty() && !goes_on) part.exits.push_back(part.entry);
+    return part;
+  }
+  Part of_its_kind(const Node& node, const Places& places) {
     const auto& written = *node.definition;
     const auto id = escaped(written.id);
     switch (node.kind) {
-      case StepKind::step: return leaf(fmt::format("{}\\n{}", id, escaped(written.uses)), places);
+      case StepKind::step: return leaf(node, fmt::format("{}\\n{}", id, escaped(written.uses)), places);
       case StepKind::wait:
-        return leaf(fmt::format("wait {}\\n{}", id,
+        return leaf(node,
+                    fmt::format("wait {}\\n{}", id,
                                 written.value.empty() ? pipeline_detail::duration_shown(written.total)
                                                       : "until " + escaped(written.value)),
                     places);
-      case StepKind::await: return leaf(fmt::format("await {}\\n{}", id, escaped(written.code)), places);
-      case StepKind::set: return leaf(fmt::format("set {}\\n{}", id, escaped(written.value)), places);
-      case StepKind::result: return leaf(fmt::format("result\\n{}", escaped(written.value)), places);
+      case StepKind::await:
+        return leaf(node, fmt::format("await {}\\n{}", id, escaped(written.code)), places);
+      case StepKind::set: return leaf(node, fmt::format("set {}\\n{}", id, escaped(written.value)), places);
+      case StepKind::result: return leaf(node, fmt::format("result\\n{}", escaped(written.value)), places);
       case StepKind::fail:
-        return {leaf(fmt::format("fail {}\\n{}", id, escaped(written.code)), places).entry, {}};
-      case StepKind::sequence: return sequence(node, places);
+        return {leaf(node, fmt::format("fail {}\\n{}", id, escaped(written.code)), places).entry, {}};
+      case StepKind::sequence: {
+        if (written.when.empty()) return sequence(node, places);
+        Part whole{box(node, "sequence " + id, places, "diamond"), {}};
+        add(whole, sequence(node, places), {});
+        return whole;
+      }
       case StepKind::parallel: return parallel(node, places);
       case StepKind::choose: return choose(node, places);
       case StepKind::foreach: return foreach (node, places);
       case StepKind::attempt: return attempt(node, places);
       case StepKind::call: {
-        Part part{box(fmt::format("call {}\\n{}", id, escaped(written.uses)), places), {}};
+        Part part{box(node, fmt::format("call {}\\n{}", id, escaped(written.uses)), places), {}};
         auto body = sequence(node.children[0], inside(places, 0));
         edge(part.entry, body.entry);
         part.exits = std::move(body.exits);
         return part;
       }
     }
-    return leaf(id, places);
+    return leaf(node, id, places);
   }
-  Part leaf(std::string_view label, const Places& places) {
-    auto name = box(label, places);
+  std::string box(const Node& node, std::string label, const Places& places, std::string_view shape = "box") {
+    const auto& when = node.definition->when;
+    if (!when.empty()) label += "\\nwhen " + escaped(when);
+    return box(label, places, shape);
+  }
+  Part leaf(const Node& node, std::string label, const Places& places) {
+    auto name = box(node, std::move(label), places);
     return {name, {name}};
   }
   void add(Part& whole, const Part& part, std::string_view label, std::string_view style = "solid") {
@@ -160,7 +177,8 @@ class Graph {
 
   Part parallel(const Node& node, const Places& places) {
     static constexpr std::string_view joins[] = {"all", "any", "quorum"};
-    Part whole{box(fmt::format("parallel {}\\n{}", escaped(node.definition->id),
+    Part whole{box(node,
+                   fmt::format("parallel {}\\n{}", escaped(node.definition->id),
                                joins[static_cast<std::size_t>(node.definition->join)]),
                    places, "diamond"),
                {}};
@@ -169,7 +187,7 @@ class Graph {
     return whole;
   }
   Part choose(const Node& node, const Places& places) {
-    Part whole{box("choose " + escaped(node.definition->id), places, "diamond"), {}};
+    Part whole{box(node, "choose " + escaped(node.definition->id), places, "diamond"), {}};
     bool always = false;
     for (std::size_t i = 0; i < node.children.size(); ++i) {
       const auto& test = node.definition->branches[i].test;
@@ -181,7 +199,8 @@ class Graph {
   }
   Part foreach (const Node& node, const Places& places) {
     const auto& written = *node.definition;
-    Part whole{box(fmt::format("foreach {}\\n{} in {}", escaped(written.id), escaped(written.variable),
+    Part whole{box(node,
+                   fmt::format("foreach {}\\n{} in {}", escaped(written.id), escaped(written.variable),
                                escaped(written.items)),
                    places, "diamond"),
                {}};
@@ -193,7 +212,7 @@ class Graph {
   }
   Part attempt(const Node& node, const Places& places) {
     const auto& written = *node.definition;
-    Part whole{box("try " + escaped(written.id), places, "diamond"), {}};
+    Part whole{box(node, "try " + escaped(written.id), places, "diamond"), {}};
     add(whole, sequence(node.children[0], inside(places, 0)), {});
     for (std::size_t i = 0; i < written.branches.size(); ++i) {
       const auto& code = written.branches[i].test;
@@ -204,7 +223,8 @@ class Graph {
     const auto at = written.branches.size() + 1;
     const auto last = sequence(node.children[at], inside(places, at));
     for (const auto& exit : whole.exits) edge(exit, last.entry, "finally");
-    whole.exits = last.exits;
+    edge(whole.entry, last.entry, "finally", "dashed");  // of an error that no catch took, or that it made
+    if (!whole.exits.empty()) whole.exits = last.exits;
     return whole;
   }
 

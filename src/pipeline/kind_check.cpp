@@ -323,6 +323,13 @@ Result<Kinds> check_kinds(const Expression& expression, const Type& names) {
   return Walk(Inside::of(expression), names).run();
 }
 
+std::vector<Result<Kinds>> check_kinds(const KeyTemplate& key, const Type& names) {
+  std::vector<Result<Kinds>> all;
+  for (const auto& placeholder : Inside::of(key).placeholders)
+    all.push_back(Walk(placeholder.program, names).run());
+  return all;
+}
+
 Promises promises_of(const Expression& condition, const Type& names) {
   Walk walk(Inside::of(condition), names);
   return walk.run() ? walk.says() : Promises();

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace onceward::pipeline_detail {
 
@@ -34,6 +35,8 @@ struct Type {
 /// occur would make fail. Gives the kinds of its result. Errors: wrong_kind, unknown_name (a member that a
 /// closed type has not); out_of_range for a null that is not handled. With the byte.
 Result<Kinds> check_kinds(const Expression& expression, const Type& names);
+/// The same of each placeholder.
+std::vector<Result<Kinds>> check_kinds(const KeyTemplate& key, const Type& names);
 
 /// What a condition says of nulls: these paths are none where it is true, those where it is false.
 struct Promises {

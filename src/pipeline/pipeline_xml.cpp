@@ -166,7 +166,7 @@ void read_leaf(XmlReader& reader, pugi::xml_node node, StepDefinition& step) {
   switch (step.kind) {
     case StepKind::wait:
       allow(reader, node, {"id", "for", "until", "when"}, {}, false);
-      step.total = reader.duration(node, "for", {});
+      step.total = reader.duration(node, "for", {}, Duration(1));
       step.value = reader.expression(node, "until");
       break;
     case StepKind::await:
@@ -220,7 +220,7 @@ StepDefinition read_construct(XmlReader& reader, pugi::xml_node node, StepKind k
     case StepKind::call:
       allow(reader, node, {"id", "pipeline", "version", "when"}, {"arg"}, false);
       step.uses = reader.required(node, "pipeline");
-      step.version = reader.optional(node, "version");
+      if (node.attribute("version")) step.version = reader.required(node, "version");
       step.arguments = read_arguments(reader, node);
       break;
     default: read_leaf(reader, node, step);

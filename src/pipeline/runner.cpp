@@ -144,6 +144,14 @@ Result<void> Runner::drive(std::span<PreparedRun> runs, std::span<const Revision
 
 Result<RunView> Runner::start(const Plan& plan, std::string_view partition, std::string_view key,
                               const Value& input) {
+  const auto& definition = plan.definition();
+  if (!state_->catalog.find(definition.id, definition.version, plan.sha256())) {
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("the plan \"{}\" version \"{}\" is not in the runner's catalog: nobody could go on "
+                    "with its run; add it there",
+                    definition.id, definition.version));
+  }
   auto prepared = prepare(plan, std::string(partition), std::string(key), input);
   if (!prepared) return fail(std::move(prepared).error());
   auto& held = *prepared->held_;

@@ -2,8 +2,8 @@
 
 #include <onceward/core/timestamp.hpp>
 
-#include "core/utf8.hpp"
 #include "pipeline/suggest.hpp"
+#include "pipeline/xml_text.hpp"
 
 #include <fmt/format.h>
 
@@ -20,6 +20,16 @@ std::optional<Number> to_number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
+}
+
+/// A number as XML Schema reads one: a '+' and blanks around it mean nothing.
+template <class Number>
+std::optional<Number> to_attribute_number(std::string_view text) {
+  constexpr std::string_view blanks = " \t\r\n";
+  text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+  text = text.substr(0, text.find_last_not_of(blanks) + 1);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  return to_number<Number>(text);
 }
 
 std::optional<Duration> to_duration(std::string_view text) {
@@ -52,6 +62,15 @@ bool begins_reference(std::string_view rest) {
   if (error != std::errc() || stop != digits.data() + digits.size()) return false;
   const bool surrogate = code >= 0xd800 && code <= 0xdfff;
   return code >= 0x20 ? code <= 0x10ffff && !surrogate : code == '\t' || code == '\n' || code == '\r';
+}
+
+constexpr std::string_view schema_instance = "http://www.w3.org/2001/XMLSchema-instance";
+
+/// Attributes by which a document tells editors where its schema is.
+bool says_schema(pugi::xml_node root, std::string_view attribute) {
+  if (attribute == "xmlns" || attribute == "xmlns:xsi") return true;
+  return root.attribute("xmlns:xsi") &&
+         (attribute == "xsi:noNamespaceSchemaLocation" || attribute == "xsi:schemaLocation");
 }
 
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
@@ -135,8 +154,14 @@ bool XmlReader::check_text() {
     if (depth == 0) check_outside(done, at);
     if (rest.starts_with("<!--") || rest.starts_with("<![CDATA[")) {
       const std::string_view closing = rest[2] == '-' ? "-->" : "]]>";
-      const auto end = text_.find(closing, at);
+      constexpr std::size_t opening = 4;
+      const auto end = text_.find(closing, at + opening);
       if (end == std::string_view::npos) return true;  // the parser says what is wrong
+      // With the first '-' of its end a comment has no "--" in it.
+      const auto dashes = rest.find("--", opening);
+      if (closing == "-->" && at + dashes < end)
+        report(place_of(at + dashes), "malformed", "a comment has \"--\" in it",
+               "write one '-', or another sign");
       done = end + closing.size();
     } else if (rest.starts_with("<!")) {
       report(place_of(at), "declaration", "DOCTYPE and entity declarations are not allowed", "remove it");
@@ -161,12 +186,7 @@ bool XmlReader::check_text() {
 }
 
 bool XmlReader::check_characters() {
-  const auto control = std::find_if(text_.begin(), text_.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
-  });
-  const auto bad = std::min(
-      core_detail::first_not_utf8(text_),
-      control == text_.end() ? std::string_view::npos : static_cast<std::size_t>(control - text_.begin()));
+  const auto bad = first_not_xml(text_);
   if (bad == std::string_view::npos) return true;
   report(place_of(bad), "malformed", "this byte is no UTF-8 text", "save the file as UTF-8");
   return false;
@@ -225,6 +245,10 @@ pugi::xml_node XmlReader::root(std::string_view name) {
     report(place(root, "xmlns"), "wrong-namespace", fmt::format("the namespace is \"{}\"", space),
            "it must be urn:onceward:1");
   }
+  if (const auto prefix = root.attribute("xmlns:xsi"); prefix && prefix.value() != schema_instance) {
+    report(place(root, "xmlns:xsi"), "wrong-namespace", fmt::format("xsi is \"{}\"", prefix.value()),
+           fmt::format("it must be {}", schema_instance));
+  }
   return root;
 }
 
@@ -239,7 +263,9 @@ void XmlReader::allow(pugi::xml_node node, std::span<const std::string_view> att
       report(place(node), "duplicate-attribute", fmt::format("<{}> has \"{}\" twice", node.name(), name));
     }
     seen.push_back(name);
-    if (name == "xmlns" && node == document_.document_element()) continue;
+    const auto root = document_.document_element();
+    if (node == root && says_schema(node, name)) continue;
+    if (name == "xmlns" && attribute.value() == std::string_view(root.attribute("xmlns").value())) continue;
     if (std::find(attributes.begin(), attributes.end(), name) == attributes.end()) {
       report(place(node, attribute.name()), "unknown-attribute",
              fmt::format("<{}> has no attribute \"{}\"", node.name(), name), did_you_mean(name, attributes));
@@ -253,8 +279,9 @@ void XmlReader::allow(pugi::xml_node node, std::span<const std::string_view> att
         report(place(child), "unknown-element", fmt::format("<{}> has no element <{}>", node.name(), name),
                did_you_mean(name, children));
       }
-    } else if ((child.type() == pugi::node_pcdata || child.type() == pugi::node_cdata) &&
-               std::string_view(child.value()).find_first_not_of(" \t\r\n") != std::string_view::npos) {
+    } else if (child.type() == pugi::node_cdata ||
+               (child.type() == pugi::node_pcdata &&
+                std::string_view(child.value()).find_first_not_of(" \t\r\n") != std::string_view::npos)) {
       report(place(node), "stray-text", fmt::format("there is text within <{}>", node.name()),
              "values belong in attributes");
     }
@@ -292,14 +319,14 @@ void XmlReader::bad_value(pugi::xml_node node, const char* name, std::string_vie
 std::int64_t XmlReader::integer(pugi::xml_node node, const char* name, std::int64_t otherwise, bool needed) {
   if (needed && required(node, name).empty()) return otherwise;
   if (!node.attribute(name)) return otherwise;
-  const auto number = to_number<std::int64_t>(node.attribute(name).value());
+  const auto number = to_attribute_number<std::int64_t>(node.attribute(name).value());
   if (!number) bad_value(node, name, "a whole number");
   return number.value_or(otherwise);
 }
 
 double XmlReader::real(pugi::xml_node node, const char* name, double otherwise) {
   if (!node.attribute(name)) return otherwise;
-  const auto number = to_number<double>(node.attribute(name).value());
+  const auto number = to_attribute_number<double>(node.attribute(name).value());
   if (!number) bad_value(node, name, "a number");
   return number.value_or(otherwise);
 }
@@ -309,10 +336,10 @@ bool XmlReader::boolean(pugi::xml_node node, const char* name, bool otherwise) {
   return word(node, name, words, otherwise ? 1 : 0) == 1;
 }
 
-Duration XmlReader::duration(pugi::xml_node node, const char* name, Duration otherwise) {
+Duration XmlReader::duration(pugi::xml_node node, const char* name, Duration otherwise, Duration least) {
   if (!node.attribute(name)) return otherwise;
   const auto duration = to_duration(node.attribute(name).value());
-  if (!duration) bad_value(node, name, "a duration: 200ms, 5s, 3m, 2h or 1d");
+  if (!duration || *duration < least) bad_value(node, name, "a duration: 200ms, 5s, 3m, 2h or 1d");
   return duration.value_or(otherwise);
 }
 

@@ -33,8 +33,8 @@ class XmlReader {
   std::int64_t integer(pugi::xml_node node, const char* name, std::int64_t otherwise, bool needed = false);
   double real(pugi::xml_node node, const char* name, double otherwise);
   bool boolean(pugi::xml_node node, const char* name, bool otherwise);
-  Duration duration(pugi::xml_node node, const char* name,
-                    Duration otherwise);  ///< "200ms", "5s", "3m", "2h", "1d"
+  Duration duration(pugi::xml_node node, const char* name, Duration otherwise,
+                    Duration least = {});  ///< "200ms", "5s", "3m", "2h", "1d"
   std::optional<Timestamp> timestamp(pugi::xml_node node, const char* name);  ///< RFC 3339
   /// The place of the attribute's text among `words`; reports any other.
   std::size_t word(pugi::xml_node node, const char* name, std::span<const std::string_view> words,

@@ -100,9 +100,9 @@ class Runner {
   /// Runs a plan inline, to its end or to its first durable wait. The key makes it idempotent: a second start
   /// with the same key and input returns the run as it stands and causes nothing.
   /// A run belongs to the version it was started with: started again with a later one, it is returned as it
-  /// stands. Errors: invalid_argument (an input that does not fit the plan), conflict (the key with another
-  /// input), corrupt (its record is not what this version writes), those of the storage; in_doubt means that
-  /// the run may be stored: start again with the same key.
+  /// stands. Errors: invalid_argument (an input that does not fit the plan, a plan that the catalog has not),
+  /// conflict (the key with another input), corrupt (its record is not what this version writes), those of
+  /// the storage; in_doubt means that the run may be stored: start again with the same key.
   Result<RunView> start(const Plan& plan, std::string_view partition, std::string_view key,
                         const Value& input);
 

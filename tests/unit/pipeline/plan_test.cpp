@@ -97,6 +97,65 @@ TEST_CASE("an expression reads inputs and earlier steps, no later one and not it
   CHECK(mistakes(mail("points.text")) == Codes{"unknown-name"});
 }
 
+TEST_CASE("what no run comes to is a mistake") {
+  const auto mail = [](const char* id) {
+    return [id](Body& b) { b.step(id, "send-mail@2", {{"user", "user"}}); };
+  };
+  CHECK(
+      mistakes(grant().attempt("t", mail("a"), {on_error("x", mail("b")), on_error("", mail("c"))})).empty());
+  CHECK(mistakes(grant().attempt("t", mail("a"), {on_error("", mail("b")), on_error("x", mail("c"))})) ==
+        Codes{"unreachable"});
+  CHECK(mistakes(grant().attempt("t", mail("a"), {on_error("x", mail("b")), on_error("x", mail("c"))})) ==
+        Codes{"unreachable"});
+  CHECK(mistakes(grant().retry_on("busy", {}).retry_on("away", {})).empty());
+  CHECK(mistakes(grant().retry_on("busy", {}).retry_on("busy", {.attempts = 3})) == Codes{"unreachable"});
+  const auto fails = [&](Body& b) { mail("a")(b.fail("stop", "no")); };
+  CHECK(mistakes(grant().fail("stop", "no")).empty());
+  CHECK(mistakes(grant().fail("stop", "no").when("n > 1").step("a", "send-mail@2", {{"user", "user"}}))
+            .empty());
+  CHECK(mistakes(grant().fail("stop", "no").set("x", "1").set("y", "1")) == Codes{"unreachable"});
+  CHECK(mistakes(grant().attempt("t", fails, {on_error("", mail("b"))})) == Codes{"unreachable"});
+  CHECK(mistakes(grant().choose("c", when("n > 1", fails))) == Codes{"unreachable"});
+  // Branches are side by side: one that fails is before no other.
+  CHECK(mistakes(grant().parallel("p", Join::any, fails)).empty());
+}
+
+TEST_CASE("text that XML cannot hold is a mistake") {
+  const auto mail = [](const std::string& user) {
+    return grant().step("mail", "send-mail@2", {{"user", user}});
+  };
+  const auto nothing = [](Body& b) { b.set("x", "1"); };
+  for (const std::string good : {"'a\nb\tc\r'", "'\x7f\xc2\x85'", "' <&>]]>\" '"})
+    CHECK(mistakes(mail(good)).empty());
+  for (const std::string bad : {"'\x01'", "'a\x1f'", "\v'a'", "'\xff'"}) {
+    CHECK(mistakes(mail(bad)) == Codes{"bad-expression"});
+    CHECK(mistakes(grant().when(bad + " == user")) == Codes{"bad-expression"});
+    CHECK(mistakes(grant().key(bad)) == Codes{"bad-expression"});
+    CHECK(mistakes(grant().retry_on(bad, {})) == Codes{"bad-value"});
+    CHECK(mistakes(grant().attempt("t", nothing, {on_error(bad, {nothing})})) ==
+          Codes{"bad-value", "duplicate-step"});
+  }
+}
+
+TEST_CASE("a key template reads what is there and has a text form") {
+  const auto keyed = [](const std::string& key) {
+    return grant()
+        .input("late", Value::Kind::string, false)
+        .input("list", Value::Kind::list)
+        .input("map", Value::Kind::map)
+        .key(key);
+  };
+  CHECK(mistakes(keyed("#{user}:#{n}")).empty());
+  CHECK(mistakes(keyed("#{late ?: 'never'}")).empty());
+  CHECK(mistakes(keyed("#{map.id}")).empty());
+  CHECK(mistakes(keyed("#{late}")) == Codes{"nullable"});
+  CHECK(mistakes(keyed("#{late.length()}")) == Codes{"nullable"});
+  CHECK(mistakes(keyed("#{list}")) == Codes{"wrong-kind"});
+  CHECK(mistakes(keyed("#{map.id}-#{map}")) == Codes{"wrong-kind"});
+  CHECK(mistakes(keyed("#{user + 1 > 2}")) == Codes{"wrong-kind"});
+  CHECK(mistakes(keyed("#{users}#{late}")) == Codes{"unknown-name"});
+}
+
 TEST_CASE("every mistake of a definition is reported at once") {
   const auto broken = pipeline("grant")
                           .input("user", Value::Kind::string)

@@ -20,6 +20,25 @@ PipelineBuilder chain(int steps) {
 
 }  // namespace
 
+TEST_CASE("a plan that no worker could go on with is not started") {
+  Bench bench;
+  const auto waits = pipeline("lost").wait("w", 1s).step("a", "credit@1");
+  const auto plan = waits.compile(bench.registry).value();
+  Runner runner(bench.storage, bench.catalog, bench.options);
+  const auto refused = runner.start(plan, "p", "k", Map());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::invalid_argument);
+  CHECK(refused.error().message.find("catalog") != std::string::npos);
+  CHECK_FALSE(bench.stored("lost", "k"));
+  // The same version with another content is another plan.
+  auto other = waits;
+  bench.plan(other.step("b", "credit@1"));
+  CHECK_FALSE(runner.start(plan, "p", "k", Map()));
+  PlanCatalog right;
+  right.add(plan).value();
+  CHECK(Runner(bench.storage, right, bench.options).start(plan, "p", "k", Map()));
+}
+
 TEST_CASE("a run of N steps costs N+1 commits, however many of them are skipped on the way") {
   for (int steps = 1; steps <= 8; ++steps) {
     Bench bench;

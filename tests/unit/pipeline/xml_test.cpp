@@ -266,6 +266,11 @@ TEST_CASE("a text that is no such document is refused where it stops being one")
   CHECK(refused("<pipeline id='p' xmlns='urn:other'/>") == std::vector<Place>{{"wrong-namespace", 1, 18}});
   CHECK(refused("<pipeline id='p' id='q'/>") == std::vector<Place>{{"duplicate-attribute", 1, 1}});
   CHECK(refused("<pipeline id='p'>text</pipeline>") == std::vector<Place>{{"stray-text", 1, 1}});
+  CHECK(refused("<pipeline id='p'><![CDATA[ ]]></pipeline>") == std::vector<Place>{{"stray-text", 1, 1}});
+  CHECK(refused("<pipeline id='p'><call id='a' pipeline='b' version=''/></pipeline>") ==
+        std::vector<Place>{{"missing-attribute", 1, 18}});
+  CHECK(refused("<pipeline id='p'><wait id='a' for='0s'/></pipeline>") ==
+        std::vector<Place>{{"bad-value", 1, 31}});
   CHECK(refused("<pipeline id='p'><step id='a' use='b'><retry/>\n<retry/></step></pipeline>") ==
         std::vector<Place>{{"duplicate-element", 2, 1}});
   for (const char* duration :
@@ -274,6 +279,35 @@ TEST_CASE("a text that is no such document is refused where it stops being one")
                                std::string(duration) + "'/></step></pipeline>");
     CHECK(found == std::vector<Place>{{"bad-value", 1, 46}});
   }
+}
+
+TEST_CASE("what no run comes to is told at its place") {
+  Bench bench;
+  std::vector<Diagnostic> diagnostics;
+  CHECK_FALSE(compile_pipeline_xml(R"(<pipeline id="p"><try id="t">
+  <step id="a" use="credit@1"><retry><on code="busy"/><on code="busy"/></retry></step>
+  <catch><step id="b" use="credit@1"/></catch>
+  <catch code="x"><fail id="f" code="x"/>
+    <step id="c" use="credit@1"/></catch></try></pipeline>)",
+                                   "", bench.registry, &diagnostics));
+  CHECK(places(diagnostics) ==
+        std::vector<Place>{{"unreachable", 2, 3}, {"unreachable", 4, 3}, {"unreachable", 5, 5}});
+}
+
+TEST_CASE("a document may say where its schema is") {
+  const std::string xsi = " xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'";
+  const auto with = [](const std::string& root, const std::string& inner = {}) {
+    return "<pipeline id='p'" + root + ">\n<step id='a' use='b'" + inner + "/></pipeline>";
+  };
+  CHECK(parse_pipeline_xml(with(xsi + " xsi:noNamespaceSchemaLocation='pipeline.xsd'"), ""));
+  CHECK(parse_pipeline_xml(with(" xmlns='urn:onceward:1' xsi:schemaLocation='urn:onceward:1 urn.xsd'" + xsi),
+                           ""));
+  CHECK(refused(with(" xmlns:xsi='urn:other'")) == std::vector<Place>{{"wrong-namespace", 1, 18}});
+  // A prefix that means nothing, one of its own, and what belongs to the root alone.
+  CHECK(refused(with(" xsi:schemaLocation='x'")) == std::vector<Place>{{"unknown-attribute", 1, 18}});
+  CHECK(refused(with(xsi + " xsi:type='x'")).at(0) == Place{"unknown-attribute", 1, 72});
+  CHECK(refused(with(" xmlns:mine='urn:mine'")) == std::vector<Place>{{"unknown-attribute", 1, 18}});
+  CHECK(refused(with("", xsi)) == std::vector<Place>{{"unknown-attribute", 2, 22}});
 }
 
 TEST_CASE("what XML does not allow is refused, also where the parser would make something of it") {
@@ -301,6 +335,9 @@ TEST_CASE("what XML does not allow is refused, also where the parser would make 
   CHECK(refused("first\n" + right).front() == Place{"malformed", 1, 1});
   CHECK(refused("<pipeline id='p'><step id='a' use='b'/></pipeline><pipeline id='q'/>") ==
         std::vector<Place>{{"malformed", 1, 51}});
+  CHECK(refused("<!-- a\n -- b -->" + right) == std::vector<Place>{{"malformed", 2, 2}});
+  CHECK(refused("<!-- a --->" + right) == std::vector<Place>{{"malformed", 1, 8}});
+  CHECK(parse_pipeline_xml("<!-- a - b - -->" + right, ""));
 }
 
 TEST_CASE("broken texts never do worse than being refused [pipeline-62]") {

@@ -134,7 +134,7 @@ Plans compile_plans(const StepRegistry& registry, PlanCatalog& catalog) {
       },
       OnFail::wait, quorum_winners);
   all.call("sub", "chaos-inner", {{"n", "n * 2"}}).wait("pause", 30ms).await("go", "go", 20min);
-  all.set("total", "steps.go + steps.sub");
+  all.set("total", "(steps.go ?: 0) + steps.sub");
   book(all, "last", {{"amount", "total"}, {"ref", "steps.first.receipt"}, {"reject", "mode == 'late'"}});
   all.fail("stop", "asked_for").when("mode == 'fails'").result("total");
 
