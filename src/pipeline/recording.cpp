@@ -62,7 +62,12 @@ Operation Driver::write_of(Held& held) const {
 void Driver::forget_too_large(Held& held) const {
   if (!held.made.empty()) {
     // What would have been called next was not.
-    for (const auto& call : held.calls) *call.place = Place{call.place->id, call.place->role};
+    for (const auto& call : held.calls) {
+      if (call.kind == Call::Kind::act)
+        *call.place = Place{call.place->id, call.place->role};
+      else
+        release(call, false, {}, held.run);
+    }
     held.calls.clear();
     held.next = drop_results(held.run, held.plan.compiled(), held.made);
     held.made.clear();
