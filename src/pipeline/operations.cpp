@@ -24,6 +24,7 @@ constexpr int most_tries = 200;  // against workers and others that write the sa
 constexpr std::size_t most_requests = 64;
 constexpr std::size_t most_acts = 100;
 constexpr std::size_t most_text = 256;
+constexpr std::size_t most_actor = 128;
 
 bool held(const Place& place) noexcept {
   return place.status == Status::active || place.status == Status::undoing ||
@@ -94,10 +95,18 @@ void settle(Run& run, const std::vector<Place*>& chain, Status status, Value val
 
 }  // namespace
 
-Result<void> Runner::operate(const RunName& name, const Operator& by,
-                             const std::function<Result<RunAct>(Run&, const Record&)>& change) {
+Result<void> pipeline_detail::check_operator(const Operator& by) {
   if (by.actor.empty() || by.reason.empty())
     return fail(ErrorCode::invalid_argument, "an operator's act needs an actor and a reason");
+  if (by.actor.size() > most_actor || !is_storable(Value(by.actor)))
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("an operator's name must be UTF-8 of at most {} bytes", most_actor));
+  return {};
+}
+
+Result<void> Runner::operate(const RunName& name, const Operator& by,
+                             const std::function<Result<RunAct>(Run&, const Record&)>& change) {
+  if (auto fine = pipeline_detail::check_operator(by); !fine) return fine;
   const auto record_key = run_record_key(name.pipeline, name.key);
   for (int tries = 0; tries < most_tries; ++tries) {
     const RecordRef ref{name.partition, record_key};
@@ -271,10 +280,12 @@ Result<void> Runner::State::ask(const RunName& name, Request request) {
 
 Result<void> Runner::signal(const RunName& run, std::string_view name, const Value& payload,
                             std::string_view id) {
-  if (name.empty() || name.size() > 64 || id.size() > 128 || !pipeline_detail::is_storable(payload))
-    return fail(
-        ErrorCode::invalid_argument,
-        "a signal needs a name of 1 to 64 bytes, an id of at most 128, and a payload that can be stored");
+  const bool stored = pipeline_detail::is_storable(Value(name)) && pipeline_detail::is_storable(Value(id)) &&
+                      pipeline_detail::is_storable(payload);
+  if (name.empty() || name.size() > 64 || id.size() > 128 || !stored)
+    return fail(ErrorCode::invalid_argument,
+                "a signal needs a name of 1 to 64 bytes and an id of at most 128, both UTF-8, and a payload "
+                "that can be stored");
   Request request;
   request.name = name;
   request.id = id;
@@ -283,8 +294,7 @@ Result<void> Runner::signal(const RunName& run, std::string_view name, const Val
 }
 
 Result<void> Runner::cancel(const RunName& run, Cancel mode, const Operator& by) {
-  if (by.actor.empty() || by.reason.empty())
-    return fail(ErrorCode::invalid_argument, "an operator's act needs an actor and a reason");
+  if (auto fine = pipeline_detail::check_operator(by); !fine) return fine;
   static constexpr std::string_view modes[] = {"graceful", "compensate", "abandon"};
   Request request;
   request.id = "cancel!";

@@ -195,6 +195,8 @@ void go_on(Run& run);
 void remember_tokens(Run& run);
 [[nodiscard]] bool any_undone(const Place& place) noexcept;
 [[nodiscard]] Unexpected wrong_state(const Run& run, std::string_view what);
+/// What is not text would leave a record that nobody can read. Errors: invalid_argument.
+Result<void> check_operator(const Operator& by);
 [[nodiscard]] int deaths_of(const Run& run) noexcept;
 /// Evenly from [0, 1), for the jitter.
 [[nodiscard]] double random_chance();

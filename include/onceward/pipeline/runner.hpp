@@ -36,8 +36,8 @@ struct RunnerOptions {
 
 /// Who asks for something, and why: part of the run's record and of the journal. Neither may be empty.
 struct Operator {
-  std::string actor;
-  std::string reason;
+  std::string actor;   ///< UTF-8, at most 128 bytes
+  std::string reason;  ///< its first 256 bytes are kept, what is no UTF-8 in it as '?'
 };
 
 /// Names a run.
@@ -125,7 +125,8 @@ class Runner {
   /// Sends a signal to a run, whether it awaits it already or not. The same `id` counts once for a name, also
   /// after it was consumed; empty: one signal of this name in the life of the run. The run goes on by work().
   /// Errors: not_found (no such run), wrong_state (it has ended), exhausted (more than 64 signals wait),
-  /// invalid_argument (a payload that cannot be stored).
+  /// invalid_argument (a name of more than 64 bytes or an id of more than 128, one that is no UTF-8, a
+  /// payload that cannot be stored).
   Result<void> signal(const RunName& run, std::string_view name, const Value& payload = {},
                       std::string_view id = {});
 

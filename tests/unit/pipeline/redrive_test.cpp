@@ -206,7 +206,9 @@ TEST_CASE("a redrive needs an id, an actor, a reason and a rate, and says what i
     return scheduler.redrive(filter, options).error().code == ErrorCode::invalid_argument;
   };
   CHECK(refused({}, {.id = "", .by = ann}));
+  CHECK(refused({}, {.id = "\xff\xfe", .by = ann}));
   CHECK(refused({}, {.id = "x", .by = {"ann", ""}}));
+  CHECK(refused({}, {.id = "x", .by = {"\xff\xfe", "mended"}}));
   CHECK(refused({}, {.id = "x", .by = ann, .per_second = 0}));
   CHECK(refused({.key_prefix = "k"}, bench.quick()));
   CHECK(refused({.states = {RunState::succeeded}}, bench.quick()));
