@@ -186,6 +186,7 @@ class Redrive {
 
   Result<bool> push(const RunName& name, Run& run, const Record& record) {
     if (options_.dry_run) {
+      if (auto takes = takes_act(run); !takes) return fail(std::move(takes).error());
       if (auto again = begin_again(run); !again) return fail(std::move(again).error());
       return true;
     }

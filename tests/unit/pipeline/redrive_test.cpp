@@ -233,3 +233,18 @@ TEST_CASE("a redrive needs an id, an actor, a reason and a rate, and says what i
   CHECK(bench.redrive({.pipeline = "back"}, options).refused == 1);
   CHECK(why.find("undone") != std::string::npos);
 }
+
+TEST_CASE("a dry run of a redrive refuses what the redrive refuses: runs that keep no more acts") {
+  Broken bench;
+  const auto worn = [&] { return bench.runner->retry({"r", "p0", "k0"}, ann); };
+  int acts = 0;
+  for (; worn(); ++acts) bench.runner->work().value();
+  CHECK(acts == 100);
+  auto options = bench.quick();
+  options.dry_run = true;
+  const auto dry = bench.redrive({.pipeline = "r"}, options);
+  const auto wet = bench.redrive({.pipeline = "r"}, bench.quick());
+  CHECK(dry.pushed == wet.pushed);
+  CHECK(dry.refused == wet.refused);
+  CHECK(wet.refused == 1);
+}
