@@ -64,14 +64,7 @@ Move Walk::go() {
   const bool more = undo();
   if (attention_) return give_up(run_, *std::move(attention_));
   if (more) return pending();
-  if (!left_.empty()) {
-    std::string paths;
-    for (const auto& path : left_) paths += paths.empty() ? path : ", " + path;
-    return give_up(run_,
-                   fmt::format("not_undone: what these steps did, or may have done, has no undo: {}; it "
-                               "was undone after: {}",
-                               readable(std::move(paths), most_cause_bytes), run_.cause));
-  }
+  if (auto left = left_behind()) return give_up(run_, *std::move(left));
   return finish(run_.cancelled ? RunState::cancelled : RunState::failed, run_.cause);
 }
 

@@ -4,7 +4,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace onceward::pipeline_detail {
+namespace {
+
+constexpr std::size_t most_named = 5;
+
+std::string list_of(const std::vector<std::string>& paths) {
+  std::string all;
+  for (std::size_t i = 0; i < std::min(paths.size(), most_named); ++i)
+    all += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", paths[i]);
+  return paths.size() <= most_named ? all : fmt::format("{} and {} more", all, paths.size() - most_named);
+}
+
+}  // namespace
 
 bool Walk::backward(const Node& node, Place& place, const EachStep& work) {
   if (place.status == Status::fresh || place.status == Status::skipped) return false;
@@ -32,7 +46,8 @@ bool Walk::backward(const Node& node, Place& place, const EachStep& work) {
 }
 
 bool Walk::undo() {
-  left_.clear();
+  left_done_.clear();
+  left_in_doubt_.clear();
   // What an operator took back came last.
   for (std::size_t i = run_.forgotten.size(); i-- > 0;) {
     auto& [place, arguments] = run_.forgotten[i];
@@ -44,6 +59,16 @@ bool Walk::undo() {
   });
 }
 
+std::optional<std::string> Walk::left_behind() {
+  if (left_done_.empty() && left_in_doubt_.empty()) return std::nullopt;
+  std::string text;
+  if (!left_done_.empty()) text = fmt::format("undo_failed: {} cannot be undone", list_of(left_done_));
+  if (!left_in_doubt_.empty())
+    text += fmt::format("{}: {} may have taken effect and cannot be undone",
+                        text.empty() ? "in_doubt" : "; in doubt", list_of(left_in_doubt_));
+  return fmt::format("{}; it was undone after: {}", readable(std::move(text), most_cause_bytes), run_.cause);
+}
+
 bool Walk::undo_step(const Node& node, Place& place, std::string path, const Value* arguments) {
   const auto& spec = node.entry->spec;
   if (spec.effect == Effect::pure || node.definition->undo.skip) return false;
@@ -51,7 +76,7 @@ bool Walk::undo_step(const Node& node, Place& place, std::string path, const Val
   const bool begun = place.status == Status::undoing || place.status == Status::undo_waiting;
   if (!begun && place.status != Status::done && !place.in_doubt) return false;
   if (!spec.undo) {
-    left_.push_back(std::move(path));
+    (place.status == Status::done ? left_done_ : left_in_doubt_).push_back(std::move(path));
     return false;
   }
   if (place.status == Status::undoing) return true;

@@ -103,6 +103,8 @@ class Walk {
   /// Goes to the last effect that is not taken back yet; false where there is none.
   bool undo();
   bool undo_step(const Node& node, Place& place, std::string path, const Value* arguments);
+  /// Why a run that is undone needs attention all the same; empty where nothing is left.
+  std::optional<std::string> left_behind();
   /// The rows of a tx step that was done before an operator took it back are there: it is not called again.
   bool rows_are_there(Place& place, const std::string& path);
 
@@ -117,7 +119,8 @@ class Walk {
   std::optional<Duration> earliest_{};
   bool blind_ = false;
   std::optional<std::string> attention_{};
-  std::vector<std::string> left_{};  ///< paths of effects that cannot be undone
+  /// Paths of effects that cannot be undone, and of those that may be such.
+  std::vector<std::string> left_done_{}, left_in_doubt_{};
 };
 
 }  // namespace onceward::pipeline_detail
