@@ -32,7 +32,8 @@ std::string sentence(const Value& error) {
 void cancel(Place& place) noexcept {
   if (ended(place.status)) return;
   for (auto& child : place.children) cancel(child);
-  place.status = Status::cancelled;
+  const bool undoing = place.status == Status::undoing || place.status == Status::undo_waiting;
+  place.status = undoing && !place.in_doubt ? Status::done : Status::cancelled;  // its effect stays
 }
 
 const Value& error_in(const Place& place) noexcept {
@@ -42,9 +43,7 @@ const Value& error_in(const Place& place) noexcept {
 
 Move Walk::go() {
   if (run_.state != RunState::running) return {};
-  if (!run_.undoing) {
-    if (const auto asked = take_cancel()) return *asked;
-  }
+  if (const auto asked = take_cancel()) return *asked;
   if (!run_.undoing) {
     const bool late = run_.deadline.set() && run_.deadline.reached(now_);
     End end = End::failed;
@@ -62,16 +61,19 @@ Move Walk::go() {
     }
     if (!run_.undoing) return pending();
   }
-  const bool more = undo(plan_.root, run_.root);
+  const bool more = undo();
   if (attention_) return give_up(run_, *std::move(attention_));
   if (more) return pending();
-  return finish(run_.cancelled ? RunState::cancelled : RunState::failed, run_.reason);
+  if (auto left = left_behind()) return give_up(run_, *std::move(left));
+  return finish(run_.cancelled ? RunState::cancelled : RunState::failed, run_.cause);
 }
 
 Move Walk::finish(RunState state, std::string reason) {
   run_.state = state;
   run_.reason = std::move(reason);
-  run_.requests.clear();
+  end_cancels(run_);
+  // One that may be pushed on may await what was sent already.
+  if (state == RunState::succeeded) run_.requests.clear();
   return {};
 }
 
@@ -88,8 +90,7 @@ std::optional<Move> Walk::failed() {
   auto reason = code == "retry_exhausted" ? text_of(error, "message") : sentence(error);
   reason = readable(std::move(reason), most_reason_bytes);
   if (plan_.definition.recover == Recover::backward) {
-    run_.undoing = true;
-    run_.reason = std::move(reason);
+    begin_undo(run_, std::move(reason));
     return std::nullopt;
   }
   if (code == "retry_exhausted") return give_up(run_, std::move(reason));
@@ -99,27 +100,26 @@ std::optional<Move> Walk::failed() {
 }
 
 std::optional<Move> Walk::take_cancel() {
-  const auto asked = std::find_if(run_.requests.begin(), run_.requests.end(),
-                                  [](const Request& request) { return request.name.empty(); });
-  if (asked == run_.requests.end()) return std::nullopt;
+  const auto asked = take_cancels(run_);
+  if (!asked) return std::nullopt;
   const auto mode = text_of(asked->payload, "mode");
+  if (run_.undoing && mode != "abandon") {
+    tell_cancel(run_, *asked, "none: it is being undone");
+    return std::nullopt;
+  }
+  tell_cancel(run_, *asked, mode);
   auto reason = readable(fmt::format("cancelled: {}", text_of(asked->payload, "reason")), most_reason_bytes);
-  run_.acts.push_back({"cancel",
-                       text_of(asked->payload, "actor"),
-                       text_of(asked->payload, "reason"),
-                       {},
-                       "running",
-                       mode,
-                       now_});
-  run_.requests.erase(asked);
+  if (mode == "abandon") {
+    abandon(run_, std::move(reason));
+    return Move{};
+  }
   cancel(run_.root);
   run_.cancelled = true;
   if (mode == "compensate") {
-    run_.undoing = true;
-    run_.reason = std::move(reason);
+    begin_undo(run_, std::move(reason));
     return std::nullopt;
   }
-  if (mode == "graceful" && any_in_doubt(run_.root))
+  if (any_in_doubt(run_.root))
     return give_up(run_, "in_doubt: a step that was stopped may have taken effect, after " + reason);
   return finish(RunState::cancelled, std::move(reason));
 }

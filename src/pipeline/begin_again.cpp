@@ -44,14 +44,6 @@ void reopen(Run& run, Place& place) {
   for (auto& child : place.children) reopen(run, child);
 }
 
-void undo_again(Place& place) {
-  if (place.status == Status::undo_waiting) {
-    place.attempt = 1;
-    place.deaths = 0;
-  }
-  for (auto& child : place.children) undo_again(child);
-}
-
 }  // namespace
 
 Unexpected wrong_state(const Run& run, std::string_view what) {
@@ -93,8 +85,7 @@ Result<void> begin_again(Run& run) {
   }
   // It was on its way back, and goes on there: what is undone would need other tokens to be done again.
   if (run.state != RunState::needs_attention) return wrong_state(run, "it was undone; start another run");
-  run.state = RunState::running;
-  undo_again(run.root);
+  resume_undo(run);
   return {};
 }
 

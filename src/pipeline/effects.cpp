@@ -44,6 +44,17 @@ void Walk::remember(Place& place, const std::string& path) {
   place.in_doubt = true;
 }
 
+bool Walk::rows_are_there(Place& place, const std::string& path) {
+  const auto before = std::find_if(run_.forgotten.begin(), run_.forgotten.end(), [&](const Forgotten& f) {
+    return f.place.id == path && f.place.status == Status::done;
+  });
+  if (before == run_.forgotten.end()) return false;
+  place.in_doubt = false;
+  done(place, std::move(before->place.value));
+  run_.forgotten.erase(before);
+  return true;
+}
+
 End Walk::visit_step(const Node& node, Place& place) {
   if (place.status == Status::active) return End::running;
   if (place.status == Status::waiting && !place.due.reached(now_)) {
@@ -69,6 +80,7 @@ End Walk::visit_step(const Node& node, Place& place) {
                     path));
   }
   const auto& spec = node.entry->spec;
+  if (spec.effect == Effect::tx && rows_are_there(place, path)) return End::done;
   const bool forgotten = place.in_doubt && spec.effect != Effect::pure && place.started.set() &&
                          !place.started.relative &&
                          now_.time_since_epoch().count() - place.started.us > spec.dedup_window.count();

@@ -1,4 +1,4 @@
-// What operators and other systems ask of a stored run.
+// What operators do to a stored run.
 #include <onceward/pipeline/runner.hpp>
 
 #include "pipeline/run_state.hpp"
@@ -11,8 +11,9 @@
 
 namespace onceward {
 
+using pipeline_detail::most_text;
+using pipeline_detail::Node;
 using pipeline_detail::Place;
-using pipeline_detail::Request;
 using pipeline_detail::Role;
 using pipeline_detail::Run;
 using pipeline_detail::Status;
@@ -21,15 +22,8 @@ using pipeline_detail::wrong_state;
 namespace {
 
 constexpr int most_tries = 200;  // against workers and others that write the same run
-constexpr std::size_t most_requests = 64;
 constexpr std::size_t most_acts = 100;
-constexpr std::size_t most_text = 256;
-
-bool held(const Place& place) noexcept {
-  return place.status == Status::active || place.status == Status::undoing ||
-         std::any_of(place.children.begin(), place.children.end(),
-                     [](const Place& child) { return held(child); });
-}
+constexpr std::size_t most_actor = 128;
 
 /// The chain of places down to the one at `path`; empty where the run has not come there.
 bool chain_to(Place& place, const std::string& prefix, std::string_view parent, std::string_view path,
@@ -61,7 +55,7 @@ std::string shown(const Place& place) {
 
 /// Forgets what came after the place that the chain leads to. Items and branches of a parallel stand beside
 /// each other: what is beside it stays.
-void cut_behind(Run& run, const pipeline_detail::Node& root, const std::vector<Place*>& chain) {
+void cut_behind(Run& run, const Node& root, const std::vector<Place*>& chain) {
   const auto* node = &root;
   run.root.status = Status::open;
   for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
@@ -74,6 +68,16 @@ void cut_behind(Run& run, const pipeline_detail::Node& root, const std::vector<P
     if (node->kind == StepKind::attempt && at > 0) around.value = around.children.front().value;
     node = &node->children[node_of(around.children[at], at)];
   }
+}
+
+/// The construct that the chain leads to.
+const Node& construct_at(const Node& root, const std::vector<Place*>& chain) {
+  const auto* node = &root;
+  for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
+    const auto at = static_cast<std::size_t>(chain[i + 1] - chain[i]->children.data());
+    node = &node->children[node_of(*chain[i + 1], at)];
+  }
+  return *node;
 }
 
 /// Settles a place by hand: what is around it goes on.
@@ -92,12 +96,79 @@ void settle(Run& run, const std::vector<Place*>& chain, Status status, Value val
   go_on(run);
 }
 
+/// What an operator did, before it is known who.
+RunAct act_on(std::string act, std::string_view path, std::string before, std::string after = {}) {
+  return {.act = std::move(act),
+          .actor = {},
+          .reason = {},
+          .path = std::string(path),
+          .before = std::move(before),
+          .after = std::move(after)};
+}
+
+/// Its effect is not to be undone, or was taken back by hand.
+Result<RunAct> skip_undo(Run& run, std::string_view path) {
+  if (run.state != RunState::running && run.state != RunState::needs_attention)
+    return wrong_state(run, "it has ended");
+  auto* place = find_place(run, path);
+  if (place == nullptr)
+    return fail(ErrorCode::not_found, fmt::format("the run has not come to \"{}\"", path));
+  auto act = act_on("skip", path, shown(*place), "skipped");
+  if (!leave_undone(*place)) return wrong_state(run, fmt::format("nothing of \"{}\" is to be undone", path));
+  resume_undo(run);
+  return act;
+}
+
+/// What a step's spec says of its results.
+Result<void> check_result(const Node& node, const Value& result) {
+  if (node.kind != StepKind::step || node.entry->spec.results.empty()) return {};
+  const auto refuse = [&](std::string_view what, Value::Kind is, Value::Kind wanted) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("step \"{}\": its {} is {}, {} gives {}", node.id(), what, to_string(is),
+                            node.definition->uses, to_string(wanted)));
+  };
+  if (result.map() == nullptr) return refuse("result", result.kind(), Value::Kind::map);
+  for (const auto& promised : node.entry->spec.results) {
+    const auto* member = result.find(promised.name);
+    const auto kind = member == nullptr ? Value::Kind::null : member->kind();
+    if (kind != promised.kind && (promised.required || kind != Value::Kind::null))
+      return refuse(fmt::format("result \"{}\"", promised.name), kind, promised.kind);
+  }
+  return {};
+}
+
 }  // namespace
+
+bool pipeline_detail::in_hands(const Run& run) noexcept {
+  const auto held = [](const auto& self, const Place& place) -> bool {
+    return place.status == Status::active || place.status == Status::undoing ||
+           std::any_of(place.children.begin(), place.children.end(),
+                       [&](const Place& child) { return self(self, child); });
+  };
+  return run.state == RunState::running &&
+         (held(held, run.root) ||
+          std::any_of(run.forgotten.begin(), run.forgotten.end(),
+                      [&](const auto& forgotten) { return held(held, forgotten.place); }));
+}
+
+Result<void> pipeline_detail::takes_act(const Run& run) {
+  if (run.acts.size() < most_acts) return {};
+  return fail(ErrorCode::exhausted,
+              fmt::format("the run keeps {} acts of operators, and no more", most_acts));
+}
+
+Result<void> pipeline_detail::check_operator(const Operator& by) {
+  if (by.actor.empty() || by.reason.empty())
+    return fail(ErrorCode::invalid_argument, "an operator's act needs an actor and a reason");
+  if (by.actor.size() > most_actor || !is_storable(Value(by.actor)))
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("an operator's name must be UTF-8 of at most {} bytes", most_actor));
+  return {};
+}
 
 Result<void> Runner::operate(const RunName& name, const Operator& by,
                              const std::function<Result<RunAct>(Run&, const Record&)>& change) {
-  if (by.actor.empty() || by.reason.empty())
-    return fail(ErrorCode::invalid_argument, "an operator's act needs an actor and a reason");
+  if (auto fine = pipeline_detail::check_operator(by); !fine) return fine;
   const auto record_key = run_record_key(name.pipeline, name.key);
   for (int tries = 0; tries < most_tries; ++tries) {
     const RecordRef ref{name.partition, record_key};
@@ -108,29 +179,32 @@ Result<void> Runner::operate(const RunName& name, const Operator& by,
     auto run = pipeline_detail::decode_run(*record);
     if (!run) return fail(run.error());
     anchor(*run, *record);
-    if (held(run->root) && run->state == RunState::running)
-      return wrong_state(*run, "a worker is at it: try again, or cancel it");
-    if (run->acts.size() >= most_acts)
-      return fail(ErrorCode::exhausted,
-                  fmt::format("the run keeps {} acts of operators, and no more", most_acts));
-    const auto before = run->state;
+    if (in_hands(*run)) return wrong_state(*run, "a worker is at it: try again, or cancel it");
+    const auto before = *run;
     auto act = change(*run, *record);
     if (!act) return fail(act.error());
+    // What ends it is always taken.
+    if (auto takes = takes_act(*run); !takes && run->state != RunState::cancelled) return takes;
+    const auto plan = state_->catalog.find(run->pipeline, run->version, run->plan);
+    auto kept = keep_effects(before, *run, plan ? &plan->compiled() : nullptr);
+    if (!kept) return kept;
     act->actor = by.actor;
     act->reason = pipeline_detail::readable(by.reason, most_text);
     act->at = read->now;
     run->acts.push_back(*act);
     run->owner = state_->driver.new_owner();
     run->serial = 0;
-    run->due_in = 0;
+    const bool goes_on = run->state == RunState::running;
+    run->due_in = goes_on ? 0 : -1;
+    const auto timing =
+        goes_on ? Timing{.due_in = Duration::zero()} : Timing{.expires_in = state_->options.retention};
     stamp(*run);
     auto value = encode(*run);
-    if (value.size() > limits::value_bytes)
+    if (value.size() > pipeline_detail::room_of(*run))
       return fail(ErrorCode::limit_exceeded, "the run's record would be larger than a record may be");
     const auto written = commit_one(
         state_->storage,
-        {name.partition,
-         {Operation::replace(record_key, record->revision, std::move(value), {.due_in = Duration::zero()})}});
+        {name.partition, {Operation::replace(record_key, record->revision, std::move(value), timing)}});
     if (!written) return fail(written.error());
     if (!written->applied()) continue;
     if (state_->options.journal != nullptr) {
@@ -139,7 +213,7 @@ Result<void> Runner::operate(const RunName& name, const Operator& by,
            .partition = name.partition,
            .subject = record_key,
            .trigger = act->act,
-           .from = act->before.empty() ? to_string(before) : std::string_view(act->before),
+           .from = act->before.empty() ? to_string(before.state) : std::string_view(act->before),
            .to = act->after.empty() ? to_string(run->state) : std::string_view(act->after),
            .actor = act->actor,
            .reason = act->reason});
@@ -151,8 +225,7 @@ Result<void> Runner::operate(const RunName& name, const Operator& by,
 
 Result<void> Runner::retry(const RunName& name, const Operator& by) {
   return operate(name, by, [](Run& run, const Record&) -> Result<RunAct> {
-    RunAct act{
-        .act = "retry", .actor = {}, .reason = {}, .path = {}, .before = std::string(to_string(run.state))};
+    auto act = act_on("retry", {}, std::string(to_string(run.state)));
     if (auto again = begin_again(run); !again) return fail(std::move(again).error());
     act.after = to_string(run.state);
     return act;
@@ -161,19 +234,15 @@ Result<void> Runner::retry(const RunName& name, const Operator& by) {
 
 Result<void> Runner::skip(const RunName& name, std::string_view path, const Operator& by) {
   return operate(name, by, [&](Run& run, const Record&) -> Result<RunAct> {
+    if (run.undoing) return skip_undo(run, path);
+    if (run.state == RunState::succeeded) return wrong_state(run, "there is nothing to skip");
     std::vector<Place*> chain;
     if (!chain_to(run.root, {}, {}, path, chain))
       return fail(ErrorCode::not_found, fmt::format("the run has not come to \"{}\"", path));
-    if (run.undoing) return wrong_state(run, "it is being undone");
     auto& place = *chain.back();
     if (place.status == Status::done || place.status == Status::skipped)
       return wrong_state(run, fmt::format("\"{}\" is done already", path));
-    RunAct act{.act = "skip",
-               .actor = {},
-               .reason = {},
-               .path = std::string(path),
-               .before = shown(place),
-               .after = "skipped"};
+    auto act = act_on("skip", path, shown(place), "skipped");
     settle(run, chain, Status::skipped, {});
     return act;
   });
@@ -188,12 +257,13 @@ Result<void> Runner::set_result(const RunName& name, std::string_view path, cons
     if (!chain_to(run.root, {}, {}, path, chain))
       return fail(ErrorCode::not_found, fmt::format("the run has not come to \"{}\"", path));
     if (run.state == RunState::succeeded) return wrong_state(run, "nothing reads its results any more");
-    if (run.undoing) return wrong_state(run, "it is being undone");
-    RunAct act{.act = "set_result",
-               .actor = {},
-               .reason = {},
-               .path = std::string(path),
-               .before = shown(*chain.back())};
+    if (run.undoing) return wrong_state(run, "it is being undone; skip what is not to be undone");
+    const auto plan = state_->catalog.find(run.pipeline, run.version, run.plan);
+    if (!plan || !fits(run, plan->compiled()))
+      return fail(ErrorCode::not_found, "the plan of the run is not in the catalog");
+    if (auto fine = check_result(construct_at(plan->compiled().root, chain), result); !fine)
+      return fail(std::move(fine).error());
+    auto act = act_on("set_result", path, shown(*chain.back()));
     settle(run, chain, Status::done, result);
     act.after = shown(*chain.back());
     return act;
@@ -206,12 +276,7 @@ Result<void> Runner::rerun_from(const RunName& name, std::string_view path, cons
     if (!chain_to(run.root, {}, {}, path, chain))
       return fail(ErrorCode::not_found, fmt::format("the run has not come to \"{}\"", path));
     if (run.undoing || any_undone(run.root)) return wrong_state(run, "it was undone");
-    RunAct act{.act = "rerun_from",
-               .actor = {},
-               .reason = {},
-               .path = std::string(path),
-               .before = shown(*chain.back()),
-               .after = "open"};
+    auto act = act_on("rerun_from", path, shown(*chain.back()), "open");
     const auto plan = state_->catalog.find(run.pipeline, run.version, run.plan);
     if (!plan || !fits(run, plan->compiled()))
       return fail(ErrorCode::not_found, "the plan of the run is not in the catalog");
@@ -223,87 +288,6 @@ Result<void> Runner::rerun_from(const RunName& name, std::string_view path, cons
     run.result = {};
     return act;
   });
-}
-
-Result<void> Runner::State::ask(const RunName& name, Request request) {
-  const auto record_key = run_record_key(name.pipeline, name.key);
-  for (int tries = 0; tries < most_tries; ++tries) {
-    const RecordRef ref{name.partition, record_key};
-    const auto read = storage.read(std::span(&ref, 1));
-    if (!read) return fail(read.error());
-    const auto& record = read->records[0];
-    if (!record) return fail(ErrorCode::not_found, fmt::format("there is no run \"{}\"", record_key));
-    auto run = pipeline_detail::decode_run(*record);
-    if (!run) return fail(run.error());
-    if (run->state != RunState::running) return wrong_state(*run, "it takes nothing any more");
-    const bool known =
-        std::any_of(run->requests.begin(), run->requests.end(),
-                    [&](const Request& r) { return r.name == request.name && r.id == request.id; }) ||
-        std::find(run->taken.begin(), run->taken.end(), request.name + "/" + request.id) != run->taken.end();
-    if (known) return {};
-    if (run->requests.size() >= most_requests)
-      return fail(ErrorCode::exhausted,
-                  fmt::format("{} signals wait for the run, and no more may", most_requests));
-    anchor(*run, *record);
-    request.number = run->next_request++;
-    run->requests.push_back(request);
-    // A run in a worker's hands stays there: the worker meets the request at its next write. Else it is
-    // woken.
-    const bool in_hands = held(run->root);
-    const Duration due = in_hands && record->due
-                             ? std::max(Duration::zero(), Duration(*record->due - read->now))
-                             : Duration::zero();
-    run->due_in = due.count();
-    auto value = encode(*run);
-    if (value.size() > limits::value_bytes)
-      return fail(ErrorCode::limit_exceeded, "the run's record would be larger than a record may be");
-    const auto written = commit_one(
-        storage, {name.partition,
-                  {Operation::replace(record_key, record->revision, std::move(value), {.due_in = due})}});
-    if (!written) return fail(written.error());
-    if (written->applied()) {
-      wake_workers();
-      return {};
-    }
-  }
-  return fail(ErrorCode::conflict, "others write the run all the time; nothing was done");
-}
-
-Result<void> Runner::signal(const RunName& run, std::string_view name, const Value& payload,
-                            std::string_view id) {
-  if (name.empty() || name.size() > 64 || id.size() > 128 || !pipeline_detail::is_storable(payload))
-    return fail(
-        ErrorCode::invalid_argument,
-        "a signal needs a name of 1 to 64 bytes, an id of at most 128, and a payload that can be stored");
-  Request request;
-  request.name = name;
-  request.id = id;
-  request.payload = payload;
-  return state_->ask(run, std::move(request));
-}
-
-Result<void> Runner::cancel(const RunName& run, Cancel mode, const Operator& by) {
-  if (by.actor.empty() || by.reason.empty())
-    return fail(ErrorCode::invalid_argument, "an operator's act needs an actor and a reason");
-  static constexpr std::string_view modes[] = {"graceful", "compensate", "abandon"};
-  Request request;
-  request.id = "cancel!";
-  request.payload = Map{{"mode", modes[static_cast<std::size_t>(mode)]},
-                        {"actor", by.actor},
-                        {"reason", pipeline_detail::readable(by.reason, most_text)}};
-  auto asked = state_->ask(run, std::move(request));
-  if (asked && state_->options.journal != nullptr) {
-    const auto key = run_record_key(run.pipeline, run.key);
-    state_->options.journal->write({.room = "pipeline",
-                                    .partition = run.partition,
-                                    .subject = key,
-                                    .trigger = "cancel",
-                                    .from = "running",
-                                    .to = modes[static_cast<std::size_t>(mode)],
-                                    .actor = by.actor,
-                                    .reason = by.reason});
-  }
-  return asked;
 }
 
 }  // namespace onceward

@@ -34,8 +34,8 @@ void exhausted(Run& run, const Call& call, std::string reason) {
   auto& place = *call.place;
   if (call.kind == Call::Kind::undo) {
     wait(call, Duration::zero());
-    give_up(run, fmt::format("undo_failed at step \"{}\": {}; it was undone after: {}", call.path, reason,
-                             run.reason));
+    give_up(run, fmt::format("undo_failed at step \"{}\": {}; it was undone after: {}", call.path,
+                             readable(std::move(reason), most_cause_bytes), run.cause));
     return;
   }
   if (place.in_doubt) {
@@ -81,6 +81,7 @@ void apply_done(Run& run, const Call& call, Value result) {
   place.status = Status::done;
   place.in_doubt = false;
   place.due = {};
+  std::erase_if(run.forgotten, [&](const Forgotten& f) { return f.place.id == call.path; });
   run.reason.clear();
   if (is_storable(result)) {
     place.value = std::move(result);
@@ -190,6 +191,7 @@ Run begin_run(const CompiledPlan& plan, std::string_view sha256, Value input) {
 Move give_up(Run& run, std::string reason) {
   run.state = RunState::needs_attention;
   run.reason = bounded(std::move(reason));
+  end_cancels(run);
   return {};
 }
 
@@ -249,7 +251,10 @@ Place* find_place(Run& run, std::string_view path) {
   each_place(run, [&](const std::string& at, const Place& place) {
     if (at == path) found = const_cast<Place*>(&place);  // of a run that is not const
   });
-  return found;
+  if (found != nullptr && found->status != Status::fresh) return found;
+  const auto kept = std::find_if(run.forgotten.begin(), run.forgotten.end(),
+                                 [&](const Forgotten& forgotten) { return forgotten.place.id == path; });
+  return kept == run.forgotten.end() ? found : &kept->place;
 }
 
 bool adopt_requests(Run& run, const Run& found) {
@@ -258,6 +263,7 @@ bool adopt_requests(Run& run, const Run& found) {
   }
   const bool news = found.next_request > run.next_request;
   run.next_request = std::max(run.next_request, found.next_request);
+  if (run.state != RunState::running) end_cancels(run);
   return news;
 }
 
@@ -318,7 +324,12 @@ bool fits(const Place& place, const Node& node) noexcept {
 
 }  // namespace
 
-bool fits(const Run& run, const CompiledPlan& plan) noexcept { return fits(run.root, plan.root); }
+bool fits(const Run& run, const CompiledPlan& plan) noexcept {
+  return fits(run.root, plan.root) &&
+         std::all_of(run.forgotten.begin(), run.forgotten.end(), [&](const Forgotten& forgotten) {
+           return step_at(plan.root, forgotten.place.id) != nullptr;
+         });
+}
 
 namespace {
 
@@ -337,7 +348,7 @@ void each(Place& place, const Node& node, const Each& work) {
 void take_over(Run& run, const CompiledPlan& plan) {
   std::string deadly;
   int deaths = 0;
-  each(run.root, plan.root, [&](Place& place, const Node& node) {
+  const auto look = [&](Place& place, const Node& node) {
     if (place.status != Status::active && place.status != Status::undoing) return;
     // A step without effects leaves nothing to be in doubt about, and one whose rows are rolled back neither.
     if (node.entry->spec.effect == Effect::idempotent)
@@ -349,7 +360,9 @@ void take_over(Run& run, const CompiledPlan& plan) {
       deaths = place.deaths;
       deadly = place.id;
     }
-  });
+  };
+  each(run.root, plan.root, look);
+  for (auto& forgotten : run.forgotten) look(forgotten.place, *step_at(plan.root, forgotten.place.id));
   if (deaths < most_deaths) return;
   give_up(run, fmt::format("worker_died {} times at step \"{}\"; see whether the step kills its process",
                            deaths, deadly));
@@ -362,6 +375,7 @@ int deaths_of(const Run& run) noexcept {
     for (const auto& child : place.children) self(self, child);
   };
   look(look, run.root);
+  for (const auto& forgotten : run.forgotten) look(look, forgotten.place);
   return deaths;
 }
 

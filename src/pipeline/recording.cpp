@@ -25,10 +25,6 @@ Duration turn_pause(const Held& held) {
                     longest_turn_pause);
 }
 
-std::size_t room_of(const Run& run) noexcept {
-  return run.state == RunState::running ? running_bytes : limits::value_bytes;
-}
-
 std::string turn_key(const Run& run) { return fmt::format("turn/{}/{}", run.pipeline, run.turn); }
 
 }  // namespace
@@ -44,7 +40,9 @@ Timing Driver::timing_of(const Move& move) const {
 }
 
 Operation Driver::write_of(Held& held) const {
-  const auto timing = timing_of(held.next);
+  auto timing = timing_of(held.next);
+  // It is work that is not finished: it stays until somebody ends it.
+  if (held.run.state == RunState::needs_attention) timing.expires_in.reset();
   held.run.due_in = timing.due_in ? timing.due_in->count() : -1;
   stamp(held.run);
   auto value = encode(held.run);

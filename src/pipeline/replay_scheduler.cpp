@@ -3,6 +3,7 @@
 #include "pipeline/driver.hpp"
 #include "pipeline/run_scan.hpp"
 #include "pipeline/runner_state.hpp"
+#include "pipeline/storable.hpp"
 #include "pipeline/stored_run.hpp"
 
 #include <fmt/format.h>
@@ -54,8 +55,9 @@ Result<void> check(const RedriveFilter& filter, const RedriveOptions& options) {
   const auto refuse = [](std::string_view why) {
     return fail(ErrorCode::invalid_argument, fmt::format("redrive: {}", why));
   };
-  if (options.id.empty() || options.id.size() > most_id) return refuse("its id needs 1 to 64 bytes");
-  if (options.by.actor.empty() || options.by.reason.empty()) return refuse("it needs an actor and a reason");
+  if (options.id.empty() || options.id.size() > most_id || !pipeline_detail::is_storable(Value(options.id)))
+    return refuse("its id needs 1 to 64 bytes of UTF-8");
+  if (auto fine = pipeline_detail::check_operator(options.by); !fine) return refuse(fine.error().message);
   if (!(options.per_second > 0)) return refuse("per_second must be above 0");
   if (!filter.key_prefix.empty() && filter.pipeline.empty()) return refuse("key_prefix needs a pipeline");
   for (const auto state : filter.states) {
@@ -184,6 +186,7 @@ class Redrive {
 
   Result<bool> push(const RunName& name, Run& run, const Record& record) {
     if (options_.dry_run) {
+      if (auto takes = takes_act(run); !takes) return fail(std::move(takes).error());
       if (auto again = begin_again(run); !again) return fail(std::move(again).error());
       return true;
     }

@@ -221,6 +221,7 @@ bool read_place(const List& list, std::size_t& at, Place& place, std::size_t dep
 void write_rest(const Run& run, Text& out) {
   Writer writer(out);
   if (run.undoing) writer.flag("undoing");
+  if (!run.cause.empty()) writer.text("cause", run.cause);
   if (run.cancelled) writer.flag("cancelled");
   if (!run.result.is_null()) writer.value("result", run.result);
   writer.instant("deadline", run.deadline);
@@ -241,6 +242,16 @@ void write_rest(const Run& run, Text& out) {
     List list;
     for (const auto& sent : run.sent) list.push_back(List{sent.path, sent.digest, sent.started.us});
     writer.value("sent", list);
+  }
+  if (!run.forgotten.empty()) {
+    writer.head("forgotten");
+    for (const auto& [place, arguments] : run.forgotten) {
+      out.put(&place == &run.forgotten.front().place ? '[' : ',');
+      write_place(place, out);
+      out.put(',');
+      out.put(arguments.to_json());
+    }
+    out.put(']');
   }
   if (!run.acts.empty()) {
     List list;
@@ -270,9 +281,23 @@ std::int64_t number_at(const Value& row, std::size_t at) {
   return number == nullptr ? 0 : *number;
 }
 
+bool read_forgotten(const Value& value, Run& run) {
+  if (value.list() == nullptr) return false;
+  const auto& list = *value.list();
+  for (std::size_t at = 0; at < list.size();) {
+    auto& forgotten = run.forgotten.emplace_back();
+    if (!read_place(list, at, forgotten.place, 0) || at == list.size()) return false;
+    forgotten.arguments = list[at++];
+  }
+  return true;
+}
+
 bool read_rest(const Value& value, Run& run) {
   bool fine = true;
   run.undoing = flag(value, "undoing");
+  if (const auto* cause = text(value, "cause")) run.cause = *cause;
+  // Before there was a cause of its own the reason told it.
+  if (run.undoing && run.cause.empty()) run.cause = run.reason;
   run.cancelled = flag(value, "cancelled");
   if (const auto* result = value.find("result")) run.result = *result;
   run.deadline = instant(value, "deadline");
@@ -292,6 +317,7 @@ bool read_rest(const Value& value, Run& run) {
     for (const auto& row : *list)
       run.sent.push_back({text_at(row, 0), number_at(row, 1), {number_at(row, 2), false}});
   }
+  if (const auto* member = value.find("forgotten")) fine = fine && read_forgotten(*member, run);
   if (const auto* list = rows(value, "acts", 7, fine)) {
     for (const auto& row : *list)
       run.acts.push_back({text_at(row, 0), text_at(row, 1), text_at(row, 2), text_at(row, 3), text_at(row, 4),
@@ -332,6 +358,7 @@ void stamp(Place& place) noexcept {
 
 void stamp(Run& run) noexcept {
   for (auto& place : run.root.children) stamp(place);
+  for (auto& forgotten : run.forgotten) stamp(forgotten.place);
 }
 
 std::string encode(const Run& run) {
@@ -399,6 +426,7 @@ void anchor(Run& run, Timestamp written) noexcept {
   anchor(run.begun, at);
   anchor(run.deadline, at);
   for (auto& place : run.root.children) anchor(place, at);
+  for (auto& forgotten : run.forgotten) anchor(forgotten.place, at);
 }
 
 void anchor(Run& run, const Record& record) noexcept {

@@ -3,6 +3,8 @@
 
 #include "pipeline/compiled_plan.hpp"
 
+#include <array>
+
 // A run as data, and every decision about it as a pure function: nothing here reads a clock or writes a
 // record.
 namespace onceward::pipeline_detail {
@@ -72,9 +74,9 @@ struct Place {
 /// worker.
 struct Request {
   std::int64_t number = 0;
-  std::string name{};  ///< of the signal; "cancel"
+  std::string name{};  ///< of the signal; of a cancellation empty
   std::string id{};    ///< asked twice, it counts once
-  Value payload{};     ///< of a cancellation {mode, actor, reason}
+  Value payload{};     ///< of a cancellation {mode, actor, reason, at}
   friend bool operator==(const Request&, const Request&) = default;
 };
 
@@ -86,6 +88,14 @@ struct Sent {
   friend bool operator==(const Sent&, const Sent&) = default;
 };
 
+/// An effect of a place that an operator took back: it is undone with the others, unless its step comes to it
+/// again.
+struct Forgotten {
+  Place place{};  ///< its id is the whole path
+  Value arguments{};
+  friend bool operator==(const Forgotten&, const Forgotten&) = default;
+};
+
 /// What the record of a run holds.
 struct Run {
   std::string pipeline{};
@@ -95,7 +105,8 @@ struct Run {
   std::string reason{};
   Value input{};
   Place root{};            ///< the sequence of the pipeline's constructs
-  bool undoing = false;    ///< it goes backward; `reason` says why
+  bool undoing = false;    ///< it goes backward
+  std::string cause{};     ///< why it does; `reason` may say what keeps it from it
   bool cancelled = false;  ///< what is undone, or ended, was cancelled
   Value result{};
   Instant begun{};
@@ -110,6 +121,7 @@ struct Run {
   std::vector<Request> requests{};
   std::vector<std::string> taken{};  ///< ids of signals that were consumed
   std::vector<Sent> sent{};
+  std::vector<Forgotten> forgotten{};  ///< oldest first
   std::vector<RunAct> acts{};
 };
 
@@ -119,8 +131,13 @@ inline constexpr std::size_t plan_digits = 16;
 inline constexpr std::size_t most_reason_bytes = 1024;
 /// What the record of a run may take that goes on; the rest of a record is for how it ends, and why.
 inline constexpr std::size_t running_bytes = limits::value_bytes - 16 * 1024;
+[[nodiscard]] inline std::size_t room_of(const Run& run) noexcept {
+  return run.state == RunState::running ? running_bytes : limits::value_bytes;
+}
 inline constexpr std::string_view record_full =
     "record_full: what begins next makes the run larger than a record may be";
+/// Of a part of a reason behind which another one stands.
+inline constexpr std::size_t most_cause_bytes = most_reason_bytes / 2;
 /// After so many workers died at one step the run is left to an operator: it may be what kills them.
 inline constexpr int most_deaths = 5;
 
@@ -178,10 +195,34 @@ void apply(Run& run, const Call& call, Verification found);
 void release(const Call& call, bool called, std::string reason, Run& run);
 /// Ends a run that cannot go on without an operator.
 Move give_up(Run& run, std::string reason);
+/// As they are stored, in the order of Cancel: the later goes further.
+inline constexpr std::array<std::string_view, 3> cancel_modes = {"graceful", "compensate", "abandon"};
+/// Where its mode stands among them.
+[[nodiscard]] int reach_of(const Request& asked);
+/// The cancellation that goes furthest of those asked for, if any: all are taken, and the others told in the
+/// run's acts.
+std::optional<Request> take_cancels(Run& run);
+void tell_cancel(Run& run, const Request& asked, std::string after);
+/// What was asked of a run that has ended is told. One that needs attention is given up where that was asked.
+void end_cancels(Run& run);
+/// Ends it as it stands, whatever is in doubt.
+void abandon(Run& run, std::string reason);
+/// From here on it goes backward.
+void begin_undo(Run& run, std::string cause);
+/// A run on its way back goes on there.
+void resume_undo(Run& run);
+/// Nothing within the place is to be undone any more; false where nothing was.
+bool leave_undone(Place& place);
+/// The effects that `before` has and `run` forgot, for an undo. Errors: not_found (the plan is needed and is
+/// not there), those of an argument.
+Result<void> keep_effects(const Run& before, Run& run, const CompiledPlan* plan);
+/// The step that a path names; null where there is none.
+[[nodiscard]] const Node* step_at(const Node& root, std::string_view path) noexcept;
 /// The record would be too large: what begins with it is forgotten, and where that is not enough the results
 /// of the calls made last (`paths`) are left out. The run is given up.
 Move drop_results(Run& run, const CompiledPlan& plan, std::span<const std::string> paths);
-/// Null where the run has not come there. Valid until the run moves on.
+/// Null where the run has not come there. One that it forgot is found where it was not come to again. Valid
+/// until the run moves on.
 [[nodiscard]] Place* find_place(Run& run, std::string_view path);
 /// Takes over what others asked of the run since it was written; true where there is anything.
 bool adopt_requests(Run& run, const Run& found);
@@ -199,6 +240,13 @@ void go_on(Run& run);
 void remember_tokens(Run& run);
 [[nodiscard]] bool any_undone(const Place& place) noexcept;
 [[nodiscard]] Unexpected wrong_state(const Run& run, std::string_view what);
+/// Whether a worker is at a call of it.
+[[nodiscard]] bool in_hands(const Run& run) noexcept;
+inline constexpr std::size_t most_text = 256;  ///< of an operator's reason, and of what an act changed
+/// What is not text would leave a record that nobody can read. Errors: invalid_argument.
+Result<void> check_operator(const Operator& by);
+/// Errors: exhausted, where it keeps no more acts.
+Result<void> takes_act(const Run& run);
 [[nodiscard]] int deaths_of(const Run& run) noexcept;
 /// Evenly from [0, 1), for the jitter.
 [[nodiscard]] double random_chance();

@@ -78,6 +78,9 @@ RunView view_of(const Run& run, std::string partition, std::string key, std::opt
       view.awaits.push_back(*place.value.string());
     if (view.attempt == 0 && !ended(place.status) && place.attempt > 0) view.attempt = place.attempt;
   });
+  for (const auto& forgotten : run.forgotten) {
+    if (forgotten.place.status == Status::undone) view.undone.push_back(forgotten.place.id);
+  }
   view.due = due;
   view.result = run.result;
   view.acts = run.acts;

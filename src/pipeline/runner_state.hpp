@@ -48,8 +48,10 @@ struct Runner::State {
   /// it is what kills them, it takes no neighbour along.
   [[nodiscard]] std::vector<std::vector<pipeline_detail::Held*>> groups_of(
       const std::vector<std::unique_ptr<pipeline_detail::Held>>& taken) const;
-  /// Appends a request to a stored run, whoever holds it.
-  Result<void> ask(const RunName& name, pipeline_detail::Request request);
+  /// Adds a request to a run, at this time of the storage; false where there is nothing to write.
+  using Change = std::function<Result<bool>(pipeline_detail::Run& run, Timestamp now)>;
+  /// Changes what is asked of a stored run, whoever holds it.
+  Result<void> ask(const RunName& name, const Change& change);
   void work_until(const std::stop_token& stop);
   Result<WorkReport> work(std::size_t limit, const std::stop_token& stop);
   /// Makes a due record a run in hand; false where it is none of ours to take.

@@ -30,6 +30,7 @@ class Teller {
   void tell(const Run& run, const Record& record) {
     add(time_of(run.begun), "started", "", "", run.input.to_json());
     each_place(run, [&](const std::string& path, const Place& place) { tell(path, place); });
+    for (const auto& forgotten : run.forgotten) tell(forgotten.place.id, forgotten.place);
     for (const auto& act : run.acts) {
       auto detail = act.reason;
       if (!act.before.empty() || !act.after.empty())

@@ -1,6 +1,7 @@
 #pragma once
 #include "pipeline/names.hpp"
 
+#include <functional>
 #include <utility>
 
 namespace onceward::pipeline_detail {
@@ -29,6 +30,11 @@ class Walk {
         level_{&run.input, &plan.root, &run.root} {}
 
   Move go();
+  /// Goes through the steps that have begun, last first, until `work` gives true. In `work` names are those
+  /// of the step.
+  using EachStep = std::function<bool(const Node& node, Place& place, const std::string& path)>;
+  bool backward(const EachStep& work) { return backward(plan_.root, run_.root, work); }
+  Result<Value> arguments_of(const Node& node);
 
  private:
   Move finish(RunState state, std::string reason);
@@ -58,7 +64,6 @@ class Walk {
     return added;
   }
   End visit(const Node& node, Place& place);
-  Result<Value> arguments_of(const Node& node);
   /// One that an operator took back knows how its token was used before.
   void remember(Place& place, const std::string& path);
   End visit_step(const Node& node, Place& place);
@@ -94,9 +99,14 @@ class Walk {
   End visit_wait(const Node& node, Place& place);
   End visit_await(const Node& node, Place& place);
   End visit_value(const Node& node, Place& place);
+  bool backward(const Node& node, Place& place, const EachStep& work);
   /// Goes to the last effect that is not taken back yet; false where there is none.
-  bool undo(const Node& node, Place& place);
-  bool undo_step(const Node& node, Place& place);
+  bool undo();
+  bool undo_step(const Node& node, Place& place, std::string path, const Value* arguments);
+  /// Why a run that is undone needs attention all the same; empty where nothing is left.
+  std::optional<std::string> left_behind();
+  /// The rows of a tx step that was done before an operator took it back are there: it is not called again.
+  bool rows_are_there(Place& place, const std::string& path);
 
   Run& run_;
   const CompiledPlan& plan_;
@@ -109,6 +119,8 @@ class Walk {
   std::optional<Duration> earliest_{};
   bool blind_ = false;
   std::optional<std::string> attention_{};
+  /// Paths of effects that cannot be undone, and of those that may be such.
+  std::vector<std::string> left_done_{}, left_in_doubt_{};
 };
 
 }  // namespace onceward::pipeline_detail

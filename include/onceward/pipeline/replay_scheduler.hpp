@@ -49,7 +49,8 @@ struct RedriveReport {
 
 struct RedriveOptions {
   /// Names this redrive: a run is pushed once by it, however often it is repeated, killed and begun again,
-  /// and by however many processes at once. 1 to 64 bytes. A run that fails again is for another redrive.
+  /// and by however many processes at once. 1 to 64 bytes of UTF-8. A run that fails again is for another
+  /// redrive.
   std::string id;
   Operator by;                         ///< recorded in each run and told to the journal; neither may be empty
   double per_second = 20;              ///< runs pushed, > 0; a dry run does not wait

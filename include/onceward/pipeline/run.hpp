@@ -33,7 +33,7 @@ struct RunAct {
   std::string reason;
   std::string path{};  ///< of the construct; of a redrive its id
   std::string before{};
-  std::string after{};
+  std::string after{};  ///< of a cancellation its mode; "none: " and why where it changed nothing
   Timestamp at{};
 
   friend bool operator==(const RunAct&, const RunAct&) = default;

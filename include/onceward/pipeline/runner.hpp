@@ -23,7 +23,8 @@ struct RunnerOptions {
   std::size_t span = 256;                         ///< runs driven side by side with shared commits, 1..1024
   unsigned workers = 2;                           ///< threads of start(), 1..256
   Duration idle_poll = std::chrono::milliseconds(500);  ///< longest sleep of an idle worker
-  Duration retention = std::chrono::hours(24 * 365);    ///< how long an ended run is kept
+  /// How long an ended run is kept. One that needs attention stays until somebody ends it.
+  Duration retention = std::chrono::hours(24 * 365);
   /// At most so many at once in this runner: calls of a step by its name ("grant-points@1"), due runs of a
   /// pipeline by its id.
   std::map<std::string, std::size_t, std::less<>> limits{};
@@ -36,8 +37,8 @@ struct RunnerOptions {
 
 /// Who asks for something, and why: part of the run's record and of the journal. Neither may be empty.
 struct Operator {
-  std::string actor;
-  std::string reason;
+  std::string actor;   ///< UTF-8, at most 128 bytes
+  std::string reason;  ///< its first 256 bytes are kept, what is no UTF-8 in it as '?'
 };
 
 /// Names a run.
@@ -49,8 +50,8 @@ struct RunName {
 
 enum class Cancel : std::uint8_t {
   graceful,    ///< what is under way ends, nothing else begins; what is in doubt then needs attention
-  compensate,  ///< as graceful; then what is done is undone, last first
-  abandon,     ///< it ends as it is, whatever is in doubt
+  compensate,  ///< as graceful; then what is done is undone, last first; what has no undo needs attention
+  abandon,     ///< it ends as it is, whatever is in doubt or not undone yet
 };
 
 namespace pipeline_detail {
@@ -123,25 +124,33 @@ class Runner {
                        Value input);
 
   /// Sends a signal to a run, whether it awaits it already or not. The same `id` counts once for a name, also
-  /// after it was consumed; empty: one signal of this name in the life of the run. The run goes on by work().
+  /// after it was consumed; empty: one signal of this name in the life of the run. The run goes on by work();
+  /// one that needs attention keeps it for its retry.
   /// Errors: not_found (no such run), wrong_state (it has ended), exhausted (more than 64 signals wait),
-  /// invalid_argument (a payload that cannot be stored).
+  /// invalid_argument (a name of more than 64 bytes or an id of more than 128, one that is no UTF-8, a
+  /// payload that cannot be stored).
   Result<void> signal(const RunName& run, std::string_view name, const Value& payload = {},
                       std::string_view id = {});
 
   // What operators do. Each is recorded in the run (RunView::acts, at most 100) with actor and reason, and
   // told to the journal. Tokens never change. Errors: not_found, wrong_state (a worker is at it, or it is not
   // in a state for this), invalid_argument, exhausted. The run goes on by work().
-  /// Ends a run that goes on; a worker that is at it sees it when its call returns.
+  /// Ends a run that goes on; a worker that is at it sees it when its call returns, and tells in the acts
+  /// what came of it: one that comes too late ends nothing. A mode that goes further takes the place of one
+  /// that waits; a run that is being undone takes abandon alone. One that needs attention takes compensate
+  /// and abandon.
   Result<void> cancel(const RunName& run, Cancel mode, const Operator& by);
   /// Pushes on a run that failed, was cancelled or needs attention: what failed begins with fresh attempts.
   Result<void> retry(const RunName& run, const Operator& by);
-  /// Records the construct at this path as skipped.
+  /// Records the construct at this path as skipped; what took effect within it is undone with the rest. In a
+  /// run that is being undone: nothing at this path is to be undone (any more).
   Result<void> skip(const RunName& run, std::string_view path, const Operator& by);
-  /// Records the step at this path as done, with this result.
+  /// Records the step at this path as done, with this result, which must be what its spec says.
   Result<void> set_result(const RunName& run, std::string_view path, const Value& result, const Operator& by);
-  /// Forgets the construct at this path and all after it, and runs them again with the same tokens: the
-  /// downstream answers what it answered; other arguments than before are refused before any call.
+  /// Forgets the construct at this path and all after it, and runs them again with the same tokens, also of a
+  /// run that succeeded: the downstream answers what it answered; other arguments than before are refused
+  /// before any call. A tx step that was done keeps its result and is not called. What is not come to again
+  /// is still undone where the run is.
   Result<void> rerun_from(const RunName& run, std::string_view path, const Operator& by);
 
   /// The run as stored; empty where there is none.

@@ -1,4 +1,5 @@
 // Runs that cannot go on, or wait, and what they cost the others.
+#include "pipeline/run_state.hpp"
 #include "works.hpp"
 
 #include <algorithm>
@@ -111,24 +112,30 @@ TEST_CASE("a set of a large value after a wait ends as needs_attention") {
   CHECK(runner.find("set", "p", "k").value()->state == RunState::needs_attention);
 }
 
-TEST_CASE("a run that awaits with a record nearly full wakes") {
+TEST_CASE("a run that awaits with a record nearly full wakes, is cancelled, or says what is wrong") {
   Works works;
   const auto plan =
       works.plan(pipeline("aw").input("text", Value::Kind::string).await("w", "go").step("a", "book@1"));
-  int bad_runs = 0;
-  for (int less = 200; less < 700; less += 4) {
+  Runner runner(works.storage, works.catalog, works.options);
+  int signalled = 0;
+  int cancelled = 0;
+  for (std::size_t less = 200; less < 900; less += 4) {
     const auto key = "k" + std::to_string(less);
-    Runner runner(works.storage, works.catalog, works.options);
-    if (!runner.start(plan, "p", key,
-                      Map{{"text", std::string(limits::value_bytes - static_cast<std::size_t>(less), 'x')}}))
-      continue;
-    if (!runner.signal({"aw", "p", key}, "go")) continue;
+    const auto text = std::string(pipeline_detail::running_bytes - less, 'x');
+    if (!runner.start(plan, "p", key, Map{{"text", text}})) continue;
+    if (runner.signal({"aw", "p", key}, "go")) {
+      ++signalled;
+    } else {
+      runner.cancel({"aw", "p", key}, Cancel::abandon, {std::string(128, 'a'), std::string(2000, 'r')})
+          .value();
+      ++cancelled;
+    }
     works.clock.advance(1s);
-    if (!runner.work()) ++bad_runs;
-    const auto view = runner.find("aw", "p", key);
-    CHECK(view.value()->state != RunState::running);
+    REQUIRE(runner.work());
+    REQUIRE(runner.find("aw", "p", key).value()->state != RunState::running);
   }
-  CHECK(bad_runs == 0);
+  CHECK(signalled > 10);
+  CHECK(cancelled > 0);
 }
 
 TEST_CASE("a run that waits for its turn looks for it ever less often") {

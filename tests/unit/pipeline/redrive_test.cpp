@@ -206,7 +206,9 @@ TEST_CASE("a redrive needs an id, an actor, a reason and a rate, and says what i
     return scheduler.redrive(filter, options).error().code == ErrorCode::invalid_argument;
   };
   CHECK(refused({}, {.id = "", .by = ann}));
+  CHECK(refused({}, {.id = "\xff\xfe", .by = ann}));
   CHECK(refused({}, {.id = "x", .by = {"ann", ""}}));
+  CHECK(refused({}, {.id = "x", .by = {"\xff\xfe", "mended"}}));
   CHECK(refused({}, {.id = "x", .by = ann, .per_second = 0}));
   CHECK(refused({.key_prefix = "k"}, bench.quick()));
   CHECK(refused({.states = {RunState::succeeded}}, bench.quick()));
@@ -230,4 +232,19 @@ TEST_CASE("a redrive needs an id, an actor, a reason and a rate, and says what i
   options.each = [&](const RedriveLine& line) { why = line.why; };
   CHECK(bench.redrive({.pipeline = "back"}, options).refused == 1);
   CHECK(why.find("undone") != std::string::npos);
+}
+
+TEST_CASE("a dry run of a redrive refuses what the redrive refuses: runs that keep no more acts") {
+  Broken bench;
+  const auto worn = [&] { return bench.runner->retry({"r", "p0", "k0"}, ann); };
+  int acts = 0;
+  for (; worn(); ++acts) bench.runner->work().value();
+  CHECK(acts == 100);
+  auto options = bench.quick();
+  options.dry_run = true;
+  const auto dry = bench.redrive({.pipeline = "r"}, options);
+  const auto wet = bench.redrive({.pipeline = "r"}, bench.quick());
+  CHECK(dry.pushed == wet.pushed);
+  CHECK(dry.refused == wet.refused);
+  CHECK(wet.refused == 1);
 }

@@ -101,6 +101,7 @@ Run random_run(std::mt19937& random) {
   for (auto n = random() % 5; n > 0; --n) run.root.children.push_back(random_place(random, 0));
   run.root.status = run.state == RunState::running ? Status::open : Status::done;
   run.undoing = random() % 2 == 0;
+  if (run.undoing) run.cause = "closed: no";
   run.cancelled = random() % 2 == 0;
   run.result = random_value(random);
   if (random() % 2 == 0) run.deadline = {static_cast<std::int64_t>(1 + random()), random() % 2 == 0};
@@ -115,6 +116,8 @@ Run random_run(std::mt19937& random) {
   for (auto n = random() % 3; n > 0; --n) run.taken.push_back("paid/" + std::to_string(n));
   for (auto n = random() % 3; n > 0; --n)
     run.sent.push_back({"a/b", static_cast<std::int64_t>(random()), {7, false}});
+  for (auto n = random() % 3; n > 0; --n)
+    run.forgotten.push_back({random_place(random, 0), Map{{"n", random_value(random)}}});
   for (auto n = random() % 3; n > 0; --n)
     run.acts.push_back({"skip", "ann", "why", "a", "b", "c", Timestamp(Duration(random()))});
   return run;
@@ -200,6 +203,8 @@ TEST_CASE("a run reads back from its record as it was") {
     REQUIRE(decoded->input == run.input);
     REQUIRE(decoded->root == run.root);
     REQUIRE(decoded->requests == run.requests);
+    REQUIRE(decoded->cause == run.cause);
+    REQUIRE(decoded->forgotten == run.forgotten);
     REQUIRE(decoded->acts == run.acts);
   }
 }
