@@ -77,7 +77,7 @@ Move Walk::finish(RunState state, std::string reason) {
 
 Move Walk::pending() {
   if (!calls_.empty()) return {Move::Kind::call};
-  if (run_.deadline.set()) note(run_.deadline);
+  if (run_.deadline.set() && !run_.undoing) note(run_.deadline);
   if (!earliest_) return {Move::Kind::await};
   return {Move::Kind::wait, std::clamp(*earliest_, Duration::zero(), Duration(limits::duration_us)), blind_};
 }
