@@ -10,13 +10,15 @@ namespace onceward::pipeline_detail {
 namespace {
 
 bool any_in_doubt(const Place& place) noexcept {
-  return (place.in_doubt && place.status != Status::done && place.status != Status::undone &&
-          place.status != Status::skipped) ||
-         std::any_of(place.children.begin(), place.children.end(),
-                     [](const Place& child) { return any_in_doubt(child); });
+  return is_in_doubt(place) || std::any_of(place.children.begin(), place.children.end(), any_in_doubt);
 }
 
 }  // namespace
+
+bool is_in_doubt(const Place& place) noexcept {
+  return place.in_doubt && place.status != Status::done && place.status != Status::undone &&
+         place.status != Status::skipped;
+}
 
 Value error_of(std::string_view code, std::string message, std::string_view step) {
   return Map{{"code", code}, {"message", readable(std::move(message), most_reason_bytes)}, {"step", step}};
@@ -56,7 +58,10 @@ Move Walk::go() {
       end = visit(plan_.root, run_.root);
     }
     if (attention_) return give_up(run_, *std::move(attention_));
-    if (end == End::done) return finish(RunState::succeeded, {});
+    // A race that was decided, or an error that was caught, may have left a call in doubt.
+    if (end == End::done && !(any_in_doubt(run_.root) && settle(plan_.root, run_.root)))
+      return finish(RunState::succeeded, {});
+    if (attention_) return give_up(run_, *std::move(attention_));
     if (end == End::failed) {
       if (auto move = failed()) return *move;
     }

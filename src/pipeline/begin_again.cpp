@@ -22,17 +22,29 @@ void reopen_last(Run& run, Place& place) {
   reopen(run, children.back());
 }
 
+/// Its attempts begin anew, under its token.
+void try_anew(Place& place) {
+  place.status = Status::waiting;
+  place.attempt = 1;
+  place.deaths = 0;
+  place.since = {};
+  place.due = Instant::after({});
+  place.value = {};
+}
+
+/// What a construct that is done left in doubt.
+void reopen_doubt(Place& place) {
+  if (place.in_doubt && (place.status == Status::waiting || place.status == Status::cancelled))
+    try_anew(place);
+  for (auto& child : place.children) reopen_doubt(child);
+}
+
 void reopen(Run& run, Place& place) {
-  if (place.status == Status::done || place.status == Status::skipped || place.status == Status::undone)
-    return;
+  if (place.status == Status::done) return reopen_doubt(place);
+  if (place.status == Status::skipped || place.status == Status::undone) return;
   const bool stopped = place.status == Status::failed || place.status == Status::cancelled;
   if (place.digest != 0 && (stopped || place.status == Status::waiting)) {
-    place.status = Status::waiting;
-    place.attempt = 1;
-    place.deaths = 0;
-    place.since = {};
-    place.due = Instant::after({});
-    place.value = {};
+    try_anew(place);
   } else if (stopped && place.children.empty()) {
     place = Place{place.id, place.role, Status::fresh, place.role == Role::item ? place.value : Value()};
   } else if (stopped) {

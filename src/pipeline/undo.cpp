@@ -7,24 +7,9 @@ namespace onceward::pipeline_detail {
 
 bool Walk::undo(const Node& node, Place& place) {
   if (place.status == Status::fresh || place.status == Status::skipped) return false;
-  const auto before = path_.size();
   for (std::size_t i = place.children.size(); i-- > 0;) {
-    auto& inside = place.children[i];
     bool more = false;
-    if (inside.role == Role::item) {
-      path_ += item_part(node.id(), inside.id);
-      within_.push_back(&inside);
-      // Names are seen through constructs that are open.
-      const auto status = std::exchange(place.status, Status::open);
-      more = undo(node.children[0], inside);
-      place.status = status;
-      within_.pop_back();
-      path_.resize(before);
-    } else if (inside.role == Role::callee) {
-      inside_of(node, place, [&] { more = undo(node.children[0], inside); });
-    } else {
-      more = undo(node.children[node_of(inside, i)], inside);
-    }
+    go_into(node, place, i, [&](const Node& below, Place& inside) { more = undo(below, inside); });
     if (more || attention_) return true;
   }
   return node.kind == StepKind::step && undo_step(node, place);

@@ -16,6 +16,8 @@ enum class End : std::uint8_t { running, done, failed };
 [[nodiscard]] const Value& error_in(const Place& place) noexcept;
 /// Stops what has not ended; a call that was made and whose end is not known stays in doubt.
 void cancel(Place& place) noexcept;
+/// Whether this very step may have taken effect, and nobody knows.
+[[nodiscard]] bool is_in_doubt(const Place& place) noexcept;
 
 /// One walk of the plan beside a run: begins what can begin, and says what to wait for.
 class Walk {
@@ -91,6 +93,26 @@ class Walk {
     level_ = outer;
     path_.resize(before);
   }
+  /// Runs `work(node, place)` for the `at`th of the places within a construct that may have ended, with the
+  /// path and the names of there.
+  template <class Work>
+  void go_into(const Node& node, Place& place, std::size_t at, const Work& work) {
+    auto& inside = place.children[at];
+    const auto& below = node.children[node_of(inside, at)];
+    if (inside.role == Role::callee) return inside_of(node, place, [&] { work(below, inside); });
+    if (inside.role != Role::item) return work(below, inside);
+    const auto before = path_.size();
+    path_ += item_part(node.id(), inside.id);
+    within_.push_back(&inside);
+    // Names are seen through constructs that are open.
+    const auto status = std::exchange(place.status, Status::open);
+    work(below, inside);
+    place.status = status;
+    within_.pop_back();
+    path_.resize(before);
+  }
+  /// Asks on for every step in doubt, and begins nothing else; false where there is none.
+  bool settle(const Node& node, Place& place);
   End visit_wait(const Node& node, Place& place);
   End visit_await(const Node& node, Place& place);
   End visit_value(const Node& node, Place& place);
