@@ -70,6 +70,7 @@ Move Walk::go() {
   const bool more = undo(plan_.root, run_.root);
   if (attention_) return give_up(run_, *std::move(attention_));
   if (more) return pending();
+  if (auto left = left_behind()) return give_up(run_, *std::move(left));
   return finish(run_.cancelled ? RunState::cancelled : RunState::failed, run_.reason);
 }
 

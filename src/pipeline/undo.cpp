@@ -3,7 +3,28 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace onceward::pipeline_detail {
+namespace {
+
+constexpr std::size_t most_named = 5;
+constexpr std::string_view after = "; it was undone after: ";
+
+std::string list_of(const std::vector<std::string>& paths) {
+  std::string all;
+  for (std::size_t i = 0; i < std::min(paths.size(), most_named); ++i)
+    all += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", paths[i]);
+  return paths.size() <= most_named ? all : fmt::format("{} and {} more", all, paths.size() - most_named);
+}
+
+/// What it was undone for, also where an undo was given up before.
+std::string_view cause_in(std::string_view reason) {
+  const auto at = reason.rfind(after);
+  return at == std::string_view::npos ? reason : reason.substr(at + after.size());
+}
+
+}  // namespace
 
 bool Walk::undo(const Node& node, Place& place) {
   if (place.status == Status::fresh || place.status == Status::skipped) return false;
@@ -13,6 +34,32 @@ bool Walk::undo(const Node& node, Place& place) {
     if (more || attention_) return true;
   }
   return node.kind == StepKind::step && undo_step(node, place);
+}
+
+void Walk::find_left(const Node& node, Place& place, std::vector<std::string>& done,
+                     std::vector<std::string>& in_doubt) {
+  for (std::size_t i = 0; i < place.children.size(); ++i) {
+    go_into(node, place, i,
+            [&](const Node& below, Place& inside) { find_left(below, inside, done, in_doubt); });
+  }
+  if (node.kind != StepKind::step || node.entry->spec.effect == Effect::pure) return;
+  if (is_in_doubt(place)) {
+    in_doubt.push_back(path_ + place.id);
+  } else if (place.status == Status::done && !node.definition->undo.skip) {
+    done.push_back(path_ + place.id);
+  }
+}
+
+std::optional<std::string> Walk::left_behind() {
+  std::vector<std::string> done, in_doubt;
+  find_left(plan_.root, run_.root, done, in_doubt);
+  if (done.empty() && in_doubt.empty()) return std::nullopt;
+  std::string text;
+  if (!done.empty()) text = fmt::format("undo_failed: {} cannot be undone", list_of(done));
+  if (!in_doubt.empty())
+    text += fmt::format("{}: {} may have taken effect and cannot be undone",
+                        text.empty() ? "in_doubt" : "; in doubt", list_of(in_doubt));
+  return fmt::format("{}{}{}", text, after, cause_in(run_.reason));
 }
 
 bool Walk::undo_step(const Node& node, Place& place) {

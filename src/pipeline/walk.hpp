@@ -119,6 +119,11 @@ class Walk {
   /// Goes to the last effect that is not taken back yet; false where there is none.
   bool undo(const Node& node, Place& place);
   bool undo_step(const Node& node, Place& place);
+  /// The steps that took effect, or may have, and that no undo takes back.
+  void find_left(const Node& node, Place& place, std::vector<std::string>& done,
+                 std::vector<std::string>& in_doubt);
+  /// Why a run that is undone needs attention all the same; empty where nothing is left.
+  std::optional<std::string> left_behind();
 
   Run& run_;
   const CompiledPlan& plan_;

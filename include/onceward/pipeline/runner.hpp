@@ -49,7 +49,7 @@ struct RunName {
 
 enum class Cancel : std::uint8_t {
   graceful,    ///< what is under way ends, nothing else begins; what is in doubt then needs attention
-  compensate,  ///< as graceful; then what is done is undone, last first
+  compensate,  ///< as graceful; then what is done is undone, last first; what cannot be needs attention
   abandon,     ///< it ends as it is, whatever is in doubt
 };
 

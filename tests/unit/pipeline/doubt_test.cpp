@@ -84,3 +84,46 @@ TEST_CASE("what a caught failure left in doubt is settled before the run succeed
   CHECK(works.later(plan, 1min).state == RunState::succeeded);
   CHECK(works.done == Paths{"each[1]/a", "each[2]/a", "mend", "each[1]/a"});
 }
+
+TEST_CASE("compensate needs attention where something cannot be undone, and undoes the rest") {
+  Works works;
+  const auto plan = works.plan(
+      pipeline("r").step("a", "book@1").step("paid", "credit@1").step("b", "book@1").await("w", "go"));
+  works.start(plan);
+  Runner runner(works.storage, works.catalog, works.options);
+  runner.cancel({"r", "p", "k"}, Cancel::compensate, {"ann", "wrong user"}).value();
+  auto view = works.later(plan, 1s);
+  CHECK(view.undone == Paths{"a", "b"});
+  CHECK(view.state == RunState::needs_attention);
+  CHECK(view.reason == "undo_failed: \"paid\" cannot be undone; it was undone after: cancelled: wrong user");
+  CHECK(works.downstream.effects() == 1);
+  REQUIRE(runner.retry({"r", "p", "k"}, {"ann", "try"}));
+  CHECK(works.later(plan, 1s).reason == view.reason);
+  CHECK(works.undone.size() == 2);
+}
+
+TEST_CASE("compensate needs attention over a call in doubt that cannot be undone") {
+  Works works;
+  works.add("lost@1", [](StepContext&) -> StepOutcome { return Unknown{"lost"}; });
+  const auto plan = works.plan(pipeline("r").step("c", "lost@1"));
+  works.start(plan);
+  Runner runner(works.storage, works.catalog, works.options);
+  runner.cancel({"r", "p", "k"}, Cancel::compensate, {"ann", "wrong user"}).value();
+  const auto view = works.later(plan, 1ms);
+  CHECK(view.state == RunState::needs_attention);
+  CHECK(view.reason.find("in_doubt: \"c\" may have taken effect and cannot be undone") == 0);
+}
+
+TEST_CASE("compensate leaves what its plan says is left, and what has no effect") {
+  Works works;
+  works.add("look@1", [](StepContext&) -> StepOutcome { return Done{}; }, Effect::pure);
+  const auto plan = works.plan(pipeline("r")
+                                   .step("look", "look@1")
+                                   .step("mail", "credit@1")
+                                   .undo({.skip = true})
+                                   .await("w", "go"));
+  works.start(plan);
+  Runner runner(works.storage, works.catalog, works.options);
+  runner.cancel({"r", "p", "k"}, Cancel::compensate, {"ann", "wrong user"}).value();
+  CHECK(works.later(plan, 1s).state == RunState::cancelled);
+}
