@@ -80,35 +80,35 @@ class Walk {
   End visit_foreach(const Node& node, Place& place);
   End visit_attempt(const Node& node, Place& place);
   End visit_call(const Node& node, Place& place);
-  /// Runs `work` with the path and the names of a called pipeline.
-  template <class Work>
-  void inside_of(const Node& node, Place& place, const Work& work) {
-    const auto before = path_.size();
-    path_.append(node.id()).append("/");
-    const auto outer =
-        std::exchange(level_, Level{&place.children[0].value, &node.children[0], &place.children[0]});
-    auto within = std::exchange(within_, {});
-    work();
-    within_ = std::move(within);
-    level_ = outer;
-    path_.resize(before);
-  }
-  /// Runs `work(node, place)` for the `at`th of the places within a construct that may have ended, with the
-  /// path and the names of there.
+  /// Runs `work(node, place)` for the `at`th of the places within a construct, with the path and the names of
+  /// there.
   template <class Work>
   void go_into(const Node& node, Place& place, std::size_t at, const Work& work) {
     auto& inside = place.children[at];
     const auto& below = node.children[node_of(inside, at)];
-    if (inside.role == Role::callee) return inside_of(node, place, [&] { work(below, inside); });
-    if (inside.role != Role::item) return work(below, inside);
     const auto before = path_.size();
-    path_ += item_part(node.id(), inside.id);
-    within_.push_back(&inside);
-    // Names are seen through constructs that are open.
-    const auto status = std::exchange(place.status, Status::open);
-    work(below, inside);
-    place.status = status;
-    within_.pop_back();
+    const auto level = level_;
+    if (inside.role == Role::callee) {
+      path_.append(node.id()).append("/");
+      level_ = Level{&inside.value, &below, &inside};
+      auto within = std::exchange(within_, {});
+      work(below, inside);
+      within_ = std::move(within);
+    } else if (inside.role == Role::item) {
+      path_ += item_part(node.id(), inside.id);
+      within_.push_back(&inside);
+      // Names are seen through constructs that are open.
+      const auto status = std::exchange(place.status, Status::open);
+      work(below, inside);
+      place.status = status;
+      within_.pop_back();
+    } else {
+      // What the body of an attempt failed with stays in the body's place, whatever comes after it.
+      if (inside.role == Role::branch && node.kind == StepKind::attempt && at > 0)
+        level_.error = &error_in(place.children.front());
+      work(below, inside);
+    }
+    level_ = level;
     path_.resize(before);
   }
   /// Asks on for every step in doubt, and begins nothing else; false where there is none.
