@@ -24,8 +24,12 @@ const RetryPolicy& policy_of(const Call& call, std::string_view code) {
 /// A step without effects leaves nothing to be in doubt about, and one whose rows were rolled back neither.
 bool is_certain(const Call& call) noexcept { return call.node->entry->spec.effect != Effect::idempotent; }
 
+Duration bounded(Duration delay) {
+  return std::clamp(delay, Duration::zero(), Duration(limits::duration_us));
+}
+
 void wait(const Call& call, Duration delay) {
-  call.place->due = Instant::after(std::clamp(delay, Duration::zero(), Duration(limits::duration_us)));
+  call.place->due = Instant::after(bounded(delay));
   call.place->status = call.kind == Call::Kind::undo ? Status::undo_waiting : Status::waiting;
 }
 
@@ -48,6 +52,19 @@ void exhausted(Run& run, const Call& call, std::string reason) {
       Map{{"code", "retry_exhausted"}, {"message", bounded(std::move(reason))}, {"step", call.path}};
 }
 
+/// Gives up, with true, where the step's total time is over before it could be asked for again.
+bool out_of_time(Run& run, const Call& call, Duration delay, Timestamp now, std::string_view reason) {
+  const auto& place = *call.place;
+  const auto total = call.node->definition->total;
+  if (call.kind != Call::Kind::act || total <= Duration::zero()) return false;
+  const Duration used =
+      place.since.relative ? Duration::zero() : Duration(now.time_since_epoch().count() - place.since.us);
+  if (used + delay <= total) return false;
+  exhausted(run, call, fmt::format("retry_exhausted: its total time is over after {} attempts: {}",
+                                   place.attempt, reason));
+  return true;
+}
+
 void try_again(Run& run, const Call& call, std::string reason, const std::optional<Duration>& after,
                std::string_view code, double chance, Timestamp now) {
   auto& place = *call.place;
@@ -56,17 +73,8 @@ void try_again(Run& run, const Call& call, std::string reason, const std::option
   if (!run.undoing) run.reason = reason;
   if (place.attempt >= policy.attempts)
     return exhausted(run, call, fmt::format("retry_exhausted after {} attempts: {}", place.attempt, reason));
-  const auto delay = after ? std::clamp(*after, Duration::zero(), Duration(limits::duration_us))
-                           : backoff(policy, place.attempt, chance);
-  const auto total = call.node->definition->total;
-  if (call.kind == Call::Kind::act && total > Duration::zero()) {
-    const Duration used =
-        place.since.relative ? Duration::zero() : Duration(now.time_since_epoch().count() - place.since.us);
-    if (used + delay > total)
-      return exhausted(run, call,
-                       fmt::format("retry_exhausted: its total time is over after {} attempts: {}",
-                                   place.attempt, reason));
-  }
+  const auto delay = after ? bounded(*after) : backoff(policy, place.attempt, chance);
+  if (out_of_time(run, call, delay, now, reason)) return;
   ++place.attempt;
   wait(call, delay);
 }
@@ -140,7 +148,9 @@ void apply(Run& run, const Call& call, StepOutcome outcome, double chance, Times
     // Its effect may be under way: it is asked for again.
     if (!is_certain(call))
       (call.kind == Call::Kind::act ? call.place->in_doubt : call.place->undo_doubt) = true;
-    return wait(call, park->again_in);
+    const auto delay = bounded(park->again_in);
+    if (!out_of_time(run, call, delay, now, "the step is parked")) wait(call, delay);
+    return;
   }
   const auto& reject = std::get<Reject>(outcome);
   if (call.kind == Call::Kind::undo)
