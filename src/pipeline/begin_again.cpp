@@ -26,6 +26,7 @@ void reopen_last(Run& run, Place& place) {
 void try_anew(Place& place) {
   place.status = Status::waiting;
   place.attempt = 1;
+  place.ruled.clear();
   place.deaths = 0;
   place.since = {};
   place.due = Instant::after({});

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 
 namespace onceward::pipeline_detail {
@@ -13,12 +14,25 @@ namespace {
 
 std::string bounded(std::string reason) { return readable(std::move(reason), most_reason_bytes); }
 
-const RetryPolicy& policy_of(const Call& call, std::string_view code) {
+/// The policy for an answer, and which of its own this answer is: a rule counts the answers with its code, the
+/// step's policy the others.
+struct Try {
+  const RetryPolicy& policy;
+  int number;
+};
+Try count_try(const Call& call, std::string_view code) {
   const auto& written = *call.node->definition;
-  if (call.kind == Call::Kind::undo) return written.undo.retry;
+  auto& place = *call.place;
+  if (call.kind == Call::Kind::undo) return {written.undo.retry, place.attempt};
   const auto rule = std::find_if(written.rules.begin(), written.rules.end(),
                                  [&](const RetryRule& r) { return !code.empty() && r.code == code; });
-  return rule == written.rules.end() ? written.retry : rule->policy;
+  if (rule == written.rules.end()) {
+    const int others = std::accumulate(place.ruled.begin(), place.ruled.end(), 0);
+    return {written.retry, std::max(place.attempt - others, 1)};
+  }
+  const auto at = static_cast<std::size_t>(rule - written.rules.begin());
+  if (place.ruled.size() <= at) place.ruled.resize(at + 1);
+  return {rule->policy, ++place.ruled[at]};
 }
 
 /// A step without effects leaves nothing to be in doubt about, and one whose rows were rolled back neither.
@@ -68,12 +82,12 @@ bool out_of_time(Run& run, const Call& call, Duration delay, Timestamp now, std:
 void try_again(Run& run, const Call& call, std::string reason, const std::optional<Duration>& after,
                std::string_view code, double chance, Timestamp now) {
   auto& place = *call.place;
-  const auto& policy = policy_of(call, code);
+  const auto [policy, number] = count_try(call, code);
   reason = bounded(std::move(reason));
   if (!run.undoing) run.reason = reason;
-  if (place.attempt >= policy.attempts)
+  if (number >= policy.attempts)
     return exhausted(run, call, fmt::format("retry_exhausted after {} attempts: {}", place.attempt, reason));
-  const auto delay = after ? bounded(*after) : backoff(policy, place.attempt, chance);
+  const auto delay = after ? bounded(*after) : backoff(policy, number, chance);
   if (out_of_time(run, call, delay, now, reason)) return;
   ++place.attempt;
   wait(call, delay);

@@ -53,6 +53,7 @@ struct Place {
   Value value{};  ///< its result; of a failed one {code, message, step}; of an item, the item; of a callee,
                   ///< its input
   int attempt = 0;
+  std::vector<int> ruled{};  ///< of these, the answers that each retry rule of the step took, in its order
   int deaths = 0;           ///< workers that died at it
   bool in_doubt = false;    ///< nobody knows whether it took effect
   bool undo_doubt = false;  ///< the same of its undo

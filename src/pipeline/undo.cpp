@@ -89,6 +89,7 @@ bool Walk::undo_step(const Node& node, Place& place) {
   if (!begun) {
     place.in_doubt = place.status != Status::done;
     place.attempt = 1;
+    place.ruled.clear();
     place.deaths = 0;
     place.started = Instant::after({});  // from here on, of the undo's own token
     if (place.in_doubt) place.value = {};

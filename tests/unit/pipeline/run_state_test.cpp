@@ -76,8 +76,10 @@ Place random_place(std::mt19937& random, int depth) {
   const bool open = !ended(place.status);
   place.attempt = open || random() % 2 == 0 ? static_cast<int>(random() % 1000) : 0;
   if (!open && place.attempt == 1) place.attempt = 0;
-  place.deaths = static_cast<int>(random() % 5);
   place.in_doubt = random() % 3 == 0;
+  if (open || place.in_doubt)
+    for (auto n = random() % 3; n > 0; --n) place.ruled.push_back(static_cast<int>(random() % 9));
+  place.deaths = static_cast<int>(random() % 5);
   place.undo_doubt = random() % 3 == 0;
   if (open && random() % 2 == 0) place.since = {static_cast<std::int64_t>(1 + random()), random() % 2 == 0};
   place.digest = random() % 2 == 0 ? 0 : static_cast<std::int64_t>(1 + random());
