@@ -13,6 +13,26 @@ bool any_in_doubt(const Place& place) noexcept {
   return is_in_doubt(place) || std::any_of(place.children.begin(), place.children.end(), any_in_doubt);
 }
 
+/// The finally that failed, where no catch took its error; null: none did.
+const Place* failed_finally(const Place& place) noexcept {
+  if (place.status == Status::done) return nullptr;
+  if (place.role == Role::closing && place.status == Status::failed) return &place;
+  const bool attempt = !place.children.empty() && place.children.front().role == Role::branch;
+  for (std::size_t i = attempt ? place.children.size() - 1 : 0; i < place.children.size(); ++i) {
+    if (const auto* found = failed_finally(place.children[i])) return found;
+  }
+  return nullptr;
+}
+
+Value late_error(const Place& root) {
+  constexpr std::string_view late = "the run's deadline has passed";
+  const auto* failed = failed_finally(root);
+  if (failed == nullptr) return error_of("deadline", std::string(late), "");
+  const auto& error = error_in(*failed);
+  return error_of(text_of(error, "code"), fmt::format("{}; {}", text_of(error, "message"), late),
+                  text_of(error, "step"));
+}
+
 }  // namespace
 
 bool is_in_doubt(const Place& place) noexcept {
@@ -48,11 +68,11 @@ Move Walk::go() {
     if (const auto asked = take_cancel()) return *asked;
   }
   if (!run_.undoing) {
-    const bool late = run_.deadline.set() && run_.deadline.reached(now_);
+    run_.late = run_.late || (run_.deadline.set() && run_.deadline.reached(now_));
     End end = End::failed;
-    if (late) {
-      cancel(run_.root);
-      run_.root.value = error_of("deadline", "the run's deadline has passed", "");
+    if (run_.late) {
+      if (close(plan_.root, run_.root)) end = End::running;
+      run_.root.value = late_error(run_.root);
     } else {
       if (run_.root.status == Status::fresh) run_.root.status = Status::open;
       end = visit(plan_.root, run_.root);
@@ -83,7 +103,7 @@ Move Walk::finish(RunState state, std::string reason) {
 
 Move Walk::pending() {
   if (!calls_.empty()) return {Move::Kind::call};
-  if (run_.deadline.set() && !run_.undoing) note(run_.deadline);
+  if (run_.deadline.set() && !run_.undoing && !run_.late) note(run_.deadline);
   if (!earliest_) return {Move::Kind::await};
   return {Move::Kind::wait, std::clamp(*earliest_, Duration::zero(), Duration(limits::duration_us)), blind_};
 }

@@ -13,8 +13,11 @@ void reopen(Run& run, Place& place);
 /// Of an attempt the last branch decides what comes next. Its finally comes again, after what is mended.
 void reopen_last(Run& run, Place& place) {
   auto& children = place.children;
-  if (children.back().role == Role::closing && ended(children.back().status) &&
-      children.back().status != Status::failed && children.back().status != Status::cancelled) {
+  const auto& last = children.back();
+  const bool mended = ended(last.status) && last.status != Status::failed && last.status != Status::cancelled;
+  // What the deadline stopped goes on; it has not come to its finally.
+  const bool stopped = children.size() > 1 && children[children.size() - 2].status == Status::cancelled;
+  if (last.role == Role::closing && (mended || stopped)) {
     remember_tokens(run);
     children.pop_back();
   }
@@ -80,6 +83,7 @@ void go_on(Run& run) {
   run.state = RunState::running;
   run.reason.clear();
   run.cancelled = false;
+  run.late = false;
   run.root.status = Status::open;
   run.root.value = {};
   run.deadline = {};  // whoever pushes it on has the say now

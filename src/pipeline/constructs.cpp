@@ -246,6 +246,28 @@ End Walk::visit_attempt(const Node& node, Place& place) {
   }
 }
 
+bool Walk::close(const Node& node, Place& place) {
+  if (ended(place.status)) return false;
+  bool more = false;
+  for (std::size_t i = 0; i < place.children.size(); ++i) {
+    go_into(node, place, i, [&](const Node& below, Place& inside) {
+      const bool goes_on =
+          inside.role == Role::closing ? visit(below, inside) == End::running : close(below, inside);
+      more = more || goes_on;
+    });
+    if (attention_) return true;
+  }
+  if (more) return true;
+  const bool owes = node.kind == StepKind::attempt && !node.definition->last.empty() &&
+                    !place.children.empty() && place.children.back().role != Role::closing;
+  if (owes) {
+    child(place, std::to_string(node.definition->branches.size() + 1), Role::closing);
+    return close(node, place);
+  }
+  place.status = Status::cancelled;
+  return false;
+}
+
 End Walk::visit_call(const Node& node, Place& place) {
   if (place.status == Status::fresh) {
     auto arguments = arguments_of(node);

@@ -391,7 +391,7 @@ std::optional<Duration> time_left(const Run& run, const Call& call, Timestamp no
   if (written.timeout > Duration::zero()) take(written.timeout);
   if (written.total > Duration::zero() && call.kind == Call::Kind::act && call.place->since.set())
     take(until(call.place->since) + written.total);
-  if (run.deadline.set() && call.kind == Call::Kind::act) take(until(run.deadline));
+  if (run.deadline.set() && !run.late && call.kind == Call::Kind::act) take(until(run.deadline));
   return left;
 }
 

@@ -238,6 +238,7 @@ void write_rest(const Run& run, Text& out) {
   Writer writer(out);
   if (run.undoing) writer.flag("undoing");
   if (run.cancelled) writer.flag("cancelled");
+  if (run.late) writer.flag("late");
   if (!run.result.is_null()) writer.value("result", run.result);
   writer.instant("deadline", run.deadline);
   if (!(run.begun.relative && run.begun.us == 0)) writer.instant("begun", run.begun);
@@ -290,6 +291,7 @@ bool read_rest(const Value& value, Run& run) {
   bool fine = true;
   run.undoing = flag(value, "undoing");
   run.cancelled = flag(value, "cancelled");
+  run.late = flag(value, "late");
   if (const auto* result = value.find("result")) run.result = *result;
   run.deadline = instant(value, "deadline");
   run.begun = instant(value, "begun");

@@ -98,6 +98,7 @@ struct Run {
   Place root{};            ///< the sequence of the pipeline's constructs
   bool undoing = false;    ///< it goes backward; `reason` says why
   bool cancelled = false;  ///< what is undone, or ended, was cancelled
+  bool late = false;       ///< its deadline passed on the way forward: a finally is all that goes on
   Value result{};
   Instant begun{};
   Instant deadline{};

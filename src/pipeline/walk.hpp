@@ -79,6 +79,8 @@ class Walk {
   End begin_foreach(const Node& node, Place& place);
   End visit_foreach(const Node& node, Place& place);
   End visit_attempt(const Node& node, Place& place);
+  /// Ends what is open but for its finally, the inner first; false where no finally is left to go on.
+  bool close(const Node& node, Place& place);
   End visit_call(const Node& node, Place& place);
   /// Runs `work(node, place)` for the `at`th of the places within a construct, with the path and the names of
   /// there.

@@ -50,3 +50,82 @@ TEST_CASE("a simulation of an undo that waits past the deadline ends") {
   options.patience = 2s;
   CHECK(simulate(plan, Map(), options).value().end == SimulationEnd::ended);
 }
+
+TEST_CASE("finally comes also where the deadline ends the run, and nothing else does") {
+  Works works;
+  const auto plan = works.plan(
+      pipeline("r")
+          .deadline(10s)
+          .attempt("t", [](Body& b) { b.await("w", "go"); },
+                   {on_error("", [](Body& b) { book(b, {"caught"}); })},
+                   [](Body& b) {
+                     book(b, {"last"});
+                     b.wait("while", 1min);
+                     book(b, {"end"});
+                   })
+          .step("next", "book@1"));
+  works.next["last"] = {Retry{"busy", 1s}};
+  works.start(plan);
+  works.later(plan, 11s);
+  const auto before = works.commits();
+  CHECK(works.later(plan, 0s).state == RunState::running);  // it waits for its finally, in no loop
+  CHECK(works.commits() == before);
+  works.later(plan, 1s);
+  const auto view = works.later(plan, 1min);
+  CHECK(works.done == Paths{"last", "last", "end"});
+  CHECK(view.state == RunState::failed);
+  CHECK(view.reason == "deadline: the run's deadline has passed");
+}
+
+TEST_CASE("of attempts within each other and of items each finally comes, the inner first") {
+  Works works;
+  const auto plan = works.plan(pipeline("r").deadline(10s).input("all", Value::Kind::list).attempt(
+      "outer",
+      [](Body& body) {
+        body.foreach ("each", {.items = "all", .variable = "n", .item_key = "n", .concurrency = 2},
+                      [](Body& item) {
+                        item.attempt("t", [](Body& b) { b.await("w", "go"); }, {},
+                                     [](Body& b) { b.step("last", "book@1", {{"amount", "n"}}); });
+                      });
+      },
+      {}, [](Body& b) { book(b, {"end"}); }));
+  works.start(plan, Map{{"all", List{1, 2, 3}}});
+  const auto view = works.later(plan, 11s);
+  CHECK(works.done == Paths{"each[1]/last", "each[2]/last", "end"});
+  CHECK(view.reason.find("deadline") == 0);
+}
+
+TEST_CASE("a finally after the deadline that fails is told, and one in doubt needs attention") {
+  Works works;
+  const auto plan = works.plan(pipeline("r").deadline(10s).attempt(
+      "t", [](Body& b) { b.await("w", "go").step("b", "book@1"); }, {},
+      [](Body& b) { b.step("last", "book@1").retry(steady(1)); }));
+  SECTION("one that rejects") {
+    works.next["last"] = {Reject{"closed", "no"}};
+    works.start(plan);
+    CHECK(works.later(plan, 11s).reason == "closed: no; the run's deadline has passed");
+  }
+  SECTION("one in doubt; a retry goes on where the deadline stopped it") {
+    works.next["last"] = {Unknown{"lost"}};
+    works.start(plan);
+    CHECK(works.later(plan, 11s).state == RunState::needs_attention);
+    Runner runner(works.storage, works.catalog, works.options);
+    REQUIRE(runner.retry({"r", "p", "k"}, {"ann", "go on"}));
+    works.later(plan, 1s);
+    REQUIRE(runner.signal({"r", "p", "k"}, "go"));
+    CHECK(works.later(plan, 1s).state == RunState::succeeded);
+    CHECK(works.done == Paths{"last", "b", "last"});
+  }
+}
+
+TEST_CASE("a run that recovers backward is undone after the finally that its deadline left") {
+  Works works;
+  const auto plan = works.plan(pipeline("r").recover(Recover::backward).deadline(10s).attempt(
+      "t", [](Body& b) { b.step("a", "book@1").await("w", "go"); }, {},
+      [](Body& b) { book(b, {"last"}); }));
+  works.start(plan);
+  const auto view = works.later(plan, 11s);
+  CHECK(view.state == RunState::failed);
+  CHECK(works.done == Paths{"a", "last"});
+  CHECK(view.undone == Paths{"a", "last"});
+}

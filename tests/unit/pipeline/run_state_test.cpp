@@ -104,6 +104,7 @@ Run random_run(std::mt19937& random) {
   run.root.status = run.state == RunState::running ? Status::open : Status::done;
   run.undoing = random() % 2 == 0;
   run.cancelled = random() % 2 == 0;
+  run.late = random() % 2 == 0;
   run.result = random_value(random);
   if (random() % 2 == 0) run.deadline = {static_cast<std::int64_t>(1 + random()), random() % 2 == 0};
   run.due_in = random() % 2 == 0 ? -1 : static_cast<std::int64_t>(random());
