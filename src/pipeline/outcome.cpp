@@ -14,8 +14,8 @@ namespace {
 
 std::string bounded(std::string reason) { return readable(std::move(reason), most_reason_bytes); }
 
-/// The policy for an answer, and which of its own this answer is: a rule counts the answers with its code, the
-/// step's policy the others.
+/// The policy for an answer, and which of its own this answer is: a rule counts the answers with its code,
+/// the step's policy the others.
 struct Try {
   const RetryPolicy& policy;
   int number;
@@ -74,8 +74,9 @@ bool out_of_time(Run& run, const Call& call, Duration delay, Timestamp now, std:
   const Duration used =
       place.since.relative ? Duration::zero() : Duration(now.time_since_epoch().count() - place.since.us);
   if (used + delay <= total) return false;
-  exhausted(run, call, fmt::format("retry_exhausted: its total time is over after {} attempts: {}",
-                                   place.attempt, reason));
+  exhausted(
+      run, call,
+      fmt::format("retry_exhausted: its total time is over after {} attempts: {}", place.attempt, reason));
   return true;
 }
 

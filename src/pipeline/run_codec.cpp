@@ -11,7 +11,7 @@ namespace onceward::pipeline_detail {
 namespace {
 
 constexpr std::int64_t most_counted = 1'000'000;  // of attempts and deaths; a record with more is not ours
-constexpr std::size_t most_counting = 64;  // retry rules: more than a plan may have
+constexpr std::size_t most_counting = 64;         // retry rules: more than a plan may have
 constexpr std::size_t most_nested = 400;
 constexpr std::size_t most_kept_bytes = 65'536;
 constexpr std::array<std::string_view, 5> state_names = {"running", "succeeded", "failed", "needs_attention",

@@ -54,12 +54,12 @@ struct Place {
                   ///< its input
   int attempt = 0;
   std::vector<int> ruled{};  ///< of these, the answers that each retry rule of the step took, in its order
-  int deaths = 0;           ///< workers that died at it
-  bool in_doubt = false;    ///< nobody knows whether it took effect
-  bool undo_doubt = false;  ///< the same of its undo
-  std::int64_t digest = 0;  ///< of the arguments its token was used with; 0: of none yet
-  Instant started{};        ///< the first call with its token, since which the downstream remembers it
-  Instant since{};          ///< the first of these attempts, where their total time is bounded
+  int deaths = 0;            ///< workers that died at it
+  bool in_doubt = false;     ///< nobody knows whether it took effect
+  bool undo_doubt = false;   ///< the same of its undo
+  std::int64_t digest = 0;   ///< of the arguments its token was used with; 0: of none yet
+  Instant started{};         ///< the first call with its token, since which the downstream remembers it
+  Instant since{};           ///< the first of these attempts, where their total time is bounded
   Instant due{};
   Instant over{};  ///< when it ended, for people
   Instant back{};  ///< when it was undone, for people

@@ -41,9 +41,9 @@ TEST_CASE("a parked step without effects fails when its total time is over, and 
         return Park{Duration::max()};
       },
       Effect::pure);
-  const auto plan = works.plan(pipeline("r").attempt(
-      "t", [](Body& b) { b.step("look", "look@1").timeout({}, 10s); },
-      {on_error("retry_exhausted", [](Body& b) { book(b, {"mend"}); })}));
+  const auto plan =
+      works.plan(pipeline("r").attempt("t", [](Body& b) { b.step("look", "look@1").timeout({}, 10s); },
+                                       {on_error("retry_exhausted", [](Body& b) { book(b, {"mend"}); })}));
   CHECK(works.start(plan).state == RunState::succeeded);
   CHECK(looks == 1);
   CHECK(works.done == Paths{"mend"});
@@ -83,8 +83,7 @@ TEST_CASE("each retry rule counts its own answers, and the step's policy the oth
 TEST_CASE("the delay of a retry rule grows with its own answers") {
   Works works;
   const RetryPolicy doubling{.attempts = 9, .first = 1s, .factor = 2, .cap = 1h, .jitter = false};
-  const auto plan =
-      works.plan(pipeline("r").step("a", "book@1").retry(steady(9)).retry_on("busy", doubling));
+  const auto plan = works.plan(pipeline("r").step("a", "book@1").retry(steady(9)).retry_on("busy", doubling));
   works.next["a"] = {Retry{"other"}, Retry{"other"}, Retry{"busy", {}, "busy"}, Retry{"busy", {}, "busy"}};
   works.start(plan);
   const auto delay_after = [&](Duration wait) {

@@ -40,15 +40,13 @@ BodyMaker failing(const char* id, const char* code) {
 
 TEST_CASE("in a catch within a catch error is the inner one, and behind it the outer one again") {
   Sayings works;
-  const auto plan = works.plan(
-      pipeline("r").attempt("outer", failing("f1", "first"), {on_error("", [](Body& body) {
-                              say(body, "before");
-                              body.attempt("inner", failing("f2", "second"), {on_error("", [](Body& b) {
-                                             say(b, "within");
-                                           })},
-                                           [](Body& b) { say(b, "last"); });
-                              say(body, "behind");
-                            })}));
+  const auto plan = works.plan(pipeline("r").attempt(
+      "outer", failing("f1", "first"), {on_error("", [](Body& body) {
+        say(body, "before");
+        body.attempt("inner", failing("f2", "second"), {on_error("", [](Body& b) { say(b, "within"); })},
+                     [](Body& b) { say(b, "last"); });
+        say(body, "behind");
+      })}));
   CHECK(works.start(plan).state == RunState::succeeded);
   CHECK(works.said == Paths{"before=first", "within=second", "last=first", "behind=first"});
 }
@@ -69,17 +67,16 @@ TEST_CASE("the error of one branch is not seen in the catch of another") {
 
 TEST_CASE("a step in a catch is undone with the arguments it was done with, whatever failed behind it") {
   Sayings works;
-  const auto plan = works.plan(pipeline("r")
-                                   .recover(Recover::backward)
-                                   .input("all", Value::Kind::list)
-                                   .foreach ("each", {.items = "all", .variable = "n", .item_key = "n"},
-                                             [](Body& item) {
-                                               item.attempt("t", failing("f1", "first"),
-                                                            {on_error("", [](Body& body) {
-                                                              say(body, "say");
-                                                              body.fail("f2", "second");
-                                                            })});
-                                             }));
+  const auto plan =
+      works.plan(pipeline("r")
+                     .recover(Recover::backward)
+                     .input("all", Value::Kind::list)
+                     .foreach ("each", {.items = "all", .variable = "n", .item_key = "n"}, [](Body& item) {
+                       item.attempt("t", failing("f1", "first"), {on_error("", [](Body& body) {
+                                      say(body, "say");
+                                      body.fail("f2", "second");
+                                    })});
+                     }));
   const auto view = works.start(plan, Map{{"all", List{1}}});
   CHECK(view.reason.find("second") == 0);
   CHECK(works.said == Paths{"each[1]/say=first", "undo each[1]/say=first"});
@@ -87,14 +84,13 @@ TEST_CASE("a step in a catch is undone with the arguments it was done with, what
 
 TEST_CASE("a step in doubt in a catch is asked for again with the arguments it had") {
   Sayings works;
-  const auto plan = works.plan(
-      pipeline("r").attempt("t", failing("f1", "first"), {on_error("", [](Body& body) {
-                              body.parallel("fan", Join::any, [](Branches& b) {
-                                b.step("a", "book@1", {{"amount", "error.code == 'first' ? 1 : 2"}})
-                                    .retry(steady(3));
-                                book(b, {"b"});
-                              });
-                            })}));
+  const auto plan = works.plan(pipeline("r").attempt(
+      "t", failing("f1", "first"), {on_error("", [](Body& body) {
+        body.parallel("fan", Join::any, [](Branches& b) {
+          b.step("a", "book@1", {{"amount", "error.code == 'first' ? 1 : 2"}}).retry(steady(3));
+          book(b, {"b"});
+        });
+      })}));
   works.next["a"] = {Unknown{"lost"}};
   works.start(plan);
   const auto view = works.later(plan, 1min);

@@ -53,17 +53,17 @@ TEST_CASE("a simulation of an undo that waits past the deadline ends") {
 
 TEST_CASE("finally comes also where the deadline ends the run, and nothing else does") {
   Works works;
-  const auto plan = works.plan(
-      pipeline("r")
-          .deadline(10s)
-          .attempt("t", [](Body& b) { b.await("w", "go"); },
-                   {on_error("", [](Body& b) { book(b, {"caught"}); })},
-                   [](Body& b) {
-                     book(b, {"last"});
-                     b.wait("while", 1min);
-                     book(b, {"end"});
-                   })
-          .step("next", "book@1"));
+  const auto plan = works.plan(pipeline("r")
+                                   .deadline(10s)
+                                   .attempt(
+                                       "t", [](Body& b) { b.await("w", "go"); },
+                                       {on_error("", [](Body& b) { book(b, {"caught"}); })},
+                                       [](Body& b) {
+                                         book(b, {"last"});
+                                         b.wait("while", 1min);
+                                         book(b, {"end"});
+                                       })
+                                   .step("next", "book@1"));
   works.next["last"] = {Retry{"busy", 1s}};
   works.start(plan);
   works.later(plan, 11s);
@@ -79,16 +79,23 @@ TEST_CASE("finally comes also where the deadline ends the run, and nothing else 
 
 TEST_CASE("of attempts within each other and of items each finally comes, the inner first") {
   Works works;
-  const auto plan = works.plan(pipeline("r").deadline(10s).input("all", Value::Kind::list).attempt(
-      "outer",
-      [](Body& body) {
-        body.foreach ("each", {.items = "all", .variable = "n", .item_key = "n", .concurrency = 2},
-                      [](Body& item) {
-                        item.attempt("t", [](Body& b) { b.await("w", "go"); }, {},
-                                     [](Body& b) { b.step("last", "book@1", {{"amount", "n"}}); });
-                      });
-      },
-      {}, [](Body& b) { book(b, {"end"}); }));
+  const auto plan = works.plan(
+      pipeline("r")
+          .deadline(10s)
+          .input("all", Value::Kind::list)
+          .attempt(
+              "outer",
+              [](Body& body) {
+                body.foreach ("each", {.items = "all", .variable = "n", .item_key = "n", .concurrency = 2},
+                              [](Body& item) {
+                                item.attempt(
+                                    "t", [](Body& b) { b.await("w", "go"); }, {},
+                                    [](Body& b) {
+                                      b.step("last", "book@1", {{"amount", "n"}});
+                                    });
+                              });
+              },
+              {}, [](Body& b) { book(b, {"end"}); }));
   works.start(plan, Map{{"all", List{1, 2, 3}}});
   const auto view = works.later(plan, 11s);
   CHECK(works.done == Paths{"each[1]/last", "each[2]/last", "end"});
@@ -120,9 +127,12 @@ TEST_CASE("a finally after the deadline that fails is told, and one in doubt nee
 
 TEST_CASE("a run that recovers backward is undone after the finally that its deadline left") {
   Works works;
-  const auto plan = works.plan(pipeline("r").recover(Recover::backward).deadline(10s).attempt(
-      "t", [](Body& b) { b.step("a", "book@1").await("w", "go"); }, {},
-      [](Body& b) { book(b, {"last"}); }));
+  const auto plan = works.plan(pipeline("r")
+                                   .recover(Recover::backward)
+                                   .deadline(10s)
+                                   .attempt(
+                                       "t", [](Body& b) { b.step("a", "book@1").await("w", "go"); }, {},
+                                       [](Body& b) { book(b, {"last"}); }));
   works.start(plan);
   const auto view = works.later(plan, 11s);
   CHECK(view.state == RunState::failed);

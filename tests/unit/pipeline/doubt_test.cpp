@@ -18,13 +18,14 @@ std::size_t calls_of(const Works& works, const std::string& path) {
 
 TEST_CASE("a run succeeds over a race when it is known what became of the branch in doubt") {
   Works works;
-  const auto plan = works.plan(pipeline("r")
-                                   .parallel("fan", Join::any,
-                                             [](Branches& b) {
-                                               b.sequence("slow", [](Body& body) { book(body, {"a", "then"}); });
-                                               book(b, {"b"});
-                                             })
-                                   .step("end", "book@1"));
+  const auto plan =
+      works.plan(pipeline("r")
+                     .parallel("fan", Join::any,
+                               [](Branches& b) {
+                                 b.sequence("slow", [](Body& body) { book(body, {"a", "then"}); });
+                                 book(b, {"b"});
+                               })
+                     .step("end", "book@1"));
   works.next["a"] = {Unknown{"reply lost"}, Unknown{"reply lost"}};
   CHECK(works.start(plan).state == RunState::running);
   CHECK(works.done == Paths{"a", "b", "end"});  // the race is decided: what comes after it does not wait
@@ -71,13 +72,18 @@ TEST_CASE("a retry pushes on a branch in doubt that needed attention behind a ra
 
 TEST_CASE("what a caught failure left in doubt is settled before the run succeeds") {
   Works works;
-  const auto plan = works.plan(pipeline("r").input("all", Value::Kind::list).attempt(
-      "t",
-      [](Body& body) {
-        body.foreach ("each", {.items = "all", .variable = "n", .item_key = "n", .concurrency = 2},
-                      [](Body& item) { item.step("a", "book@1", {{"amount", "n"}}).retry(steady(3)); });
-      },
-      {on_error("closed", [](Body& body) { book(body, {"mend"}); })}));
+  const auto plan = works.plan(
+      pipeline("r")
+          .input("all", Value::Kind::list)
+          .attempt("t",
+                   [](Body& body) {
+                     body.foreach ("each",
+                                   {.items = "all", .variable = "n", .item_key = "n", .concurrency = 2},
+                                   [](Body& item) {
+                                     item.step("a", "book@1", {{"amount", "n"}}).retry(steady(3));
+                                   });
+                   },
+                   {on_error("closed", [](Body& body) { book(body, {"mend"}); })}));
   works.next["each[1]/a"] = {Unknown{"reply lost"}};
   works.next["each[2]/a"] = {Reject{"closed", "no"}};
   CHECK(works.start(plan, Map{{"all", List{1, 2}}}).state == RunState::running);
@@ -116,12 +122,10 @@ TEST_CASE("compensate needs attention over a call in doubt that cannot be undone
 
 TEST_CASE("compensate leaves what its plan says is left, and what has no effect") {
   Works works;
-  works.add("look@1", [](StepContext&) -> StepOutcome { return Done{}; }, Effect::pure);
-  const auto plan = works.plan(pipeline("r")
-                                   .step("look", "look@1")
-                                   .step("mail", "credit@1")
-                                   .undo({.skip = true})
-                                   .await("w", "go"));
+  works.add(
+      "look@1", [](StepContext&) -> StepOutcome { return Done{}; }, Effect::pure);
+  const auto plan = works.plan(
+      pipeline("r").step("look", "look@1").step("mail", "credit@1").undo({.skip = true}).await("w", "go"));
   works.start(plan);
   Runner runner(works.storage, works.catalog, works.options);
   runner.cancel({"r", "p", "k"}, Cancel::compensate, {"ann", "wrong user"}).value();
