@@ -10,13 +10,35 @@ namespace onceward::pipeline_detail {
 namespace {
 
 bool any_in_doubt(const Place& place) noexcept {
-  return (place.in_doubt && place.status != Status::done && place.status != Status::undone &&
-          place.status != Status::skipped) ||
-         std::any_of(place.children.begin(), place.children.end(),
-                     [](const Place& child) { return any_in_doubt(child); });
+  return is_in_doubt(place) || std::any_of(place.children.begin(), place.children.end(), any_in_doubt);
+}
+
+/// The finally that failed, where no catch took its error; null: none did.
+const Place* failed_finally(const Place& place) noexcept {
+  if (place.status == Status::done) return nullptr;
+  if (place.role == Role::closing && place.status == Status::failed) return &place;
+  const bool attempt = !place.children.empty() && place.children.front().role == Role::branch;
+  for (std::size_t i = attempt ? place.children.size() - 1 : 0; i < place.children.size(); ++i) {
+    if (const auto* found = failed_finally(place.children[i])) return found;
+  }
+  return nullptr;
+}
+
+Value late_error(const Place& root) {
+  constexpr std::string_view late = "the run's deadline has passed";
+  const auto* failed = failed_finally(root);
+  if (failed == nullptr) return error_of("deadline", std::string(late), "");
+  const auto& error = error_in(*failed);
+  return error_of(text_of(error, "code"), fmt::format("{}; {}", text_of(error, "message"), late),
+                  text_of(error, "step"));
 }
 
 }  // namespace
+
+bool is_in_doubt(const Place& place) noexcept {
+  return place.in_doubt && place.status != Status::done && place.status != Status::undone &&
+         place.status != Status::skipped;
+}
 
 Value error_of(std::string_view code, std::string message, std::string_view step) {
   return Map{{"code", code}, {"message", readable(std::move(message), most_reason_bytes)}, {"step", step}};
@@ -45,17 +67,19 @@ Move Walk::go() {
   if (run_.state != RunState::running) return {};
   if (const auto asked = take_cancel()) return *asked;
   if (!run_.undoing) {
-    const bool late = run_.deadline.set() && run_.deadline.reached(now_);
+    run_.late = run_.late || (run_.deadline.set() && run_.deadline.reached(now_));
     End end = End::failed;
-    if (late) {
-      cancel(run_.root);
-      run_.root.value = error_of("deadline", "the run's deadline has passed", "");
+    if (run_.late) {
+      if (close(plan_.root, run_.root)) end = End::running;
+      run_.root.value = late_error(run_.root);
     } else {
       if (run_.root.status == Status::fresh) run_.root.status = Status::open;
       end = visit(plan_.root, run_.root);
     }
     if (attention_) return give_up(run_, *std::move(attention_));
-    if (end == End::done) return finish(RunState::succeeded, {});
+    // A race that was decided, or an error that was caught, may have left a call in doubt.
+    if (end == End::done && !(any_in_doubt(run_.root) && settle(plan_.root, run_.root))) return succeed();
+    if (attention_) return give_up(run_, *std::move(attention_));
     if (end == End::failed) {
       if (auto move = failed()) return *move;
     }
@@ -66,6 +90,15 @@ Move Walk::go() {
   if (more) return pending();
   if (auto left = left_behind()) return give_up(run_, *std::move(left));
   return finish(run_.cancelled ? RunState::cancelled : RunState::failed, run_.cause);
+}
+
+Move Walk::succeed() {
+  // What an operator took back is not settled by going another way.
+  const auto left = std::find_if(run_.forgotten.begin(), run_.forgotten.end(),
+                                 [](const Forgotten& forgotten) { return is_in_doubt(forgotten.place); });
+  if (left == run_.forgotten.end()) return finish(RunState::succeeded, {});
+  return give_up(run_, fmt::format("in_doubt: \"{}\", which an operator took back, may have taken effect",
+                                   left->place.id));
 }
 
 Move Walk::finish(RunState state, std::string reason) {
@@ -79,7 +112,7 @@ Move Walk::finish(RunState state, std::string reason) {
 
 Move Walk::pending() {
   if (!calls_.empty()) return {Move::Kind::call};
-  if (run_.deadline.set()) note(run_.deadline);
+  if (run_.deadline.set() && !run_.undoing && !run_.late) note(run_.deadline);
   if (!earliest_) return {Move::Kind::await};
   return {Move::Kind::wait, std::clamp(*earliest_, Duration::zero(), Duration(limits::duration_us)), blind_};
 }

@@ -13,8 +13,11 @@ void reopen(Run& run, Place& place);
 /// Of an attempt the last branch decides what comes next. Its finally comes again, after what is mended.
 void reopen_last(Run& run, Place& place) {
   auto& children = place.children;
-  if (children.back().role == Role::closing && ended(children.back().status) &&
-      children.back().status != Status::failed && children.back().status != Status::cancelled) {
+  const auto& last = children.back();
+  const bool mended = ended(last.status) && last.status != Status::failed && last.status != Status::cancelled;
+  // What the deadline stopped goes on; it has not come to its finally.
+  const bool stopped = children.size() > 1 && children[children.size() - 2].status == Status::cancelled;
+  if (last.role == Role::closing && (mended || stopped)) {
     remember_tokens(run);
     children.pop_back();
   }
@@ -22,17 +25,30 @@ void reopen_last(Run& run, Place& place) {
   reopen(run, children.back());
 }
 
+/// Its attempts begin anew, under its token.
+void try_anew(Place& place) {
+  place.status = Status::waiting;
+  place.attempt = 1;
+  place.ruled.clear();
+  place.deaths = 0;
+  place.since = {};
+  place.due = Instant::after({});
+  place.value = {};
+}
+
+/// What a construct that is done left in doubt.
+void reopen_doubt(Place& place) {
+  if (place.in_doubt && (place.status == Status::waiting || place.status == Status::cancelled))
+    try_anew(place);
+  for (auto& child : place.children) reopen_doubt(child);
+}
+
 void reopen(Run& run, Place& place) {
-  if (place.status == Status::done || place.status == Status::skipped || place.status == Status::undone)
-    return;
+  if (place.status == Status::done) return reopen_doubt(place);
+  if (place.status == Status::skipped || place.status == Status::undone) return;
   const bool stopped = place.status == Status::failed || place.status == Status::cancelled;
   if (place.digest != 0 && (stopped || place.status == Status::waiting)) {
-    place.status = Status::waiting;
-    place.attempt = 1;
-    place.deaths = 0;
-    place.since = {};
-    place.due = Instant::after({});
-    place.value = {};
+    try_anew(place);
   } else if (stopped && place.children.empty()) {
     place = Place{place.id, place.role, Status::fresh, place.role == Role::item ? place.value : Value()};
   } else if (stopped) {
@@ -59,6 +75,7 @@ void go_on(Run& run) {
   run.state = RunState::running;
   run.reason.clear();
   run.cancelled = false;
+  run.late = false;
   run.root.status = Status::open;
   run.root.value = {};
   run.deadline = {};  // whoever pushes it on has the say now

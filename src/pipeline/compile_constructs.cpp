@@ -184,7 +184,10 @@ void Compiler::compile_attempt(const StepDefinition& step, Node& node, Type& nam
     check_catch(step, branch, codes);
     node.children.push_back(compile_branch(branch.body, inside, caught, true, depth));
   }
+  // Behind it, and in its finally, the error is that of the catch around it again.
   caught.members.erase("error");
+  if (const auto around = before.members.find("error"); around != before.members.end())
+    caught.members.insert_or_assign("error", around->second);
   names = caught;
   if (!step.last.empty()) node.children.push_back(compile_branch(step.last, caught, names, true, depth));
 }

@@ -185,19 +185,16 @@ End Walk::visit_foreach(const Node& node, Place& place) {
   }
   Tally tally;
   const auto most = static_cast<std::size_t>(node.definition->concurrency);
-  const auto before = path_.size();
-  for (auto& item : place.children) {
+  for (std::size_t i = 0; i < place.children.size(); ++i) {
+    const auto& item = place.children[i];
     if (tally.running >= most) break;
     if (tally.failed > 0 && node.definition->on_fail == OnFail::cancel) break;
     if (ended(item.status)) {
       (item.status == Status::failed ? tally.failed : tally.done)++;
       continue;
     }
-    path_ += item_part(node.id(), item.id);
-    within_.push_back(&item);
-    const auto end = visit(node.children[0], item);
-    within_.pop_back();
-    path_.resize(before);
+    auto end = End::running;
+    go_into(node, place, i, [&](const Node& below, Place& inside) { end = visit(below, inside); });
     if (attention_) return End::running;
     (end == End::done ? tally.done : end == End::failed ? tally.failed : tally.running)++;
   }
@@ -217,12 +214,13 @@ End Walk::visit_attempt(const Node& node, Place& place) {
   }
   for (;;) {
     auto& last = place.children.back();
-    const auto number = static_cast<std::size_t>(std::stoul(last.id));
-    const auto end = visit(node.children[number], last);
+    auto end = End::running;
+    go_into(node, place, place.children.size() - 1,
+            [&](const Node& below, Place& inside) { end = visit(below, inside); });
     if (end == End::running) return end;
     const bool is_finally = last.role == Role::closing;
-    if (end == End::failed && number == 0) {
-      place.value = error_in(last);  // caught or not: finally and the catch may read it
+    if (end == End::failed && place.children.size() == 1) {
+      place.value = error_in(last);
       const auto code = text_of(place.value, "code");
       const auto caught =
           std::find_if(written.branches.begin(), written.branches.end(),
@@ -248,6 +246,28 @@ End Walk::visit_attempt(const Node& node, Place& place) {
   }
 }
 
+bool Walk::close(const Node& node, Place& place) {
+  if (ended(place.status)) return false;
+  bool more = false;
+  for (std::size_t i = 0; i < place.children.size(); ++i) {
+    go_into(node, place, i, [&](const Node& below, Place& inside) {
+      const bool goes_on =
+          inside.role == Role::closing ? visit(below, inside) == End::running : close(below, inside);
+      more = more || goes_on;
+    });
+    if (attention_) return true;
+  }
+  if (more) return true;
+  const bool owes = node.kind == StepKind::attempt && !node.definition->last.empty() &&
+                    !place.children.empty() && place.children.back().role != Role::closing;
+  if (owes) {
+    child(place, std::to_string(node.definition->branches.size() + 1), Role::closing);
+    return close(node, place);
+  }
+  place.status = Status::cancelled;
+  return false;
+}
+
 End Walk::visit_call(const Node& node, Place& place) {
   if (place.status == Status::fresh) {
     auto arguments = arguments_of(node);
@@ -259,7 +279,7 @@ End Walk::visit_call(const Node& node, Place& place) {
   }
   auto& callee = place.children[0];
   auto end = End::running;
-  inside_of(node, place, [&] { end = visit(node.children[0], callee); });
+  go_into(node, place, 0, [&](const Node& below, Place& inside) { end = visit(below, inside); });
   if (end == End::running) return end;
   if (end == End::done) {
     const auto* result = result_in(node.children[0], callee);

@@ -96,6 +96,18 @@ End Walk::visit_step(const Node& node, Place& place) {
   return End::running;
 }
 
+bool Walk::settle(const Node& node, Place& place) {
+  bool more = false;
+  for (std::size_t i = 0; i < place.children.size(); ++i) {
+    go_into(node, place, i, [&](const Node& below, Place& inside) { more = settle(below, inside) || more; });
+    if (attention_) return true;
+  }
+  if (node.kind != StepKind::step || !is_in_doubt(place)) return more;
+  if (place.status == Status::cancelled) place.status = Status::waiting;
+  visit_step(node, place);
+  return true;
+}
+
 End Walk::visit_wait(const Node& node, Place& place) {
   if (place.status == Status::fresh) {
     if (node.value) {

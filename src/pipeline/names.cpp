@@ -12,6 +12,7 @@ Names::Names(const Level& level, std::span<const Place* const> within, bool read
   for (const auto& [name, value] : input) bindings_.push_back({name, nullptr, {}, &value});
   if (!reads_steps) return;
   gather(*level.node, level.place, within);
+  if (level.error != nullptr) bind("error", *level.error);
   bindings_.push_back({"steps", &steps_});
 }
 
@@ -54,8 +55,6 @@ void Names::gather(const Node& node, const Place* place, std::span<const Place* 
         }
         gather(node.children[i], taken, within);
       }
-      if (node.kind == StepKind::attempt && place != nullptr && !place->value.is_null())
-        bind("error", place->value);
       break;
     case StepKind::foreach:
       if (place == nullptr || place->status != Status::open || within.empty()) break;

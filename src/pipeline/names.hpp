@@ -8,6 +8,7 @@ struct Level {
   const Value* input = nullptr;
   const Node* node = nullptr;
   const Place* place = nullptr;
+  const Value* error = nullptr;  ///< of the innermost catch that the construct is within; null: none
 };
 
 /// What the expressions of one construct may read: the inputs, and of its level the results of what is

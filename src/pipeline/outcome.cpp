@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 
 namespace onceward::pipeline_detail {
@@ -13,19 +14,36 @@ namespace {
 
 std::string bounded(std::string reason) { return readable(std::move(reason), most_reason_bytes); }
 
-const RetryPolicy& policy_of(const Call& call, std::string_view code) {
+/// The policy for an answer, and which of its own this answer is: a rule counts the answers with its code,
+/// the step's policy the others.
+struct Try {
+  const RetryPolicy& policy;
+  int number;
+};
+Try count_try(const Call& call, std::string_view code) {
   const auto& written = *call.node->definition;
-  if (call.kind == Call::Kind::undo) return written.undo.retry;
+  auto& place = *call.place;
+  if (call.kind == Call::Kind::undo) return {written.undo.retry, place.attempt};
   const auto rule = std::find_if(written.rules.begin(), written.rules.end(),
                                  [&](const RetryRule& r) { return !code.empty() && r.code == code; });
-  return rule == written.rules.end() ? written.retry : rule->policy;
+  if (rule == written.rules.end()) {
+    const int others = std::accumulate(place.ruled.begin(), place.ruled.end(), 0);
+    return {written.retry, std::max(place.attempt - others, 1)};
+  }
+  const auto at = static_cast<std::size_t>(rule - written.rules.begin());
+  if (place.ruled.size() <= at) place.ruled.resize(at + 1);
+  return {rule->policy, ++place.ruled[at]};
 }
 
 /// A step without effects leaves nothing to be in doubt about, and one whose rows were rolled back neither.
 bool is_certain(const Call& call) noexcept { return call.node->entry->spec.effect != Effect::idempotent; }
 
+Duration bounded(Duration delay) {
+  return std::clamp(delay, Duration::zero(), Duration(limits::duration_us));
+}
+
 void wait(const Call& call, Duration delay) {
-  call.place->due = Instant::after(std::clamp(delay, Duration::zero(), Duration(limits::duration_us)));
+  call.place->due = Instant::after(bounded(delay));
   call.place->status = call.kind == Call::Kind::undo ? Status::undo_waiting : Status::waiting;
 }
 
@@ -48,25 +66,30 @@ void exhausted(Run& run, const Call& call, std::string reason) {
       Map{{"code", "retry_exhausted"}, {"message", bounded(std::move(reason))}, {"step", call.path}};
 }
 
+/// Gives up, with true, where the step's total time is over before it could be asked for again.
+bool out_of_time(Run& run, const Call& call, Duration delay, Timestamp now, std::string_view reason) {
+  const auto& place = *call.place;
+  const auto total = call.node->definition->total;
+  if (call.kind != Call::Kind::act || total <= Duration::zero()) return false;
+  const Duration used =
+      place.since.relative ? Duration::zero() : Duration(now.time_since_epoch().count() - place.since.us);
+  if (used + delay <= total) return false;
+  exhausted(
+      run, call,
+      fmt::format("retry_exhausted: its total time is over after {} attempts: {}", place.attempt, reason));
+  return true;
+}
+
 void try_again(Run& run, const Call& call, std::string reason, const std::optional<Duration>& after,
                std::string_view code, double chance, Timestamp now) {
   auto& place = *call.place;
-  const auto& policy = policy_of(call, code);
+  const auto [policy, number] = count_try(call, code);
   reason = bounded(std::move(reason));
   if (!run.undoing) run.reason = reason;
-  if (place.attempt >= policy.attempts)
+  if (number >= policy.attempts)
     return exhausted(run, call, fmt::format("retry_exhausted after {} attempts: {}", place.attempt, reason));
-  const auto delay = after ? std::clamp(*after, Duration::zero(), Duration(limits::duration_us))
-                           : backoff(policy, place.attempt, chance);
-  const auto total = call.node->definition->total;
-  if (call.kind == Call::Kind::act && total > Duration::zero()) {
-    const Duration used =
-        place.since.relative ? Duration::zero() : Duration(now.time_since_epoch().count() - place.since.us);
-    if (used + delay > total)
-      return exhausted(run, call,
-                       fmt::format("retry_exhausted: its total time is over after {} attempts: {}",
-                                   place.attempt, reason));
-  }
+  const auto delay = after ? bounded(*after) : backoff(policy, number, chance);
+  if (out_of_time(run, call, delay, now, reason)) return;
   ++place.attempt;
   wait(call, delay);
 }
@@ -141,7 +164,9 @@ void apply(Run& run, const Call& call, StepOutcome outcome, double chance, Times
     // Its effect may be under way: it is asked for again.
     if (!is_certain(call))
       (call.kind == Call::Kind::act ? call.place->in_doubt : call.place->undo_doubt) = true;
-    return wait(call, park->again_in);
+    const auto delay = bounded(park->again_in);
+    if (!out_of_time(run, call, delay, now, "the step is parked")) wait(call, delay);
+    return;
   }
   const auto& reject = std::get<Reject>(outcome);
   if (call.kind == Call::Kind::undo)
@@ -402,7 +427,7 @@ std::optional<Duration> time_left(const Run& run, const Call& call, Timestamp no
   if (written.timeout > Duration::zero()) take(written.timeout);
   if (written.total > Duration::zero() && call.kind == Call::Kind::act && call.place->since.set())
     take(until(call.place->since) + written.total);
-  if (run.deadline.set() && call.kind == Call::Kind::act) take(until(run.deadline));
+  if (run.deadline.set() && !run.late && call.kind == Call::Kind::act) take(until(run.deadline));
   return left;
 }
 

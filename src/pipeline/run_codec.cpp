@@ -11,6 +11,7 @@ namespace onceward::pipeline_detail {
 namespace {
 
 constexpr std::int64_t most_counted = 1'000'000;  // of attempts and deaths; a record with more is not ours
+constexpr std::size_t most_counting = 64;         // retry rules: more than a plan may have
 constexpr std::size_t most_nested = 400;
 constexpr std::size_t most_kept_bytes = 65'536;
 constexpr std::array<std::string_view, 5> state_names = {"running", "succeeded", "failed", "needs_attention",
@@ -133,6 +134,8 @@ void write_place(const Place& place, Text& out) {
   }
   if (place.attempt > 1 || (place.attempt == 1 && !ended(place.status)))
     writer.number("attempt", place.attempt);
+  if (!place.ruled.empty() && !ended_without_rest(place))
+    writer.value("ruled", List(place.ruled.begin(), place.ruled.end()));
   if (place.deaths > 0) writer.number("deaths", place.deaths);
   if (place.in_doubt) writer.flag("doubt");
   if (place.undo_doubt) writer.flag("undo_doubt");
@@ -172,6 +175,18 @@ Instant instant(const Value& value, const std::string& name) {
   return {};
 }
 
+bool read_ruled(const Value& value, std::vector<int>& ruled) {
+  const auto* member = value.find("ruled");
+  if (member == nullptr) return true;
+  if (member->list() == nullptr || member->list()->size() > most_counting) return false;
+  for (const auto& count : *member->list()) {
+    const auto* number = count.integer();
+    if (number == nullptr || *number < 0 || *number > most_counted) return false;
+    ruled.push_back(static_cast<int>(*number));
+  }
+  return true;
+}
+
 /// Reads the place at `at` and those within it, and moves on behind them.
 bool read_place(const List& list, std::size_t& at, Place& place, std::size_t depth) {
   if (depth > most_nested || at >= list.size()) return false;
@@ -199,6 +214,7 @@ bool read_place(const List& list, std::size_t& at, Place& place, std::size_t dep
   const auto attempt = number(value, "attempt", 0);
   const auto deaths = number(value, "deaths", 0);
   if (attempt < 0 || attempt > most_counted || deaths < 0 || deaths > most_counted) return false;
+  if (!read_ruled(value, place.ruled)) return false;
   place.attempt = static_cast<int>(attempt);
   place.deaths = static_cast<int>(deaths);
   place.in_doubt = flag(value, "doubt");
@@ -223,6 +239,7 @@ void write_rest(const Run& run, Text& out) {
   if (run.undoing) writer.flag("undoing");
   if (!run.cause.empty()) writer.text("cause", run.cause);
   if (run.cancelled) writer.flag("cancelled");
+  if (run.late) writer.flag("late");
   if (!run.result.is_null()) writer.value("result", run.result);
   writer.instant("deadline", run.deadline);
   if (!(run.begun.relative && run.begun.us == 0)) writer.instant("begun", run.begun);
@@ -299,6 +316,7 @@ bool read_rest(const Value& value, Run& run) {
   // Before there was a cause of its own the reason told it.
   if (run.undoing && run.cause.empty()) run.cause = run.reason;
   run.cancelled = flag(value, "cancelled");
+  run.late = flag(value, "late");
   if (const auto* result = value.find("result")) run.result = *result;
   run.deadline = instant(value, "deadline");
   run.begun = instant(value, "begun");

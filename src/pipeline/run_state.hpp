@@ -55,12 +55,13 @@ struct Place {
   Value value{};  ///< its result; of a failed one {code, message, step}; of an item, the item; of a callee,
                   ///< its input
   int attempt = 0;
-  int deaths = 0;           ///< workers that died at it
-  bool in_doubt = false;    ///< nobody knows whether it took effect
-  bool undo_doubt = false;  ///< the same of its undo
-  std::int64_t digest = 0;  ///< of the arguments its token was used with; 0: of none yet
-  Instant started{};        ///< the first call with its token, since which the downstream remembers it
-  Instant since{};          ///< the first of these attempts, where their total time is bounded
+  std::vector<int> ruled{};  ///< of these, the answers that each retry rule of the step took, in its order
+  int deaths = 0;            ///< workers that died at it
+  bool in_doubt = false;     ///< nobody knows whether it took effect
+  bool undo_doubt = false;   ///< the same of its undo
+  std::int64_t digest = 0;   ///< of the arguments its token was used with; 0: of none yet
+  Instant started{};         ///< the first call with its token, since which the downstream remembers it
+  Instant since{};           ///< the first of these attempts, where their total time is bounded
   Instant due{};
   Instant over{};  ///< when it ended, for people
   Instant back{};  ///< when it was undone, for people
@@ -108,6 +109,7 @@ struct Run {
   bool undoing = false;    ///< it goes backward
   std::string cause{};     ///< why it does; `reason` may say what keeps it from it
   bool cancelled = false;  ///< what is undone, or ended, was cancelled
+  bool late = false;       ///< its deadline passed on the way forward: a finally is all that goes on
   Value result{};
   Instant begun{};
   Instant deadline{};

@@ -22,24 +22,9 @@ std::string list_of(const std::vector<std::string>& paths) {
 
 bool Walk::backward(const Node& node, Place& place, const EachStep& work) {
   if (place.status == Status::fresh || place.status == Status::skipped) return false;
-  const auto before = path_.size();
   for (std::size_t i = place.children.size(); i-- > 0;) {
-    auto& inside = place.children[i];
     bool more = false;
-    if (inside.role == Role::item) {
-      path_ += item_part(node.id(), inside.id);
-      within_.push_back(&inside);
-      // Names are seen through constructs that are open.
-      const auto status = std::exchange(place.status, Status::open);
-      more = backward(node.children[0], inside, work);
-      place.status = status;
-      within_.pop_back();
-      path_.resize(before);
-    } else if (inside.role == Role::callee) {
-      inside_of(node, place, [&] { more = backward(node.children[0], inside, work); });
-    } else {
-      more = backward(node.children[node_of(inside, i)], inside, work);
-    }
+    go_into(node, place, i, [&](const Node& below, Place& inside) { more = backward(below, inside, work); });
     if (more || attention_) return true;
   }
   return node.kind == StepKind::step && work(node, place, path_ + place.id);
@@ -100,6 +85,7 @@ bool Walk::undo_step(const Node& node, Place& place, std::string path, const Val
   if (!begun) {
     place.in_doubt = place.status != Status::done;
     place.attempt = 1;
+    place.ruled.clear();
     place.deaths = 0;
     place.started = Instant::after({});  // from here on, of the undo's own token
     if (place.in_doubt) place.value = {};
@@ -136,6 +122,7 @@ void resume_undo(Run& run) {
   const auto again = [](const auto& self, Place& place) -> void {
     if (place.status == Status::undo_waiting) {
       place.attempt = 1;
+      place.ruled.clear();
       place.deaths = 0;
     }
     for (auto& child : place.children) self(self, child);

@@ -17,6 +17,8 @@ enum class End : std::uint8_t { running, done, failed };
 [[nodiscard]] const Value& error_in(const Place& place) noexcept;
 /// Stops what has not ended; a call that was made and whose end is not known stays in doubt.
 void cancel(Place& place) noexcept;
+/// Whether this very step may have taken effect, and nobody knows.
+[[nodiscard]] bool is_in_doubt(const Place& place) noexcept;
 
 /// One walk of the plan beside a run: begins what can begin, and says what to wait for.
 class Walk {
@@ -37,6 +39,7 @@ class Walk {
   Result<Value> arguments_of(const Node& node);
 
  private:
+  Move succeed();
   Move finish(RunState state, std::string reason);
   Move pending();
   /// It is to be looked at again then.
@@ -82,20 +85,42 @@ class Walk {
   End begin_foreach(const Node& node, Place& place);
   End visit_foreach(const Node& node, Place& place);
   End visit_attempt(const Node& node, Place& place);
+  /// Ends what is open but for its finally, the inner first; false where no finally is left to go on.
+  bool close(const Node& node, Place& place);
   End visit_call(const Node& node, Place& place);
-  /// Runs `work` with the path and the names of a called pipeline.
+  /// Runs `work(node, place)` for the `at`th of the places within a construct, with the path and the names of
+  /// there.
   template <class Work>
-  void inside_of(const Node& node, Place& place, const Work& work) {
+  void go_into(const Node& node, Place& place, std::size_t at, const Work& work) {
+    auto& inside = place.children[at];
+    const auto& below = node.children[node_of(inside, at)];
     const auto before = path_.size();
-    path_.append(node.id()).append("/");
-    const auto outer =
-        std::exchange(level_, Level{&place.children[0].value, &node.children[0], &place.children[0]});
-    auto within = std::exchange(within_, {});
-    work();
-    within_ = std::move(within);
-    level_ = outer;
+    const auto level = level_;
+    if (inside.role == Role::callee) {
+      path_.append(node.id()).append("/");
+      level_ = Level{&inside.value, &below, &inside};
+      auto within = std::exchange(within_, {});
+      work(below, inside);
+      within_ = std::move(within);
+    } else if (inside.role == Role::item) {
+      path_ += item_part(node.id(), inside.id);
+      within_.push_back(&inside);
+      // Names are seen through constructs that are open.
+      const auto status = std::exchange(place.status, Status::open);
+      work(below, inside);
+      place.status = status;
+      within_.pop_back();
+    } else {
+      // What the body of an attempt failed with stays in the body's place, whatever comes after it.
+      if (inside.role == Role::branch && node.kind == StepKind::attempt && at > 0)
+        level_.error = &error_in(place.children.front());
+      work(below, inside);
+    }
+    level_ = level;
     path_.resize(before);
   }
+  /// Asks on for every step in doubt, and begins nothing else; false where there is none.
+  bool settle(const Node& node, Place& place);
   End visit_wait(const Node& node, Place& place);
   End visit_await(const Node& node, Place& place);
   End visit_value(const Node& node, Place& place);

@@ -22,8 +22,9 @@ struct RetryPolicy {
   friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };
 
-/// The policy for answers of one code: Retry::code, or "unknown" for Unknown and exceptions. A Reject is
-/// never tried again.
+/// The policy for answers of one code: Retry::code, or "unknown" for Unknown and exceptions. Its attempts and
+/// delays count these answers alone, those of the step's own policy all others and the workers that died. A
+/// Reject is never tried again.
 struct RetryRule {
   std::string code;
   RetryPolicy policy{};

@@ -12,7 +12,7 @@ namespace onceward {
 /// Where a run stands. Only running asks for work; the others are ends.
 enum class RunState : std::uint8_t {
   running,          ///< a step is in progress, it waits for a time or a signal, or its worker died
-  succeeded,        ///< every construct is done or skipped
+  succeeded,        ///< every construct is done or skipped, and no call is in doubt
   failed,           ///< a step rejected, or a deadline passed; `reason` begins with the code
   needs_attention,  ///< attempts used up, an effect in doubt, or a definition error: an operator must look
   cancelled,        ///< somebody asked for it

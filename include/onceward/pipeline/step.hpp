@@ -63,7 +63,7 @@ struct Reject {
 struct Unknown {
   std::string reason;
 };
-/// It takes time: look again after this long; counts as no attempt.
+/// It takes time: look again after this long; counts as no attempt. The step's total time bounds it too.
 struct Park {
   Duration again_in = std::chrono::seconds(1);
 };

@@ -76,8 +76,10 @@ Place random_place(std::mt19937& random, int depth) {
   const bool open = !ended(place.status);
   place.attempt = open || random() % 2 == 0 ? static_cast<int>(random() % 1000) : 0;
   if (!open && place.attempt == 1) place.attempt = 0;
-  place.deaths = static_cast<int>(random() % 5);
   place.in_doubt = random() % 3 == 0;
+  if (open || place.in_doubt)
+    for (auto n = random() % 3; n > 0; --n) place.ruled.push_back(static_cast<int>(random() % 9));
+  place.deaths = static_cast<int>(random() % 5);
   place.undo_doubt = random() % 3 == 0;
   if (open && random() % 2 == 0) place.since = {static_cast<std::int64_t>(1 + random()), random() % 2 == 0};
   place.digest = random() % 2 == 0 ? 0 : static_cast<std::int64_t>(1 + random());
@@ -103,6 +105,7 @@ Run random_run(std::mt19937& random) {
   run.undoing = random() % 2 == 0;
   if (run.undoing) run.cause = "closed: no";
   run.cancelled = random() % 2 == 0;
+  run.late = random() % 2 == 0;
   run.result = random_value(random);
   if (random() % 2 == 0) run.deadline = {static_cast<std::int64_t>(1 + random()), random() % 2 == 0};
   run.due_in = random() % 2 == 0 ? -1 : static_cast<std::int64_t>(random());
