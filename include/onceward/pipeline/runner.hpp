@@ -158,9 +158,9 @@ class Runner {
                                       std::string_view key);
 
   /// Takes up to `limit` runs whose due time has come and drives them; of the 1,000 that have been due for
-  /// longest, those of a higher priority first. Where all of those are runs that it cannot take, they are put
-  /// off: by a minute where it does not know their plans or cannot read them, by a second where their pipeline
-  /// is at its limit. Call it in a loop, or use start_workers().
+  /// longest, those of a higher priority first. Where all of those are runs that it cannot take, they are
+  /// put off: by a minute where it does not know their plans or cannot read them, by a second where their
+  /// pipeline is at its limit. Call it in a loop, or use start_workers().
   Result<WorkReport> work(std::size_t limit = 256);
 
   /// Starts the worker threads. Where a step takes longer than a tenth of a second, the other runs of its
