@@ -60,8 +60,9 @@ class UnderTest final : public Storage {
 using Pair = std::function<std::pair<std::shared_ptr<Storage>, std::shared_ptr<Storage>>(const Clock& clock)>;
 
 testing::StorageUnderTest::Open opener(const Pair& pair, bool switched, std::size_t between) {
+  const auto before = std::make_shared<std::atomic<std::int64_t>>(0);
   return [=](const Clock& clock) -> Result<std::unique_ptr<Storage>> {
-    auto waited = std::make_unique<WaitedClock>(clock);
+    auto waited = std::make_unique<WaitedClock>(clock, before);
     const auto [one, two] = pair(*waited);
     auto opened = SwitchableStorage::open(
         {"one", one}, {"two", two},

@@ -8,9 +8,9 @@
 
 namespace onceward::sqlite::detail {
 
-/// Decides how far the file's `high` has to stand: no revision above it was ever given. It stands a fortieth of
-/// a second ahead of the clock, so that most transactions leave its page as it is (adr/0005). A `high` that
-/// this writer did not write belongs to another one, who may have given all of it.
+/// Decides how far the file's `high` has to stand: no revision above it was ever given. It stands 25 ms ahead
+/// of the clock, so that most transactions leave its page as it is (adr/0005). A `high` that this writer did
+/// not write belongs to another one, who may have given all of it.
 class Revisions {
  public:
   static constexpr Duration ahead = std::chrono::milliseconds(25);
