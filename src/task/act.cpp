@@ -21,11 +21,10 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
   if (slot.instance && slot.instance->version != entry.task->definition->version) {
     entry = event.merchant->entry_of(slot.task, slot.instance->version);
     if (entry.task == nullptr) {
-      return fail(
-          ErrorCode::wrong_state,
-          fmt::format("user \"{}\" works on version \"{}\" of task \"{}\", which is not published here; "
-                      "publish its campaign before the current one",
-                      event.event->user, slot.instance->version, slot.task));
+      return fail(ErrorCode::not_found,
+                  fmt::format("user \"{}\" works on version \"{}\" of task \"{}\", which is not known here; "
+                              "ask again once it is published",
+                              event.event->user, slot.instance->version, slot.task));
     }
   }
   const bool there = slot.instance && slot.instance->status != Status::not_taken;

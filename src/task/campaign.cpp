@@ -43,6 +43,7 @@ class Compiler {
       if (!zone) return nullptr;
     }
     auto campaign = std::make_shared<CompiledCampaign>(definition, *std::move(zone));
+    campaign->registry = &registry_;
     compile_pipelines(*campaign);
     std::set<std::string_view> ids;
     if (definition.tasks.size() > most_tasks) {

@@ -14,6 +14,9 @@ struct TaskCenter::State {
   task_detail::Merchants merchants{};
 
   task_detail::Requests requests() { return {storage, runner, options, merchants}; }
+  /// Versions published before that its process has not met: instances of theirs go on. What cannot be
+  /// known here is told to the journal.
+  Result<task_detail::Campaigns> earlier_versions(const task_detail::CompiledCampaign& campaign);
   void report_some(Storage& on, std::span<const Event> events, std::span<Result<Receipt>> places,
                    bool drives);
   Result<std::optional<InstanceView>> view(std::string_view merchant, std::string_view owner,

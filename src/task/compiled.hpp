@@ -87,6 +87,7 @@ struct CompiledCampaign {
   Zone zone;
   std::vector<CompiledTask> tasks;
   std::vector<Plan> plans;
+  const StepRegistry* registry = nullptr;  ///< compiled against it; older versions are, too
   mutable Zones zones{};
   ByName<std::vector<RuleOf>> by_event;  ///< in the order of the campaign: an event never scans the tasks
 };

@@ -46,14 +46,36 @@ Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event, const 
 }
 
 void UserWork::pass_on(const PendingEvent& event, std::int64_t reduced, Effects& effects) const {
-  for (const auto& passed : event.passed_on) {
-    effects.record.passed_on.emplace_back(passed.owner, passed.task);
-    Todo todo{Todo::Kind::pass_on, {event.event->merchant, event.event->user, passed.task, "-"}};
-    todo.owner = passed.owner;
-    todo.event = to_value(*event.event);
-    todo.reduced = reduced;
-    add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
+  for (const auto& passed : event.passed_on) pass_on(event, passed, reduced, effects);
+}
+
+void UserWork::pass_on(const PendingEvent& event, const PassedOn& passed, std::int64_t reduced,
+                       Effects& effects) const {
+  effects.record.passed_on.emplace_back(passed.owner, passed.task);
+  Todo todo{Todo::Kind::pass_on, {event.event->merchant, event.event->user, passed.task, "-"}};
+  todo.owner = passed.owner;
+  todo.event = to_value(*event.event);
+  todo.reduced = reduced;
+  add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
+}
+
+/// The user began with a version that is not known here. His other tasks count now; this one's contribution
+/// is left to the process, or the time, that knows it.
+Result<void> UserWork::wait_for_version(const PendingEvent& event, const Candidate& candidate,
+                                        const Instance& instance, std::int64_t reduced, Effects& effects) {
+  const auto& task = candidate.entry->task->definition->id;
+  if (event.handed_over) {
+    return fail(ErrorCode::not_found,
+                fmt::format("event \"{}\": \"{}\" works on version \"{}\" of task \"{}\", which is not known "
+                            "here; it waits for a process that knows it",
+                            event.event->id, event.owner, instance.version, task));
   }
+  const auto& waiting = effects.record.passed_on;
+  const std::pair name(event.owner, task);
+  if (std::find(waiting.begin(), waiting.end(), name) != waiting.end()) return {};
+  effects.record.skipped.push_back({task, candidate.cycle, "not_published"});
+  pass_on(event, {event.owner, task}, reduced, effects);
+  return {};
 }
 
 void UserWork::add_todo(const PendingEvent& event, Todo todo, std::size_t grant, Effects& effects) const {
@@ -111,20 +133,16 @@ bool UserWork::join(const PendingEvent& event, const Candidate& candidate, Insta
   return true;
 }
 
-Result<bool> UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
+UserWork::Pinned UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
   const auto& definition = *candidate.entry->task->definition;
-  if (instance.version == definition.version) return true;
+  if (instance.version == definition.version) return Pinned::here;
   if (candidate.entry->in_force && definition.on_update == OnUpdate::migrate) {
     instance.version = definition.version;
     instance.reached = std::min(instance.reached, static_cast<std::int64_t>(definition.stages.size()));
-    return true;
+    return Pinned::here;
   }
-  if (event.merchant->find(definition.id, instance.version) != nullptr) return false;
-  return fail(
-      ErrorCode::wrong_state,
-      fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not published "
-                  "here; publish its campaign before the current one",
-                  event.event->id, event.event->user, instance.version, definition.id));
+  const bool known = event.merchant->find(definition.id, instance.version) != nullptr;
+  return known ? Pinned::elsewhere : Pinned::unknown;
 }
 
 Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& candidate, std::int64_t reduced,
@@ -148,9 +166,9 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
   std::optional<Instance> instance;
   if (known != nullptr) {
     instance = *known;
-    auto counts = pinned(event, candidate, *instance);
-    if (!counts) return fail(std::move(counts).error());
-    if (!*counts) return {};
+    const auto where = pinned(event, candidate, *instance);
+    if (where == Pinned::unknown) return wait_for_version(event, candidate, *instance, reduced, effects);
+    if (where == Pinned::elsewhere) return {};
   } else if (!candidate.entry->in_force) {
     return {};
   }
@@ -374,9 +392,10 @@ Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const
   Instance instance = *known;
   const auto entry = event.merchant->entry_of(contribution.task, instance.version);
   if (entry.task == nullptr) {
-    return fail(ErrorCode::wrong_state,
+    // What it takes back of the other tasks waits with it: a refund is applied whole or not at all.
+    return fail(ErrorCode::not_found,
                 fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not "
-                            "published here; publish its campaign before the current one",
+                            "known here; nothing was taken back, send it again once it is published",
                             event.event->id, event.event->user, instance.version, contribution.task));
   }
   const auto& taking = before.takings[i];

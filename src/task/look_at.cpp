@@ -121,7 +121,7 @@ class Look {
       if (!owner) return at_event(event_, std::move(owner).error());
       if (!passed_on) return hand_over(task, *std::move(owner));
       if (*owner != pending_.owner) return {};
-    } else if (passed_on) {
+    } else if (passed_on && pending_.owner != user_owner(event_.user)) {
       return {};
     }
     Candidate candidate{&entry, cycle_of(task), **std::move(contributed)};
@@ -233,6 +233,7 @@ Result<PendingEvent> look_at_passed_on(const Event& event, std::size_t place,
                                        std::string_view task, std::int64_t reduced) {
   auto pending = begin_look(event, place, std::move(merchant), std::string(owner));
   if (!pending) return pending;
+  pending->handed_over = true;
   pending->key = passed_on_key(event.user, task, event.id);
   pending->reduced = reduced;
   if (!event.reverses.empty()) {

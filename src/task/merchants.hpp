@@ -9,6 +9,8 @@
 
 namespace onceward::task_detail {
 
+using Campaigns = std::vector<std::shared_ptr<const CompiledCampaign>>;
+
 /// A rule that may count an event type: of the version in force, or of an older one some instances are pinned
 /// to.
 struct IndexEntry {
@@ -20,7 +22,7 @@ struct IndexEntry {
 
 /// What one merchant has in force: immutable, replaced whole by the next publish.
 struct MerchantIndex {
-  std::vector<std::shared_ptr<const CompiledCampaign>> campaigns;  ///< the last one is in force
+  Campaigns campaigns;  ///< the last one is in force
   ByName<std::vector<IndexEntry>> by_event;
   ByName<const CompiledTask*> current;  ///< of the campaign in force
   struct Version {
@@ -44,16 +46,27 @@ class Merchants {
   /// Null where the merchant has published nothing.
   [[nodiscard]] std::shared_ptr<const MerchantIndex> find(std::string_view merchant) const;
   /// Puts a campaign in force; tasks it no longer has stop to count, versions it replaces go on for their
-  /// instances.
-  void put(std::shared_ptr<const CompiledCampaign> campaign);
+  /// instances, as those that are only `known` do.
+  void put(std::shared_ptr<const CompiledCampaign> campaign, Campaigns known = {});
 
  private:
   mutable std::mutex mutex_;
   ByName<std::shared_ptr<const MerchantIndex>> indices_;
 };
 
-/// Stores what each version of the campaign's tasks and pipelines stands for, once and for ever.
-/// Errors: conflict where a version is stored with another content, those of the storage.
+/// Stores what each version of the campaign's tasks and pipelines stands for, once and for ever, and each
+/// task with the pipelines it was last published with, as XML. Errors: conflict where a version is stored
+/// with another content, limit_exceeded where a task's XML is no record, those of the storage.
 Result<void> store_versions(Storage& storage, const CompiledCampaign& campaign);
+
+/// A version that was published before and cannot be known here, such as one with a step that is gone.
+struct UnknownVersion {
+  std::string name;  ///< "<task>/<version>"
+  std::string why;
+};
+/// What was ever published of the campaign's merchant and is neither part of it nor of `index` (null: none):
+/// each a campaign of one task, compiled against the same steps. Errors: those of the storage.
+Result<Campaigns> earlier_versions(Storage& storage, const CompiledCampaign& campaign,
+                                   const MerchantIndex* index, std::vector<UnknownVersion>& unknown);
 
 }  // namespace onceward::task_detail

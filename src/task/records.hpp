@@ -7,7 +7,8 @@
 
 // What the task room stores, as readable JSON. Partitions: "<merchant>/user/<user>" for all that is one
 // user's,
-// "<merchant>/quota/<task>" for the units of a quota, "<merchant>/definitions" for published versions.
+// "<merchant>/quota/<task>" for the units of a quota, "<merchant>/definitions" for published versions: what
+// each stands for ("task/..."), and XML it can be compiled from again ("source/...").
 namespace onceward::task_detail {
 
 [[nodiscard]] std::string user_partition(std::string_view merchant, std::string_view user);

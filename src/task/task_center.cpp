@@ -37,6 +37,35 @@ void TaskCenter::State::report_some(Storage& on, std::span<const Event> events,
   Reporter(on, runner, chosen, drives).report(std::move(pending), places);
 }
 
+Result<task_detail::Campaigns> TaskCenter::State::earlier_versions(
+    const task_detail::CompiledCampaign& campaign) {
+  const auto& merchant = campaign.definition.merchant;
+  const auto index = merchants.find(merchant);
+  std::vector<task_detail::UnknownVersion> unknown;
+  auto earlier = task_detail::earlier_versions(storage, campaign, index.get(), unknown);
+  if (!earlier) return earlier;
+  std::erase_if(*earlier, [&](const auto& version) {
+    for (const auto& plan : version->plans) {
+      auto added = catalog.add(plan);
+      if (added) continue;
+      const auto& task = version->definition.tasks.front();
+      unknown.push_back({task.id + "/" + task.version, std::move(added).error().message});
+      return true;
+    }
+    return false;
+  });
+  if (options.journal == nullptr) return earlier;
+  for (const auto& version : unknown) {
+    options.journal->write({.room = "task",
+                            .partition = task_detail::definitions_partition(merchant),
+                            .subject = version.name,
+                            .trigger = "publish",
+                            .to = "unknown",
+                            .reason = version.why});
+  }
+  return earlier;
+}
+
 TaskCenter::TaskCenter(Storage& storage, PlanCatalog& catalog, Runner& runner, TaskCenterOptions options)
     : state_(new State{storage, catalog, runner, std::move(options)}) {}
 
@@ -48,7 +77,9 @@ Result<void> TaskCenter::publish(const Campaign& campaign) {
   for (const auto& plan : compiled->plans) {
     if (auto added = state_->catalog.add(plan); !added) return added;
   }
-  state_->merchants.put(std::move(compiled));
+  auto earlier = state_->earlier_versions(*compiled);
+  if (!earlier) return fail(std::move(earlier).error());
+  state_->merchants.put(std::move(compiled), *std::move(earlier));
   return {};
 }
 

@@ -43,7 +43,8 @@ struct Act {
   std::optional<WaitingTodo> unit{};  ///< claim: the unit taken for it; its todo is the fence
 };
 
-/// A contribution that counts for somebody else: applied there after this event's batch.
+/// A contribution that counts for somebody else, or that waits for its version to be known: applied there
+/// after this event's batch.
 struct PassedOn {
   std::string owner;
   std::string task;
@@ -73,6 +74,7 @@ struct PendingEvent {
   std::string zone{};          ///< of the user's profile
   std::optional<Act> act{};    ///< a request instead of an event; its key may be empty: it is not deduped
   Ahead ahead{};
+  bool handed_over = false;  ///< the own part of an event that another batch passed on
 
   [[nodiscard]] bool looks_ahead() const noexcept;
 };
@@ -228,7 +230,10 @@ class UserWork {
                           Effects& effects);
   std::optional<Instance> begin(const Candidate& candidate, Timestamp cycle_end, Timestamp at,
                                 Effects& effects, std::string_view& refused);
-  static Result<bool> pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance);
+  enum class Pinned : std::uint8_t { here, elsewhere, unknown };
+  static Pinned pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance);
+  Result<void> wait_for_version(const PendingEvent& event, const Candidate& candidate,
+                                const Instance& instance, std::int64_t reduced, Effects& effects);
   static bool join(const PendingEvent& event, const Candidate& candidate, Instance& instance, bool& joined);
   Result<Effects> act_of(const PendingEvent& event);
   Result<void> claim(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
@@ -254,6 +259,8 @@ class UserWork {
                              std::span<const std::string> members, std::int64_t first, std::int64_t last,
                              Effects& effects);
   void pass_on(const PendingEvent& event, std::int64_t reduced, Effects& effects) const;
+  void pass_on(const PendingEvent& event, const PassedOn& passed, std::int64_t reduced,
+               Effects& effects) const;
   void add_todo(const PendingEvent& event, Todo todo, std::size_t grant, Effects& effects) const;
   void add_line(const Slot& slot, Trigger trigger, Status from, Status to, std::string reason,
                 Effects& effects, const std::string& actor = {}) const;

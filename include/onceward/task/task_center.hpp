@@ -59,14 +59,21 @@ class TaskCenter {
   /// Puts a merchant's campaign in force, in place of an earlier one of the merchant. Versions are immutable:
   /// what was published under a task's or pipeline's version stays its content for ever. A task the campaign
   /// lacks takes no events and no claims any more; what was earned of it can be collected.
-  /// Errors: conflict (a known version with another content; the message names it), those of the storage.
+  ///
+  /// Every version ever published is stored with its pipelines and read again here, so that instances go on
+  /// with theirs in every later process. One that cannot be compiled any more (a step of it is gone) is told
+  /// to the journal and is not known. The registry the campaign was compiled against must outlive this.
+  /// Errors: conflict (a known version with another content; the message names it), limit_exceeded (a task
+  /// with its pipelines takes more than 1 MiB of XML), those of the storage.
   Result<void> publish(const Campaign& campaign);
 
-  /// Applies one event. Errors: not_found (the merchant has no campaign), invalid_argument (a limit of Event,
-  /// an expression that cannot be computed on it: nothing was applied, mend the event or the task and send it
-  /// again), conflict (the id with another content), wrong_state (it reverses what is itself a reversal),
-  /// out_of_range (progress beyond 64 bits), limit_exceeded (more tasks or text than one batch takes), those
-  /// of the storage: in_doubt means it may be applied, so send it again.
+  /// Applies one event. Where its user began a task with a version that is not known here, his other tasks
+  /// count, the receipt says `not_published`, and that task's part is applied by a process that knows it.
+  /// Errors: not_found (the merchant has no campaign; it reverses what went to an unknown version),
+  /// invalid_argument (a limit of Event, an expression that cannot be computed on it: nothing was applied,
+  /// mend the event or the task and send it again), conflict (the id with another content), wrong_state (it
+  /// reverses what is itself a reversal), out_of_range (progress beyond 64 bits), limit_exceeded (more tasks
+  /// or text than one batch takes), those of the storage: in_doubt means it may be applied, so send it again.
   Result<Receipt> report(const Event& event);
 
   /// Applies many events of any users with shared round trips, in order for each user. One answer per event,
