@@ -196,6 +196,10 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
   auto contributed = candidate.contributed;
   const bool completes = event.act.has_value();
   if (completes) {
+    // Nobody completes what is not offered now, also where it began before.
+    const bool open =
+        (!definition.starts || at >= *definition.starts) && (!definition.ends || at < *definition.ends);
+    if (!open || event.merchant->in_force(definition.id) == nullptr) return skip("ended");
     contributed.add = task.stages.back().target - instance->progress;
     if (contributed.add <= 0 || find_move(instance->status, Trigger::complete, {true, false}) == nullptr)
       return skip("wrong_state");

@@ -128,3 +128,30 @@ TEST_CASE("a user may take a task so often") {
   CHECK(shop.report(shop.event({}, "2024-03-11T12:00:00Z")).grants.size() == 1);
   CHECK(shop.report(shop.event({}, "2024-03-12T12:00:00Z")).skipped.at(0).reason == "limit");
 }
+
+TEST_CASE("nobody completes a task that is over or not offered, also where it began before") {
+  const auto other = "<task id='u'><on event='x'/>" + stage(5, 10) + "</task>";
+  const auto both = "<task id='t' complete='manual' ends='2030-01-01T00:00:00Z'><on event='paid'/>" +
+                    stage(5, 10) + "</task>";
+  Shop shop(both + other);
+  shop.report(shop.event());
+  auto request = shop.request("t");
+  SECTION("not offered, and offered again") {
+    shop.center->publish(shop.campaign(other)).value();
+    const auto reply = shop.center->complete(request).value();
+    CHECK(reply.outcome == Reply::Outcome::wrong_state);
+    CHECK(reply.view->progress == 1);
+    CHECK(shop.granted->list().empty());
+    shop.center->publish(shop.campaign(both + other)).value();
+    CHECK(shop.center->complete(request)->outcome == Reply::Outcome::done);
+    CHECK(shop.granted->list().size() == 1);
+    // What was done is replayed, whatever became of the task.
+    shop.center->publish(shop.campaign(other)).value();
+    CHECK(shop.center->complete(request)->replayed);
+  }
+  SECTION("over") {
+    request.at = at("2031-01-01T00:00:00Z");
+    CHECK(shop.center->complete(request)->outcome == Reply::Outcome::wrong_state);
+    CHECK(shop.granted->list().empty());
+  }
+}
