@@ -141,7 +141,7 @@ Result<bool> UserWork::collect_one(const PendingEvent& event, const IndexEntry& 
   if (definition.quota && definition.quota->at == QuotaAt::collection) {
     grant.state = Grant::State::waiting;
     grant.unit = true;
-    grant.period = cycle_of(definition.quota->per, entry.campaign->zone, event.event->at);
+    grant.period = cycle_of(definition.quota->per, entry.zone(), event.event->at);
     Todo todo{Todo::Kind::take_unit, std::move(key)};
     todo.period = grant.period;
     todo.version = definition.version;

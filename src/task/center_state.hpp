@@ -14,8 +14,8 @@ struct TaskCenter::State {
   task_detail::Merchants merchants{};
 
   task_detail::Requests requests() { return {storage, runner, options, merchants}; }
-  /// Versions published before that its process has not met: instances of theirs go on. What cannot be
-  /// known here is told to the journal.
+  /// Versions published before that this process has not met: instances of theirs go on. What cannot be
+  /// known here is told to the journal. Errors: as check_updates, those of the storage.
   Result<task_detail::Campaigns> earlier_versions(const task_detail::CompiledCampaign& campaign);
   void report_some(Storage& on, std::span<const Event> events, std::span<Result<Receipt>> places,
                    bool drives);

@@ -136,13 +136,18 @@ bool UserWork::join(const PendingEvent& event, const Candidate& candidate, Insta
 UserWork::Pinned UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
   const auto& definition = *candidate.entry->task->definition;
   if (instance.version == definition.version) return Pinned::here;
+  const auto* from = event.merchant->find(definition.id, instance.version);
   if (candidate.entry->in_force && definition.on_update == OnUpdate::migrate) {
-    instance.version = definition.version;
-    instance.reached = std::min(instance.reached, static_cast<std::int64_t>(definition.stages.size()));
-    return Pinned::here;
+    // Publishing refuses a version that cannot go on with another; that other one may be published later.
+    const auto& to = *candidate.entry->task;
+    const bool fits = from == nullptr ? instance.reached <= static_cast<std::int64_t>(to.stages.size())
+                                      : goes_on_as(*from, to);
+    if (fits) {
+      instance.version = definition.version;
+      return Pinned::here;
+    }
   }
-  const bool known = event.merchant->find(definition.id, instance.version) != nullptr;
-  return known ? Pinned::elsewhere : Pinned::unknown;
+  return from == nullptr ? Pinned::unknown : Pinned::elsewhere;
 }
 
 Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& candidate, std::int64_t reduced,
@@ -300,7 +305,7 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
   if (unit) {
     grant.state = Grant::State::waiting;
     grant.unit = true;
-    grant.period = cycle_of(quota->per, entry.campaign->zone, event.event->at);
+    grant.period = cycle_of(quota->per, entry.zone(), event.event->at);
     Todo todo{Todo::Kind::take_unit, key};
     todo.period = grant.period;
     todo.version = definition.version;

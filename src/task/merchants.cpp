@@ -99,6 +99,12 @@ IndexEntry MerchantIndex::entry_of(std::string_view task, std::string_view versi
   return {found->second.campaign, found->second.task, 0, found->second.task == in_force(task)};
 }
 
+const std::map<std::string, MerchantIndex::Version, std::less<>>* MerchantIndex::versions_of(
+    std::string_view task) const {
+  const auto known = versions.find(task);
+  return known == versions.end() ? nullptr : &known->second;
+}
+
 const CompiledTask* MerchantIndex::in_force(std::string_view task) const {
   const auto found = current.find(task);
   return found == current.end() ? nullptr : found->second;
@@ -137,49 +143,88 @@ std::vector<Operation> missing_of(const Version& version, const std::optional<Re
 
 }  // namespace
 
-Result<void> store_versions(Storage& storage, const CompiledCampaign& campaign) {
+Result<std::vector<Batch>> missing_versions(Storage& storage, const CompiledCampaign& campaign) {
   const auto partition = definitions_partition(campaign.definition.merchant);
   const auto versions = versions_of(campaign);
+  std::vector<RecordRef> refs;
   for (const auto& version : versions) {
-    if (version.source.size() <= limits::value_bytes) continue;
-    return fail(
-        ErrorCode::limit_exceeded,
-        fmt::format("{} of merchant \"{}\" has {} bytes as XML with its pipelines, at most {} are kept",
-                    version.what, campaign.definition.merchant, version.source.size(), limits::value_bytes));
+    if (version.source.size() > limits::value_bytes) {
+      return fail(
+          ErrorCode::limit_exceeded,
+          fmt::format("{} of merchant \"{}\" has {} bytes as XML with its pipelines, at most {} are kept",
+                      version.what, campaign.definition.merchant, version.source.size(),
+                      limits::value_bytes));
+    }
+    refs.push_back({partition, version.key});
   }
+  for (const auto& version : versions) {
+    if (!version.source_key.empty()) refs.push_back({partition, version.source_key});
+  }
+  const auto stored = read_all(storage, refs);
+  if (!stored) return fail(stored.error());
+  std::vector<Batch> missing;
+  std::size_t source = versions.size();
+  for (std::size_t i = 0; i < versions.size(); ++i) {
+    const auto& record = (*stored)[i];
+    if (record && record->value != versions[i].content) {
+      return fail(
+          ErrorCode::conflict,
+          fmt::format("{} of merchant \"{}\" was published with another content; a version never changes: "
+                      "give the changed one another version",
+                      versions[i].what, campaign.definition.merchant));
+    }
+    auto operations = versions[i].source_key.empty() ? missing_of(versions[i], record, std::nullopt)
+                                                     : missing_of(versions[i], record, (*stored)[source++]);
+    if (!operations.empty()) missing.push_back({partition, std::move(operations)});
+  }
+  return missing;
+}
+
+Result<void> store_versions(Storage& storage, const CompiledCampaign& campaign) {
   for (int round = 0; round < most_rounds; ++round) {
-    std::vector<RecordRef> refs;
-    for (const auto& version : versions) refs.push_back({partition, version.key});
-    for (const auto& version : versions) {
-      if (!version.source_key.empty()) refs.push_back({partition, version.source_key});
-    }
-    const auto stored = read_all(storage, refs);
-    if (!stored) return fail(stored.error());
-    std::vector<Batch> missing;
-    for (std::size_t i = 0, source = versions.size(); i < versions.size(); ++i) {
-      const auto& record = (*stored)[i];
-      const auto has_source = !versions[i].source_key.empty();
-      auto operations =
-          missing_of(versions[i], record, has_source ? (*stored)[source] : std::optional<Record>());
-      source += has_source ? 1 : 0;
-      if (!record || record->value == versions[i].content) {
-        if (!operations.empty()) missing.push_back({partition, std::move(operations)});
-      } else {
-        return fail(
-            ErrorCode::conflict,
-            fmt::format("{} of merchant \"{}\" was published with another content; a version never changes: "
-                        "give the changed one another version",
-                        versions[i].what, campaign.definition.merchant));
-      }
-    }
-    if (missing.empty()) return {};
-    missing.resize(std::min(missing.size(), limits::span_batches));
+    auto missing = missing_versions(storage, campaign);
+    if (!missing) return fail(std::move(missing).error());
+    if (missing->empty()) return {};
+    missing->resize(std::min(missing->size(), limits::span_batches));
     // Where another publisher was faster, the next round compares with what it wrote.
-    if (const auto written = storage.commit(missing); !written) return fail(written.error());
+    if (const auto written = storage.commit(*missing); !written) return fail(written.error());
   }
   return fail(ErrorCode::conflict,
               fmt::format("the versions of merchant \"{}\" change all the time; publish again later",
                           campaign.definition.merchant));
+}
+
+bool goes_on_as(const CompiledTask& from, const CompiledTask& to) noexcept {
+  return from.measure == to.measure && from.rules.front().streak == to.rules.front().streak &&
+         from.stages.size() <= to.stages.size();
+}
+
+Result<void> check_updates(const CompiledCampaign& campaign, const MerchantIndex* index,
+                           const Campaigns& earlier) {
+  for (const auto& to : campaign.tasks) {
+    const auto& definition = *to.definition;
+    if (definition.on_update != OnUpdate::migrate) continue;
+    const auto refuse = [&](const CompiledTask& from) {
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format("task \"{}\" version \"{}\" of merchant \"{}\" takes over users of version \"{}\", "
+                      "which has {}; keep its stages and what it counts, or write on-update=\"pin\"",
+                      definition.id, definition.version, campaign.definition.merchant,
+                      from.definition->version,
+                      from.stages.size() > to.stages.size() ? "more stages" : "another measure"));
+    };
+    const auto known = index == nullptr ? nullptr : index->versions_of(definition.id);
+    if (known != nullptr) {
+      for (const auto& [version, from] : *known) {
+        if (version != definition.version && !goes_on_as(*from.task, to)) return refuse(*from.task);
+      }
+    }
+    for (const auto& other : earlier) {
+      const auto& from = other->tasks.front();
+      if (from.definition->id == definition.id && !goes_on_as(from, to)) return refuse(from);
+    }
+  }
+  return {};
 }
 
 namespace {

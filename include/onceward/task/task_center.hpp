@@ -63,9 +63,13 @@ class TaskCenter {
   /// Every version ever published is stored with its pipelines and read again here, so that instances go on
   /// with theirs in every later process. One that cannot be compiled any more (a step of it is gone) is told
   /// to the journal and is not known. The registry the campaign was compiled against must outlive this.
-  /// Errors: conflict (a known version with another content; the message names it), limit_exceeded (a task
+  /// Errors: conflict (a known version with another content; the message names it), invalid_argument (a task
+  /// with OnUpdate::migrate counts in another way than a version before it, or has fewer stages),
+  /// limit_exceeded (a task
   /// with its pipelines takes more than 1 MiB of XML), those of the storage.
   Result<void> publish(const Campaign& campaign);
+  /// What publish() would refuse, told without writing anything. Errors: as publish.
+  Result<void> check(const Campaign& campaign);
 
   /// Applies one event. Where its user began a task with a version that is not known here, his other tasks
   /// count, the receipt says `not_published`, and that task's part is applied by a process that knows it.

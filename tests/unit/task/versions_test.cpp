@@ -204,3 +204,64 @@ TEST_CASE("a version whose step is gone is told to the journal, and the rest is 
   CHECK(told->subject == "t/0");
   CHECK(told->reason.find("gone@1") != std::string::npos);
 }
+
+namespace {
+
+std::string version_of(std::string_view version, std::string_view rule, std::string_view stages,
+                       std::string_view update = "migrate") {
+  return "<task id='t' version='" + std::string(version) + "' on-update='" + std::string(update) +
+         "' collect='manual'><on event='paid' " + std::string(rule) + "/>" + std::string(stages) + "</task>";
+}
+
+}  // namespace
+
+TEST_CASE("a version that would take over users and cannot is refused when it is published") {
+  const auto three = stage(1, 10) + stage(2, 10) + stage(3, 10);
+  Shop shop(version_of("1", "distinct='event.c'", three));
+  for (const auto* c : {"GB", "FR", "DE"}) shop.report(shop.event({{"c", c}}));
+  CHECK(shop.center->collect(shop.request("t"))->outcome == Reply::Outcome::done);
+  const auto refused = [&](const std::string& task) {
+    const auto campaign = shop.campaign(task);
+    CHECK(shop.center->check(campaign).error().code == ErrorCode::invalid_argument);
+    const auto published = shop.center->publish(campaign);
+    REQUIRE_FALSE(published.has_value());
+    CHECK(published.error().code == ErrorCode::invalid_argument);
+    return published.error().message;
+  };
+  for (int process = 0; process < 2; ++process) {
+    INFO("process " << process);
+    CHECK(refused(version_of("2", "distinct='event.c'", stage(1, 10))).find("more stages") !=
+          std::string::npos);
+    CHECK(refused(version_of("2", "streak='day' freeze='1'", three)).find("another measure") !=
+          std::string::npos);
+    CHECK(refused(version_of("2", "", three)).find("on-update=\"pin\"") != std::string::npos);
+    // Nothing of it was stored: the version is free.
+    CHECK_FALSE(read_one(*shop.memory, "shop/definitions", "task/t/2").value());
+    shop.restart();  // which knows version 1 from the storage alone
+  }
+  shop.center->publish(shop.campaign(version_of("2", "distinct='event.c'", three + stage(4, 10)))).value();
+  CHECK(shop.report(shop.event({{"c", "US"}})).grants.size() == 1);
+  CHECK(shop.view("t", "-").version == "2");
+  CHECK(shop.view("t", "-").grants.size() == 4);
+}
+
+TEST_CASE("an older version that comes back with more stages keeps its users from a version that has fewer") {
+  Shop shop(version_of("2", "", stage(1, 10)));
+  TaskCenter other(shop.storage, shop.catalog, *shop.runner);
+  other.publish(shop.campaign(version_of("1", "", stage(1, 10) + stage(2, 10), "pin"))).value();
+  for (int i = 0; i < 2; ++i) other.report(shop.event()).value();
+  // The process with version 2 in force does not know what the other one has published since.
+  CHECK(shop.report(shop.event()).skipped.at(0).reason == "not_published");
+  other.work().value();
+  shop.clock.advance(std::chrono::minutes(1));
+  other.work().value();
+  CHECK(other.instance("shop", "ann", "t", "-").value()->progress == 3);
+  CHECK(shop.view("t", "-").version == "1");
+}
+
+TEST_CASE("a streak of days does not become one of weeks") {
+  Shop shop(version_of("1", "streak='day'", stage(2, 10)));
+  const auto weeks = shop.center->publish(shop.campaign(version_of("2", "streak='week'", stage(2, 10))));
+  CHECK_FALSE(weeks.has_value());
+  shop.center->publish(shop.campaign(version_of("2", "streak='day' freeze='1'", stage(2, 10)))).value();
+}
