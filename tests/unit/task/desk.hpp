@@ -22,6 +22,24 @@ class Payments final : public TaskType {
   }
 };
 
+/// The same, and it takes over the users of the versions before it.
+class Migrating final : public TaskType {
+ public:
+  [[nodiscard]] TaskTypeSpec spec() const override {
+    auto spec = payments_.spec();
+    spec.name = "migrating@1";
+    return spec;
+  }
+  [[nodiscard]] Result<TaskDefinition> make(const Map& fields) const override {
+    auto task = payments_.make(fields);
+    if (task) task->on_update = OnUpdate::migrate;
+    return task;
+  }
+
+ private:
+  Payments payments_;
+};
+
 /// A shop with its admin: mia writes and puts online, pat approves.
 struct Desk {
   Shop shop;
@@ -55,7 +73,8 @@ struct Desk {
   /// "<task>/<version> <state>" of every sheet.
   std::vector<std::string> states() {
     std::vector<std::string> lines;
-    for (const auto& sheet : admin->sheets("shop").value())
+    const auto sheets = admin->sheets("shop").value();
+    for (const auto& sheet : sheets)
       lines.push_back(sheet.task + "/" + sheet.version + " " + std::string(to_string(sheet.state)));
     return lines;
   }
