@@ -276,6 +276,8 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
   if (task.group) return grant_members(event, task, slot.cycle, instance.members, number, number, effects);
   const auto& stage = task.stage(number);
   auto* before = instance.grant_of(number);
+  // Where a version before this one kept a record of the reward, so does this one.
+  const bool tracked = task.tracked || before != nullptr;
   GrantKey key{event.event->merchant,
                std::string(user_of(event)),
                definition.id,
@@ -287,12 +289,12 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
   // Made for a reward that waits, too, where it is made again later: an input no run takes must refuse the
   // event now. Found later, it would keep its own and every other waiting reward from being made.
   auto run = runner_.prepare(stage.plan, std::string(partition_), to_run_key(key),
-                             task.tracked ? *input : *std::move(input));
+                             tracked ? *input : *std::move(input));
   if (!run) return fail(std::move(run).error());
   const auto place = effects.record.grants.size();
   effects.record.grants.push_back(
-      {definition.id, slot.cycle, number, stage.plan.definition().id, key.generation, task.tracked, false});
-  if (!task.tracked) {
+      {definition.id, slot.cycle, number, stage.plan.definition().id, key.generation, tracked, false});
+  if (!tracked) {
     effects.runs.push_back({event.place, place, *std::move(run), absent});
     return {};
   }

@@ -35,14 +35,20 @@ std::string run_key_of(const ViewWanted& wanted, const CompiledStage& stage, std
   return run_record_key(plan.definition().id, to_run_key(grant));
 }
 
+/// Stages that were rewarded as they were reached, by a version that keeps no record of it.
+std::vector<std::int64_t> untracked_of(const Instance& instance) {
+  std::vector<std::int64_t> stages;
+  for (std::int64_t number = 1; number <= instance.reached; ++number) {
+    if (instance.grant_of(number) == nullptr) stages.push_back(number);
+  }
+  return stages;
+}
+
 std::vector<RunWanted> runs_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task) {
   std::vector<RunWanted> runs;
   if (wanted.user.empty()) return runs;
-  if (!task.tracked) {
-    for (std::int64_t number = 1; number <= instance.reached; ++number)
-      runs.push_back({number, 1, false, run_key_of(wanted, task.stage(number), number, 1, false)});
-    return runs;
-  }
+  for (const auto number : untracked_of(instance))
+    runs.push_back({number, 1, false, run_key_of(wanted, task.stage(number), number, 1, false)});
   for (const auto& grant : instance.grants) {
     const bool revoked = grant.state == Grant::State::revoked;
     if (!revoked && grant.state != Grant::State::granted) continue;
@@ -83,14 +89,14 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
                     instance.reached,  instance.status,       instance.reason, current_run(instance, task),
                     instance.deadline, instance.collect_until};
   view.members = instance.members;
-  if (!task.tracked) {
-    for (std::int64_t number = 1; number <= instance.reached; ++number)
-      view.grants.push_back({number, 1, grant_states[static_cast<std::size_t>(Grant::State::granted)]});
-  }
+  for (const auto number : untracked_of(instance))
+    view.grants.push_back({number, 1, grant_states[static_cast<std::size_t>(Grant::State::granted)]});
   for (const auto& grant : instance.grants) {
     view.grants.push_back(
         {grant.stage, grant.generation, grant_states[static_cast<std::size_t>(grant.state)]});
   }
+  std::stable_sort(view.grants.begin(), view.grants.end(),
+                   [](const GrantView& a, const GrantView& b) { return a.stage < b.stage; });
   // A run whose retention has passed has ended well, or somebody looked at it.
   for (auto& grant : view.grants) {
     if (grant.state == "granted") grant.run = RunState::succeeded;

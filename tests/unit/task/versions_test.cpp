@@ -265,3 +265,57 @@ TEST_CASE("a streak of days does not become one of weeks") {
   CHECK_FALSE(weeks.has_value());
   shop.center->publish(shop.campaign(version_of("2", "streak='day' freeze='1'", stage(2, 10)))).value();
 }
+
+TEST_CASE("a reward is shown once over versions that collect by hand and by themselves") {
+  const auto v = [](std::string_view version, std::string_view collect) {
+    return "<task id='t' version='" + std::string(version) + "' on-update='migrate' collect='" +
+           std::string(collect) + "'><on event='paid'/>" + stage(1, 10) + stage(3, 20) + "</task>";
+  };
+  SECTION("by hand, then by themselves") {
+    Shop shop(v("1", "manual"));
+    shop.report(shop.event());
+    shop.center->publish(shop.campaign(v("2", "auto"))).value();
+    shop.report(shop.event());
+    auto grants = shop.view("t", "-").grants;
+    REQUIRE(grants.size() == 1);
+    CHECK(grants[0].state == "earned");
+    shop.report(shop.event());
+    grants = shop.view("t", "-").grants;
+    REQUIRE(grants.size() == 2);
+    CHECK(grants[0].state == "earned");
+    CHECK(grants[1].state == "granted");
+    CHECK(shop.view("t", "-").status == Status::completed);
+    CHECK(shop.center->collect(shop.request("t"))->outcome == Reply::Outcome::done);
+    CHECK(shop.view("t", "-").status == Status::rewarded);
+    CHECK(shop.granted->list() == Lines{"ann/t/-/1=10", "ann/t/-/2=20"});
+  }
+  SECTION("by themselves, then by hand") {
+    Shop shop(v("1", "auto"));
+    shop.report(shop.event());
+    shop.center->publish(shop.campaign(v("2", "manual"))).value();
+    for (int i = 0; i < 2; ++i) shop.report(shop.event());
+    const auto grants = shop.view("t", "-").grants;
+    REQUIRE(grants.size() == 2);
+    CHECK(grants[0].state == "granted");
+    CHECK(grants[0].run == RunState::succeeded);
+    CHECK(grants[1].state == "earned");
+    CHECK(shop.center->collect(shop.request("t"))->outcome == Reply::Outcome::done);
+    CHECK(shop.view("t", "-").status == Status::rewarded);
+    CHECK(shop.granted->list() == Lines{"ann/t/-/1=10", "ann/t/-/2=20"});
+  }
+  SECTION("void by a refund, then earned again by itself") {
+    Shop shop(v("1", "manual"));
+    const auto order = shop.event();
+    shop.report(order);
+    auto refund = shop.event({}, "2024-03-10T13:00:00Z", "ann", "refunded");
+    refund.reverses = order.id;
+    shop.report(refund);
+    shop.center->publish(shop.campaign(v("2", "auto"))).value();
+    shop.report(shop.event());
+    const auto grants = shop.view("t", "-").grants;
+    REQUIRE(grants.size() == 1);
+    CHECK(grants[0].state == "granted");
+    CHECK(grants[0].generation == 2);
+    CHECK(shop.granted->list() == Lines{"ann/t/-/1=10"});
+  }
+}
