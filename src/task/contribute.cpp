@@ -174,6 +174,10 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
     const auto where = pinned(event, candidate, *instance);
     if (where == Pinned::unknown) return wait_for_version(event, candidate, *instance, reduced, effects);
     if (where == Pinned::elsewhere) return {};
+    if (candidate.failed) {
+      return fail(candidate.failed->code, fmt::format("event \"{}\" of user \"{}\": {}", event.event->id,
+                                                      event.event->user, candidate.failed->message));
+    }
   } else if (!candidate.entry->in_force) {
     return {};
   }

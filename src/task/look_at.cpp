@@ -114,11 +114,11 @@ class Look {
     }
     const Binding names[] = {{"event", &event_.attributes}, {"user", nullptr, event_.user}};
     auto contributed = contribution_of(task, entry.rule, task.calendar.zone(), names, event_.at);
-    if (!contributed) return at_event(event_, std::move(contributed).error());
+    if (!contributed) return refuse(entry, std::move(contributed).error());
     if (!*contributed) return {};
     if (task.group || task.rules[entry.rule].credit) {
       auto owner = owner_of(task, entry.rule, names);
-      if (!owner) return at_event(event_, std::move(owner).error());
+      if (!owner) return refuse(entry, std::move(owner).error());
       if (!passed_on) return hand_over(task, *std::move(owner));
       if (*owner != pending_.owner) return {};
     } else if (passed_on && pending_.owner != user_owner(event_.user)) {
@@ -133,6 +133,19 @@ class Look {
   }
 
  private:
+  /// A version in force refuses an event it cannot compute. An older one refuses it to its own users alone:
+  /// the later one may have been made because events changed.
+  Result<void> refuse(const IndexEntry& entry, Error error) {
+    if (entry.in_force) return at_event(event_, std::move(error));
+    const auto& task = *entry.task;
+    // Whose event it is there nobody can tell.
+    if (task.group || task.rules[entry.rule].credit) return {};
+    Candidate candidate{&entry, cycle_of(task)};
+    candidate.failed = std::move(error);
+    pending_.candidates.push_back(std::move(candidate));
+    return {};
+  }
+
   std::string cycle_of(const CompiledTask& task) {
     if (task.own_cycles) return {};
     if (task.plain_cycles) return cycles_->of(task.definition->period);

@@ -29,8 +29,9 @@ struct Candidate {
   const IndexEntry* entry;
   std::string cycle;  ///< empty where it depends on what is stored of the user
   Contributed contributed;
-  std::string_view refused{};  ///< why it begins no new instance; empty: it may
-  bool cycle_given = false;    ///< by the request
+  std::string_view refused{};     ///< why it begins no new instance; empty: it may
+  bool cycle_given = false;       ///< by the request
+  std::optional<Error> failed{};  ///< a version not in force cannot compute it: told to those who work on it
 };
 
 /// What a request, an operator or a timer does to an instance: applied as events are, on the same records.

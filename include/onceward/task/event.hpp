@@ -59,7 +59,8 @@ struct Contribution {
 struct Skipped {
   std::string task;
   std::string cycle;
-  /// Stable: "not_claimed", "late", "ended", "not_eligible", "limit", "full", "self_invite", "group_full".
+  /// Stable: "not_claimed", "late", "ended", "not_eligible", "limit", "full", "self_invite", "group_full",
+  /// "not_published" (of a version that is not known here: it is applied where it is).
   std::string reason;
 
   friend bool operator==(const Skipped&, const Skipped&) = default;

@@ -227,3 +227,20 @@ TEST_CASE("a sheet's id and version are checked when it is begun") {
   CHECK(desk.admin->clone(desk.mia, "a", "b", "a", "").error().code == ErrorCode::invalid_argument);
   CHECK(desk.states() == Lines{"a/b draft"});
 }
+
+TEST_CASE("two versions that are online, as they could be left once, are mended by taking one offline") {
+  Desk desk;
+  desk.online("t", "1", 1);
+  desk.approved("t", "2", 1);
+  const auto stored = read_one(*desk.shop.memory, "shop/drafts", "draft/t/2").value();
+  auto text = stored->value;
+  text.replace(text.find("approved"), 8, "online");
+  REQUIRE(commit_one(*desk.shop.memory,
+                     {"shop/drafts", {Operation::replace("draft/t/2", stored->revision, text)}})
+              .value()
+              .applied());
+  CHECK(desk.admin->refresh("shop").error().message.find("duplicate-task") != std::string::npos);
+  desk.admin->take_offline(desk.mia, "t", "1", "two at once").value();
+  CHECK(desk.states() == Lines{"t/1 offline", "t/2 online"});
+  CHECK(desk.shop.report(desk.shop.event()).grants.size() == 1);
+}

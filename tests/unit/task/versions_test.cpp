@@ -205,6 +205,26 @@ TEST_CASE("a version whose step is gone is told to the journal, and the rest is 
   CHECK(told->reason.find("gone@1") != std::string::npos);
 }
 
+TEST_CASE("an older version that cannot compute an event refuses it to its own users alone") {
+  Shop shop("<task id='t'><on event='paid' add='event.n'/>" + stage(5, 10) + "</task>");
+  shop.report(shop.event({{"n", 1}}));
+  const auto mended = "<task id='t' version='2'><on event='paid' add='event.m'/>" + stage(5, 10) + "</task>";
+  shop.center->publish(shop.campaign(mended)).value();
+  for (int process = 0; process < 2; ++process) {
+    INFO("process " << process);
+    CHECK(shop.report(shop.event({{"m", 5}}, "2024-03-10T12:00:00Z", "bob" + std::to_string(process)))
+              .grants.size() == 1);
+    const auto pinned = shop.center->report(shop.event({{"m", 5}}));
+    REQUIRE_FALSE(pinned.has_value());
+    CHECK(pinned.error().code == ErrorCode::unknown_name);
+    CHECK(pinned.error().message.find("user \"ann\"") != std::string::npos);
+    CHECK(shop.report(shop.event({{"n", 1}, {"m", 5}})).contributions.size() == 1);
+    shop.restart();
+    shop.center->publish(shop.campaign(mended)).value();
+  }
+  CHECK(shop.progress("t", "-") == 3);
+}
+
 namespace {
 
 std::string version_of(std::string_view version, std::string_view rule, std::string_view stages,
