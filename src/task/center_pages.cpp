@@ -218,10 +218,11 @@ Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const st
   for (const auto& grant : seen.grants) {
     if (!task_detail::has_stopped(grant)) continue;
     const auto& stage = task->stage(grant.stage);
-    const auto& plan = grant.state == "revoked" && stage.take_back ? *stage.take_back : stage.plan;
-    keys.push_back(run_record_key(
-        plan.definition().id,
-        to_run_key({request.merchant, request.user, seen.task, seen.cycle, grant.stage, grant.generation})));
+    const auto run_key =
+        to_run_key({request.merchant, request.user, seen.task, seen.cycle, grant.stage, grant.generation});
+    keys.push_back(run_record_key(stage.plan.definition().id, run_key));
+    if (grant.state == "revoked" && stage.take_back)
+      keys.push_back(run_record_key(stage.take_back->definition().id, run_key));
   }
   std::vector<RecordRef> refs;
   for (const auto& key : keys) refs.push_back({partition, key});
@@ -230,6 +231,9 @@ Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const st
   std::vector<Batch> batches;
   for (const auto& record : *stored) {
     if (!record) continue;
+    const auto run = task_detail::decode_run_view(*record);
+    if (!run) return fail(run.error());
+    if (run->state != RunState::failed && run->state != RunState::needs_attention) continue;
     auto again = task_detail::push_on(*record);
     if (!again) return fail(std::move(again).error());
     batches.push_back({partition, {*std::move(again)}});

@@ -227,10 +227,11 @@ Reached settle(Instance& instance, const CompiledTask& task) {
   while (task.tracked && instance.reached > 0 && instance.progress < task.stage(instance.reached).target) {
     auto* grant = instance.grant_of(instance.reached);
     if (grant == nullptr) break;
-    const bool issued =
-        grant->state == Grant::State::granted || (grant->state == Grant::State::waiting && grant->collected);
+    const bool issued = grant->state == Grant::State::granted;
+    const bool coming = grant->state == Grant::State::waiting && grant->collected;
     const bool without = grant->state == Grant::State::out_of_stock;
-    if ((issued || without) && !clawback) break;
+    if ((issued || coming || without) && !clawback) break;
+    // One that waits for its unit has no run yet, and never gets one: there is nothing to take back.
     grant->state = issued ? Grant::State::revoked : Grant::State::voided;
     done.fallen.push_back(*grant);
     grant->unit = false;

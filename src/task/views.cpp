@@ -46,8 +46,12 @@ std::vector<RunWanted> runs_of(const ViewWanted& wanted, const Instance& instanc
   for (const auto& grant : instance.grants) {
     const bool revoked = grant.state == Grant::State::revoked;
     if (!revoked && grant.state != Grant::State::granted) continue;
-    runs.push_back({grant.stage, grant.generation, revoked,
-                    run_key_of(wanted, task.stage(grant.stage), grant.stage, grant.generation, revoked)});
+    const auto& stage = task.stage(grant.stage);
+    runs.push_back({grant.stage, grant.generation, false,
+                    run_key_of(wanted, stage, grant.stage, grant.generation, false)});
+    if (revoked)
+      runs.push_back({grant.stage, grant.generation, true,
+                      run_key_of(wanted, stage, grant.stage, grant.generation, true)});
   }
   return runs;
 }
@@ -102,6 +106,10 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
     if (!stored) return fail(std::move(stored).error());
     for (auto& grant : view.grants) {
       if (grant.stage != run.stage) continue;
+      // Until a reward can be taken back, its own run says what keeps it: told after it, the other one
+      // counts.
+      const bool own = grant.state == "revoked" && !run.revoked;
+      if (own && stored->state != RunState::needs_attention) continue;
       grant.run = stored->state;
       grant.reason = stored->reason;
       grant.owed = run.revoked && stored->state != RunState::succeeded && stored->state != RunState::running;
