@@ -198,15 +198,43 @@ Result<void> TaskCenter::State::replay_one(const ReplayRequest& request, const s
     report.refused.push_back(name);
     return {};
   }
+  if (!by_itself && !request.dry_run) {
+    const auto forced = force_on(request, partition, record, now);
+    if (!forced) return fail(forced.error());
+    if (!*forced) {
+      report.refused.push_back(name);
+      return {};
+    }
+  }
   report.pushed.push_back(name);
   if (request.dry_run) return {};
-  if (!by_itself) {
-    task_detail::Act act{Trigger::replay, 0, request.actor, request.reason, true};
-    if (auto moved = this->act(std::move(act), request.merchant, request.user, partition, record, now);
-        !moved)
-      return fail(std::move(moved).error());
-  }
   return push_runs(request, partition, seen);
+}
+
+Result<bool> TaskCenter::State::force_on(const ReplayRequest& request, const std::string& partition,
+                                         const Record& record, Timestamp now) {
+  const auto instance = task_detail::decode_instance(record);
+  if (!instance) return fail(instance.error());
+  const auto [task, cycle] = task_detail::parse_instance_key(record.key);
+  const auto entry = merchants.find(request.merchant)->entry_of(task, instance->version);
+  task_detail::Act act{Trigger::replay, 0, request.actor, request.reason, true};
+  const auto* quota =
+      entry.task != nullptr && entry.task->definition->quota ? &*entry.task->definition->quota : nullptr;
+  if (quota != nullptr && quota->at == QuotaAt::claim && instance->unit.empty()) {
+    const Request asked{request.merchant, request.user, std::string(task), {}, std::string(cycle)};
+    bool out_of_stock = false;
+    auto unit = requests().take_unit_again(asked, entry, instance->claimed_at.value_or(now), out_of_stock);
+    if (!unit) return fail(std::move(unit).error());
+    if (out_of_stock) return false;
+    act.unit = *std::move(unit);
+  }
+  auto unit = act.unit;
+  const auto moved = this->act(std::move(act), request.merchant, request.user, partition, record, now);
+  // Not needed: another one was faster. Where this fails it lapses by itself.
+  if (unit && (!moved || !moved->skipped.empty()))
+    (void)task_detail::Chores(storage, runner, options).lapse({&*unit, 1});
+  if (!moved) return fail(moved.error());
+  return true;
 }
 
 Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const std::string& partition,

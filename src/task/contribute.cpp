@@ -207,10 +207,15 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
   const auto& task = *entry.task;
   const auto from = instance.status;
   Reached done;
-  // History is worth nothing before the claim; what ended is moved by nobody but replay.
-  const bool counts = from != Status::not_taken || trigger == Trigger::claim;
-  if (counts && from != Status::terminated && from != Status::expired) done = settle(instance, task);
+  // History is worth nothing before the claim. What ended reaches nothing more, and loses what is taken back.
+  const bool ended = from == Status::terminated || from == Status::expired;
+  if (ended) {
+    done.fallen = lose_stages(instance, task);
+  } else if (from != Status::not_taken || trigger == Trigger::claim) {
+    done = settle(instance, task);
+  }
   for (const auto& fallen : done.fallen) fall(event, task, slot, fallen, effects);
+  if (ended && !done.fallen.empty()) return_claim_unit(event, task, slot, instance, effects);
   for (const auto number : done.stages) {
     if (auto earned = earn(event, entry, slot, number, instance, effects); !earned) return earned;
   }
@@ -219,7 +224,7 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
     if (instance.status == Status::completed && task.definition->collect_within != Duration::zero())
       instance.collect_until = now_ + task.definition->collect_within;
     add_line(slot, trigger, from, instance.status, {}, effects);
-  } else if (trigger == Trigger::take_back) {
+  } else if (trigger == Trigger::take_back && done.fallen.empty()) {
     add_line(slot, trigger, from, from, "kept", effects);
   }
   return {};

@@ -40,7 +40,7 @@ struct Act {
   std::string actor{};
   std::string reason{};
   bool forced = false;
-  std::optional<WaitingTodo> unit{};  ///< claim: the unit taken for it; its todo is the fence
+  std::optional<WaitingTodo> unit{};  ///< claim, replay: the unit taken for it; its todo is the fence
 };
 
 /// A contribution that counts for somebody else: applied there after this event's batch.
@@ -236,6 +236,8 @@ class UserWork {
                        Effects& effects);
   Result<bool> collect_one(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Grant& grant,
                            Effects& effects);
+  void return_claim_unit(const PendingEvent& event, const CompiledTask& task, const Slot& slot,
+                         Instance& instance, Effects& effects);
   void end(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   void push_on(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   void earn_again(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Grant& grant,

@@ -352,3 +352,32 @@ TEST_CASE(
     }
   }
 }
+
+TEST_CASE("a refund claws a reward back also after its instance was abandoned or has expired") {
+  const std::string stages = fragile(10, 10) + fragile(100, 100) + "</task>";
+  const bool abandoned = GENERATE(true, false);
+  Shop shop("<task id='buy' within='1h' on-refund='clawback'><on event='paid' add='event.n'/>" + stages);
+  auto order = shop.event({{"n", 10}});
+  order.at = shop.clock.now();
+  shop.report(order);
+  if (abandoned) {
+    CHECK(shop.center->abandon(shop.request("buy"))->outcome == Reply::Outcome::done);
+  } else {
+    shop.clock.advance(std::chrono::hours(2));
+    shop.settle();
+  }
+  const auto ended = abandoned ? Status::terminated : Status::expired;
+  CHECK(shop.view("buy", "-").status == ended);
+  const auto refund = reversal(shop, order);
+  CHECK(shop.report(refund).grants.at(0).taken_back);
+  CHECK(shop.report(refund).duplicate);
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10"});
+  CHECK(shop.view("buy", "-").status == ended);
+  CHECK(shop.view("buy", "-").reached == 0);
+  // Forced on it earns the stage again, as the next generation.
+  shop.center->replay({"shop", "ann", {}, {}, true, "ops", "asked"}).value();
+  CHECK(shop.granted->list().size() == 2);
+  CHECK(shop.report(shop.event({{"n", 10}})).grants.at(0).generation == 2);
+  CHECK(shop.granted->list().size() == 3);
+}
