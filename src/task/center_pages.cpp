@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 // Pages of tasks, replay by operators, imports of lines.
 namespace onceward {
@@ -174,8 +175,59 @@ Result<ReplayReport> TaskCenter::replay(const ReplayRequest& request) {
         return fail(std::move(done).error());
     }
     cursor = page->cursor;
-    if (cursor.empty()) return report;
+    if (cursor.empty()) break;
   }
+  if (auto done = state_->replay_memberships(request, partition, report); !done)
+    return fail(std::move(done).error());
+  return report;
+}
+
+/// Rewards the user has as a group's member: their runs are his, their instance is not.
+Result<void> TaskCenter::State::replay_memberships(const ReplayRequest& request, const std::string& partition,
+                                                   ReplayReport& report) {
+  const auto index = merchants.find(request.merchant);
+  std::set<std::string> prefixes;
+  for (const auto& [id, versions] : index->versions) {
+    if (!request.task.empty() && request.task != id) continue;
+    for (const auto& [version, known] : versions) {
+      if (!known.task->group) continue;
+      for (const auto& stage : known.task->stages)
+        prefixes.insert(run_record_key(stage.plan.definition().id,
+                                       fmt::format("{}/{}/{}/", request.merchant, request.user, id)));
+    }
+  }
+  for (const auto& prefix : prefixes) {
+    for (std::string cursor;;) {
+      const auto page = storage.scan(partition, prefix, cursor, limits::page_records);
+      if (!page) return fail(page.error());
+      for (const auto& record : page->records) {
+        if (auto done = replay_run(request, partition, record, report); !done) return done;
+      }
+      cursor = page->cursor;
+      if (cursor.empty()) break;
+    }
+  }
+  return {};
+}
+
+Result<void> TaskCenter::State::replay_run(const ReplayRequest& request, const std::string& partition,
+                                           const Record& record, ReplayReport& report) {
+  const auto run = task_detail::decode_run_view(record);
+  if (!run) return fail(run.error());
+  const auto slash = record.key.find('/', record.key.find('/') + 1);
+  const auto grant = parse_run_key(std::string_view(record.key).substr(slash + 1));
+  const bool stopped = run->state == RunState::failed || run->state == RunState::needs_attention;
+  if (!stopped || !grant || (!request.cycle.empty() && request.cycle != grant->cycle)) return {};
+  const auto name = fmt::format("{}/{}", grant->task, grant->cycle);
+  if (std::find(report.pushed.begin(), report.pushed.end(), name) == report.pushed.end())
+    report.pushed.push_back(name);
+  if (request.dry_run) return {};
+  auto again = task_detail::push_on(record);
+  if (!again) return fail(std::move(again).error());
+  // Refused: another one pushed it on.
+  const auto pushed = commit_one(storage, {partition, {*std::move(again)}});
+  if (!pushed) return fail(pushed.error());
+  return {};
 }
 
 Result<void> TaskCenter::State::replay_one(const ReplayRequest& request, const std::string& partition,
@@ -187,12 +239,14 @@ Result<void> TaskCenter::State::replay_one(const ReplayRequest& request, const s
   if (!*stands) return {};
   const auto& seen = **stands;
   const bool ended = seen.status == Status::terminated || seen.status == Status::expired;
-  if (!ended && seen.status != Status::failed) {
-    // A reward of an unfinished task may have stopped as well.
-    const bool stopped = std::any_of(seen.grants.begin(), seen.grants.end(), task_detail::has_stopped);
-    if (!stopped) return {};
-  }
   const auto name = fmt::format("{}/{}", task, cycle);
+  // A reward of an unfinished task may have stopped as well.
+  const bool stopped = std::any_of(seen.grants.begin(), seen.grants.end(), task_detail::has_stopped);
+  if (!ended && !stopped) {
+    // Its reward's run was cancelled by an operator, who alone takes that back.
+    if (seen.status == Status::failed) report.refused.push_back(name);
+    return {};
+  }
   const bool by_itself = !ended || seen.reason == "retry_exhausted";
   if (!by_itself && !request.force) {
     report.refused.push_back(name);

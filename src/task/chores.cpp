@@ -281,11 +281,15 @@ Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::
   };
   std::vector<TakingBack> decided;
   std::vector<Batch> batches;
+  std::vector<std::pair<const WaitingTodo*, Error>> wrong;
   for (std::size_t i = 0; i < left.size(); ++i) {
     // Another process has done it, or put it off.
     if (at(3 * i) == nullptr || at(3 * i)->revision != left[i]->revision) continue;
     auto taking = taking_back(*left[i], at(3 * i + 1), at(3 * i + 2), stored->now);
-    if (!taking) return fail(std::move(taking).error());
+    if (!taking) {
+      wrong.emplace_back(left[i], std::move(taking).error());
+      continue;
+    }
     batches.push_back(std::move(taking->batch));
     decided.push_back(*std::move(taking));
   }
@@ -300,7 +304,7 @@ Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::
                       (*answers)[i].revision});
     }
   }
-  return {};
+  return set_aside(wrong);
 }
 
 /// One batch that takes a reward back, makes it void, or waits.
@@ -347,21 +351,21 @@ Result<Chores::TakingBack> Chores::taking_back(const WaitingTodo& todo, const Re
 }
 
 Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
-  std::vector<Batch> batches;
   std::vector<WaitingRun> prepared;
   std::vector<WaitingTodo> known;
+  std::vector<std::pair<const WaitingTodo*, Error>> wrong;
   for (const auto& todo : todos) {
-    const auto entry = entry_of(todo);
-    if (entry.task == nullptr) continue;
-    const auto& grant = todo.todo.grant;
-    const auto partition = owner_partition(grant.merchant, user_owner(grant.user));
-    auto run =
-        runner_.prepare(entry.task->stage(grant.stage).plan, partition, to_run_key(grant), todo.todo.input);
-    if (!run) return fail(std::move(run).error());
-    batches.push_back({partition, {run->insert}});
-    prepared.push_back({todo.place, todo.grant, *std::move(run), absent});
+    if (entry_of(todo).task == nullptr) continue;
+    auto made = runs_of_members(todo);
+    if (!made) {
+      wrong.emplace_back(&todo, std::move(made).error());
+      continue;
+    }
+    std::move(made->begin(), made->end(), std::back_inserter(prepared));
     known.push_back(todo);
   }
+  std::vector<Batch> batches;
+  for (const auto& run : prepared) batches.push_back({run.run.partition(), {run.run.insert}});
   const auto answers = commit_all(storage_, batches);
   if (!answers) return fail(answers.error());
   for (std::size_t i = 0; i < batches.size(); ++i) {
@@ -370,7 +374,57 @@ Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRu
     prepared[i].revision = (*answers)[i].revision;
     runs.push_back(std::move(prepared[i]));
   }
-  return remove(known);
+  if (auto removed = remove(known); !removed) return removed;
+  return set_aside(wrong);
+}
+
+Result<std::vector<WaitingRun>> Chores::runs_of_members(const WaitingTodo& waiting) const {
+  const auto& todo = waiting.todo;
+  const auto& stage = entry_of(waiting).task->stage(todo.grant.stage);
+  std::vector<WaitingRun> runs;
+  const auto make = [&](const std::string& member, Value input) -> Result<void> {
+    auto key = todo.grant;
+    key.user = member;
+    auto run = runner_.prepare(stage.plan, owner_partition(key.merchant, user_owner(member)), to_run_key(key),
+                               std::move(input));
+    if (!run) return fail(std::move(run).error());
+    runs.push_back({waiting.place, waiting.grant, *std::move(run), absent});
+    return {};
+  };
+  if (todo.members.empty()) {
+    if (auto made = make(todo.grant.user, todo.input); !made) return fail(std::move(made).error());
+    return runs;
+  }
+  const auto event = event_of(todo.event);
+  if (!event) return fail(event.error());
+  for (const auto& member : todo.members) {
+    auto input = input_of(event->attributes, event->id, member, stage, todo.grant.task);
+    if (!input) return fail(std::move(input).error());
+    if (auto made = make(member, *std::move(input)); !made) return fail(std::move(made).error());
+  }
+  return runs;
+}
+
+/// What can never be done is kept with the reason, due no more, and stands in nobody's way.
+Result<void> Chores::set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong) {
+  std::vector<Batch> batches;
+  for (const auto& [waiting, error] : wrong) {
+    auto todo = waiting->todo;
+    todo.error = error.message;
+    batches.push_back(
+        {waiting->partition, {Operation::replace(waiting->key, waiting->revision, encode(todo))}});
+  }
+  const auto kept = commit_all(storage_, batches);
+  if (!kept) return fail(kept.error());
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (!(*kept)[i].applied() || options_.journal == nullptr) continue;
+    options_.journal->write({.room = "task",
+                             .partition = wrong[i].first->partition,
+                             .subject = wrong[i].first->key,
+                             .trigger = "todo",
+                             .reason = wrong[i].second.message});
+  }
+  return {};
 }
 
 Result<void> Chores::remove(std::span<const WaitingTodo> todos) {

@@ -48,6 +48,8 @@ class Chores {
   Result<bool> decide_one(const Decision& decision, Instance& instance, Batch& batch,
                           std::vector<WaitingRun>& runs);
   Result<void> return_some(std::vector<WaitingTodo*>& left);
+  Result<std::vector<WaitingRun>> runs_of_members(const WaitingTodo& todo) const;
+  Result<void> set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong);
   struct TakingBack {
     const WaitingTodo* todo;
     std::optional<PreparedRun> run;

@@ -14,6 +14,8 @@ struct Contributed {
   Value counted{};  ///< a string, integer or boolean for distinct; the period's number for a streak
   Taking taking{};
 
+  /// Whether it is more than an amount of nothing.
+  [[nodiscard]] bool stands() const { return add != 0 || !counted.is_null(); }
   /// As receipts and records name it.
   [[nodiscard]] Value amount() const { return counted.is_null() ? Value(add) : counted; }
 };

@@ -230,6 +230,7 @@ class UserWork {
                                 Effects& effects, std::string_view& refused);
   static Result<bool> pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance);
   static bool join(const PendingEvent& event, const Candidate& candidate, Instance& instance, bool& joined);
+  static void share(Instance& instance, const std::string& user, std::int64_t by);
   Result<Effects> act_of(const PendingEvent& event);
   Result<void> claim(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   Result<void> collect(const PendingEvent& event, const IndexEntry& entry, std::size_t place,
