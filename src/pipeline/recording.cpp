@@ -28,7 +28,9 @@ Timing Driver::timing_of(const Move& move) const {
 }
 
 Operation Driver::write_of(Held& held) const {
-  const auto timing = timing_of(held.next);
+  auto timing = timing_of(held.next);
+  // What stopped short of success is owed to somebody until he has looked at it.
+  if (held.run.state != RunState::succeeded) timing.expires_in.reset();
   held.run.due_in = timing.due_in ? timing.due_in->count() : -1;
   stamp(held.run);
   auto value = encode(held.run);

@@ -27,6 +27,13 @@ struct TaskCenter::State {
                       const std::string& partition, const Record& record, Timestamp now);
   Result<void> replay_one(const ReplayRequest& request, const std::string& partition, const Record& record,
                           Timestamp now, ReplayReport& report);
+  Result<void> replay_memberships(const ReplayRequest& request, const std::string& partition,
+                                  ReplayReport& report);
+  Result<void> replay_run(const ReplayRequest& request, const std::string& partition, const Record& record,
+                          ReplayReport& report);
+  /// Has an operator push on what ended; false where its quota has no unit left for it.
+  Result<bool> force_on(const ReplayRequest& request, const std::string& partition, const Record& record,
+                        Timestamp now);
   Result<void> push_runs(const ReplayRequest& request, const std::string& partition,
                          const InstanceView& seen);
   Result<void> tell_ended(std::span<const std::pair<std::string, std::string>> rewards);

@@ -130,7 +130,21 @@ bool UserWork::join(const PendingEvent& event, const Candidate& candidate, Insta
   if (instance.members.size() >= static_cast<std::size_t>(candidate.entry->task->definition->members))
     return false;
   instance.members.push_back(user);
+  instance.shares.push_back(0);
   return true;
+}
+
+/// Counts what stands of a member's contributions. Without any he is no member, but for his place in a group
+/// that has been rewarded: nobody else takes it.
+void UserWork::share(Instance& instance, const std::string& user, std::int64_t by) {
+  const auto member = std::find(instance.members.begin(), instance.members.end(), user);
+  if (member == instance.members.end()) return;
+  const auto count = instance.shares.begin() + (member - instance.members.begin());
+  if (*count < 0) return;
+  *count = std::max<std::int64_t>(*count + by, 0);
+  if (*count != 0 || instance.reached != 0) return;
+  instance.shares.erase(count);
+  instance.members.erase(member);
 }
 
 UserWork::Pinned UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
@@ -200,8 +214,6 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
       at < *instance->claimed_at) {
     return skip("not_claimed");
   }
-  bool joined = false;
-  if (task.group && !join(event, candidate, *instance, joined)) return skip("group_full");
   auto contributed = candidate.contributed;
   const bool completes = event.act.has_value();
   if (completes) {
@@ -214,6 +226,11 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
       return skip("wrong_state");
   }
   if (reduced != 0 && contributed.taking.divisible) contributed.add = left_of(contributed.add, reduced);
+  bool joined = false;
+  // Taken back before it came, to nothing, it makes nobody a member.
+  const bool shares = task.group && contributed.stands();
+  if (shares && !join(event, candidate, *instance, joined)) return skip("group_full");
+  if (shares) share(*instance, event.event->user, 1);
   const auto added = add(*instance, task, contributed);
   if (!added) return fail(added.error());
   if (!*added) return skip("full");
@@ -238,10 +255,15 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
   const auto& task = *entry.task;
   const auto from = instance.status;
   Reached done;
-  // History is worth nothing before the claim; what ended is moved by nobody but replay.
-  const bool counts = from != Status::not_taken || trigger == Trigger::claim;
-  if (counts && from != Status::terminated && from != Status::expired) done = settle(instance, task);
+  // History is worth nothing before the claim. What ended reaches nothing more, and loses what is taken back.
+  const bool ended = from == Status::terminated || from == Status::expired;
+  if (ended) {
+    done.fallen = lose_stages(instance, task);
+  } else if (from != Status::not_taken || trigger == Trigger::claim) {
+    done = settle(instance, task);
+  }
   for (const auto& fallen : done.fallen) fall(event, task, slot, fallen, effects);
+  if (ended && !done.fallen.empty()) return_claim_unit(event, task, slot, instance, effects);
   for (const auto number : done.stages) {
     if (auto earned = earn(event, entry, slot, number, instance, effects); !earned) return earned;
   }
@@ -250,7 +272,7 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
     if (instance.status == Status::completed && task.definition->collect_within != Duration::zero())
       instance.collect_until = now_ + task.definition->collect_within;
     add_line(slot, trigger, from, instance.status, {}, effects);
-  } else if (trigger == Trigger::take_back) {
+  } else if (trigger == Trigger::take_back && done.fallen.empty()) {
     add_line(slot, trigger, from, from, "kept", effects);
   }
   return {};
@@ -277,7 +299,13 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
                             std::int64_t number, Instance& instance, Effects& effects) {
   const auto& task = *entry.task;
   const auto& definition = *task.definition;
-  if (task.group) return grant_members(event, task, slot.cycle, instance.members, number, number, effects);
+  if (task.group) {
+    std::vector<std::string> members;
+    for (std::size_t i = 0; i < instance.members.size(); ++i) {
+      if (instance.shares[i] != 0) members.push_back(instance.members[i]);
+    }
+    return grant_members(event, task, slot.cycle, members, number, number, effects);
+  }
   const auto& stage = task.stage(number);
   auto* before = instance.grant_of(number);
   // Where a version before this one kept a record of the reward, so does this one.
@@ -333,19 +361,26 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
 Result<void> UserWork::grant_members(const PendingEvent& event, const CompiledTask& task,
                                      const std::string& cycle, std::span<const std::string> members,
                                      std::int64_t first, std::int64_t last, Effects& effects) {
+  if (members.empty()) return {};
   for (auto number = first; number <= last; ++number) {
     const auto& stage = task.stage(number);
+    // One todo for all, however many they are: a batch takes no more.
+    const auto& named = members.size() == 1 ? members.front() : std::string();
+    Todo todo{Todo::Kind::member, {event.event->merchant, named, task.definition->id, cycle, number, 1}};
+    todo.members.assign(members.begin(), members.end());
+    todo.event = to_value(*event.event);
+    todo.version = task.definition->version;
+    // Made here too, as every reward is: what no run takes must refuse the event now.
     for (const auto& member : members) {
-      Todo todo{Todo::Kind::member, {event.event->merchant, member, task.definition->id, cycle, number, 1}};
+      auto key = todo.grant;
+      key.user = member;
       auto input = input_of(event.event->attributes, event.event->id, member, stage, task.definition->id);
       if (!input) return fail(std::move(input).error());
-      todo.input = *std::move(input);
-      todo.version = task.definition->version;
-      auto run = runner_.prepare(stage.plan, owner_partition(event.event->merchant, user_owner(member)),
-                                 to_run_key(todo.grant), todo.input);
+      auto run = runner_.prepare(stage.plan, owner_partition(key.merchant, user_owner(member)),
+                                 to_run_key(key), *std::move(input));
       if (!run) return fail(std::move(run).error());
-      add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
     }
+    add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
   }
   return {};
 }
@@ -421,6 +456,8 @@ Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const
   };
   const bool counted = !part.counted.is_null();
   if (counted ? before.gone == after.gone : left(before) == left(after)) return {};
+  const bool lost = counted || left(after) == 0;
+  if (entry.task->group && lost) share(instance, event.event->user, -1);
   if (!counted) part.add = left(before) - left(after);
   if (auto done = subtract(instance, *entry.task, part); !done) return done;
   effects.record.contributions.push_back(

@@ -221,21 +221,32 @@ std::int64_t current_run(const Instance& instance, const CompiledTask& task) {
   return task.measure == Measure::streak ? runs_of(instance.counted, freezes_of(task)).last : 0;
 }
 
-Reached settle(Instance& instance, const CompiledTask& task) {
-  Reached done;
+std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task) {
+  std::vector<Grant> fallen;
   const bool clawback = task.definition->on_refund == OnRefund::clawback;
   while (task.tracked && instance.reached > 0 && instance.progress < task.stage(instance.reached).target) {
     auto* grant = instance.grant_of(instance.reached);
     if (grant == nullptr) break;
-    const bool issued =
-        grant->state == Grant::State::granted || (grant->state == Grant::State::waiting && grant->collected);
+    if (grant->state == Grant::State::voided) {
+      --instance.reached;
+      continue;
+    }
+    const bool issued = grant->state == Grant::State::granted;
+    const bool coming = grant->state == Grant::State::waiting && grant->collected;
     const bool without = grant->state == Grant::State::out_of_stock;
-    if ((issued || without) && !clawback) break;
+    if ((issued || coming || without) && !clawback) break;
+    // One that waits for its unit has no run yet, and never gets one: there is nothing to take back.
     grant->state = issued ? Grant::State::revoked : Grant::State::voided;
-    done.fallen.push_back(*grant);
+    fallen.push_back(*grant);
     grant->unit = false;
     --instance.reached;
   }
+  return fallen;
+}
+
+Reached settle(Instance& instance, const CompiledTask& task) {
+  Reached done;
+  done.fallen = lose_stages(instance, task);
   while (instance.reached < static_cast<std::int64_t>(task.stages.size()) &&
          instance.progress >= task.stage(instance.reached + 1).target) {
     done.stages.push_back(++instance.reached);

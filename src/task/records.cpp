@@ -176,6 +176,7 @@ Map rest_of(const Instance& instance) {
     List members;
     for (const auto& member : instance.members) members.push_back(member);
     rest.set("members", std::move(members));
+    rest.set("shares", List(instance.shares.begin(), instance.shares.end()));
   }
   return rest;
 }
@@ -197,6 +198,12 @@ bool read_rest(const Value& rest, Instance& instance) {
     for (const auto& item : *members->list()) {
       if (item.string() == nullptr) return false;
       instance.members.push_back(*item.string());
+    }
+    const auto* shares = rest.find("shares");
+    for (std::size_t i = 0; i < instance.members.size(); ++i) {
+      const auto* share =
+          shares == nullptr || shares->list() == nullptr ? nullptr : integer_at(*shares->list(), i);
+      instance.shares.push_back(share == nullptr ? -1 : *share);
     }
   }
   return true;
@@ -430,6 +437,7 @@ std::string encode(const Todo& todo) {
   set("owner", todo.owner);
   set("error", todo.error);
   if (todo.reduced != 0) content.set("reduced", todo.reduced);
+  if (!todo.members.empty()) content.set("members", List(todo.members.begin(), todo.members.end()));
   if (!todo.input.is_null()) content.set("input", todo.input);
   if (!todo.event.is_null()) content.set("event", todo.event);
   return Value(std::move(content)).to_json();
@@ -456,6 +464,13 @@ Result<Todo> decode_todo(const Record& record) {
   todo.error = text("error");
   if (const auto* reduced = value->find("reduced"); reduced != nullptr && reduced->integer() != nullptr)
     todo.reduced = *reduced->integer();
+  if (const auto* members = value->find("members")) {
+    if (members->list() == nullptr) return corrupt(record);
+    for (const auto& member : *members->list()) {
+      if (member.string() == nullptr) return corrupt(record);
+      todo.members.push_back(*member.string());
+    }
+  }
   if (const auto* input = value->find("input")) todo.input = *input;
   if (const auto* event = value->find("event")) todo.event = *event;
   return todo;

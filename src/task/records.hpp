@@ -50,6 +50,8 @@ struct Instance {
   std::vector<Grant> grants{};               ///< of a tracked task: the latest generation of each stage
   std::string unit{};                        ///< the name of the unit taken at the claim
   std::vector<std::string> members{};        ///< of a group's: who shares it
+  /// How many of a member's contributions stand; -1: he came before they were counted.
+  std::vector<std::int64_t> shares{};
 
   friend bool operator==(const Instance&, const Instance&) = default;
 
@@ -114,7 +116,7 @@ struct Todo {
     pass_on,      ///< apply `event` for `owner`
     apply,        ///< `event`, stored by report_async
     claim,        ///< a claim that waits for its unit: given up where its process died
-    member,       ///< the run of a group's member
+    member,       ///< the runs of a group's members
   };
   Kind kind = Kind::take_unit;
   GrantKey grant{};       ///< merchant, user, task, cycle; stage and generation where a grant is meant
@@ -122,7 +124,9 @@ struct Todo {
   std::string period{};   ///< of the quota
   std::string version{};  ///< of the task
   std::string owner{};    ///< pass_on: whose event it is there
-  Value input{};          ///< of the run
+  /// member: whom `event` rewards; empty: the grant's user alone, with `input`.
+  std::vector<std::string> members{};
+  Value input{};  ///< of the run
   Value event{};
   std::int64_t reduced = 0;  ///< pass_on: taken back before it came
   std::string error{};       ///< apply: why it was refused; it is due no more then

@@ -327,6 +327,8 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
       receipt.grants.push_back({grant.task, grant.cycle, grant.stage});
       receipt.grants.back().generation = grant.generation;
       receipt.grants.back().taken_back = grant.taken_back;
+      // A run whose record is gone has succeeded: no other ever goes.
+      if (!grant.tracked) receipt.grants.back().state = RunState::succeeded;
       if (!grant.tracked || grant.taken_back) continue;
       const Todo todo{Todo::Kind::take_unit, key_of(event, grant)};
       places.push_back({i, g, instance_key(grant.task, grant.cycle), todo_key(todo)});
@@ -351,8 +353,12 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
     const auto instance = decode_instance(*record);
     if (!instance) return fail(instance.error());
     const auto& grant = event.record.grants[places[i].grant];
-    if (const auto* stands = instance->grant_of(grant.stage))
-      note(grant_at(answers, event.place, places[i].grant), *stands);
+    if (const auto* stands = instance->grant_of(grant.stage)) {
+      auto* told = grant_at(answers, event.place, places[i].grant);
+      note(told, *stands);
+      const bool issued = stands->generation != grant.generation || stands->state == Grant::State::granted;
+      if (told != nullptr && issued) told->state = RunState::succeeded;
+    }
     // The caller that reached the stage died, or is slow, before the unit was taken: this one takes it.
     if (const auto& waiting = (*stored)[2 * i + 1]) {
       auto todo = decode_todo(*waiting);

@@ -190,6 +190,13 @@ Result<std::optional<WaitingTodo>> Requests::take_unit(const Asked& asked, bool&
   return std::optional<WaitingTodo>();
 }
 
+Result<std::optional<WaitingTodo>> Requests::take_unit_again(const Request& request, const IndexEntry& entry,
+                                                             Timestamp claimed, bool& out_of_stock) {
+  return take_unit({&request, merchants_.find(request.merchant), entry,
+                    user_partition(request.merchant, request.user), request.cycle, claimed},
+                   out_of_stock);
+}
+
 PendingEvent Requests::pending_of(Trigger trigger, const Asked& asked, const Event& event) const {
   const auto& request = *asked.request;
   PendingEvent pending{0,

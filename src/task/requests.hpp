@@ -12,6 +12,10 @@ class Requests {
 
   Result<Reply> run(Trigger trigger, const Request& request);
   Result<Explanation> explain(const Request& request);
+  /// Takes a unit of a quota at the claim anew, for an instance that goes on whose unit has returned. It
+  /// lapses where the act it is for does not take it. Empty with `out_of_stock` where none is left.
+  Result<std::optional<WaitingTodo>> take_unit_again(const Request& request, const IndexEntry& entry,
+                                                     Timestamp claimed, bool& out_of_stock);
 
  private:
   /// A request with all that is known before it is decided.

@@ -41,7 +41,7 @@ struct Act {
   std::string actor{};
   std::string reason{};
   bool forced = false;
-  std::optional<WaitingTodo> unit{};  ///< claim: the unit taken for it; its todo is the fence
+  std::optional<WaitingTodo> unit{};  ///< claim, replay: the unit taken for it; its todo is the fence
 };
 
 /// A contribution that counts for somebody else, or that waits for its version to be known: applied there
@@ -236,12 +236,15 @@ class UserWork {
   Result<void> wait_for_version(const PendingEvent& event, const Candidate& candidate,
                                 const Instance& instance, std::int64_t reduced, Effects& effects);
   static bool join(const PendingEvent& event, const Candidate& candidate, Instance& instance, bool& joined);
+  static void share(Instance& instance, const std::string& user, std::int64_t by);
   Result<Effects> act_of(const PendingEvent& event);
   Result<void> claim(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   Result<void> collect(const PendingEvent& event, const IndexEntry& entry, std::size_t place,
                        Effects& effects);
   Result<bool> collect_one(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Grant& grant,
                            Effects& effects);
+  void return_claim_unit(const PendingEvent& event, const CompiledTask& task, const Slot& slot,
+                         Instance& instance, Effects& effects);
   void end(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   void push_on(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   void earn_again(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Grant& grant,

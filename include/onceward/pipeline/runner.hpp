@@ -23,7 +23,8 @@ struct RunnerOptions {
   std::size_t span = 256;                         ///< runs driven side by side with shared commits, 1..1024
   unsigned workers = 2;                           ///< threads of start(), 1..256
   Duration idle_poll = std::chrono::milliseconds(500);  ///< longest sleep of an idle worker
-  Duration retention = std::chrono::hours(24 * 365);    ///< how long an ended run is kept
+  Duration retention = std::chrono::hours(24 * 365);    ///< how long a run that succeeded is kept; one that
+                                                        ///< ended in another way stays
   /// At most so many at once in this runner: calls of a step by its name ("grant-points@1"), due runs of a
   /// pipeline by its id.
   std::map<std::string, std::size_t, std::less<>> limits{};

@@ -130,8 +130,9 @@ struct ReplayRequest {
   bool dry_run = false;  ///< tells what it would do
 };
 struct ReplayReport {
-  std::vector<std::string> pushed{};   ///< "<task>/<cycle>"
-  std::vector<std::string> refused{};  ///< failed or terminated ones that need force
+  std::vector<std::string> pushed{};  ///< "<task>/<cycle>"
+  /// Failed or terminated ones that need force, or whose quota at the claim has no unit left for them.
+  std::vector<std::string> refused{};
 };
 
 }  // namespace onceward

@@ -108,7 +108,8 @@ class TaskCenter {
   /// The user's instance; empty where there is none.
   Result<std::optional<InstanceView>> instance(std::string_view merchant, std::string_view user,
                                                std::string_view task, std::string_view cycle);
-  /// The same of a group's.
+  /// The same of a group's: of each stage, as the member's reward stands that is furthest from its end. Reads a
+  /// record for each member and reached stage.
   Result<std::optional<InstanceView>> group_instance(std::string_view merchant, std::string_view group,
                                                      std::string_view task, std::string_view cycle);
   /// A page of the merchant's tasks in force, in the campaign's order, with the user's instances of their
@@ -117,7 +118,7 @@ class TaskCenter {
   /// Everything that keeps a user from taking a task now, and when it changes where that is known.
   Result<Explanation> explain(const Request& request);
 
-  /// Pushes failed and terminated rewards on. See ReplayRequest. Errors: invalid_argument (forced without an
+  /// Pushes failed and terminated rewards on, those of a group's member by his name. See ReplayRequest. Errors: invalid_argument (forced without an
   /// actor and a reason), the storage's.
   Result<ReplayReport> replay(const ReplayRequest& request);
 
