@@ -4,6 +4,7 @@
 #include <onceward/core/ids.hpp>
 
 #include "core/utf8.hpp"
+#include "pipeline/storable.hpp"
 #include "task/chores.hpp"
 #include "task/eligible.hpp"
 #include "task/views.hpp"
@@ -103,8 +104,13 @@ Result<Requests::Asked> Requests::ask(Trigger trigger, const Request& request) {
     if (!calendar) return fail(std::move(calendar).error());
   }
   const auto number = calendar->number_of(asked.at);
+  const auto named = request.cycle.empty() ? std::optional(number) : calendar->number_named(request.cycle);
   asked.cycle = request.cycle.empty() ? calendar->name_of(number) : request.cycle;
-  asked.cycle_end = calendar->end_of(number);
+  asked.cycle_exists = named.has_value();
+  asked.cycle_end = calendar->end_of(named.value_or(number));
+  if (named && *named > number)
+    asked.other_cycle = Cause{"not_started", "the cycle has not begun", calendar->begin_of(*named)};
+  if (named && *named < number) asked.other_cycle = Cause{"ended", "the cycle is over"};
   return asked;
 }
 
@@ -139,7 +145,14 @@ Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional
   auto stands = view_of(asked);
   if (!stands) return fail(std::move(stands).error());
   view = *std::move(stands);
+  if (!view && !asked.cycle_exists) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("task \"{}\" has no cycle \"{}\"; leave it empty for the one of the time asked",
+                            request.task, pipeline_detail::readable(asked.cycle, request.cycle.size())));
+  }
   auto causes = window_causes(asked.entry, asked.at);
+  // A task is begun in the cycle of the time it is asked for: each cycle has rewards of its own.
+  if (!view && asked.other_cycle) causes.push_back(*asked.other_cycle);
   auto audience = audience_of(asked);
   if (!audience) return fail(std::move(audience).error());
   if (*audience) causes.push_back(**std::move(audience));

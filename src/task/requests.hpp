@@ -23,6 +23,8 @@ class Requests {
     std::string cycle;
     Timestamp at{};
     Timestamp cycle_end = Timestamp::max();
+    bool cycle_exists = true;             ///< the task, as it is in force, has a cycle of this name
+    std::optional<Cause> other_cycle{};  ///< why the cycle of this name is not the one of `at`
     std::string zone{};
     bool known = false;  ///< its key was used before
   };

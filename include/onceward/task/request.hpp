@@ -46,7 +46,10 @@ struct Request {
   std::string user;
   std::string task;
   std::string key;                ///< 1..200 bytes; the same key with another content is a conflict
-  std::string cycle{};            ///< empty: the one of `at`
+  /// Empty: the one of `at`. A task is begun (claim; complete, where claiming is automatic) in that one only:
+  /// "not_started" and "ended" are the causes of another one, and a name the task never gives is
+  /// invalid_argument.
+  std::string cycle{};
   std::int64_t stage = 0;         ///< collect: the stage; 0: all
   std::optional<Timestamp> at{};  ///< when it was asked; unset: the storage's time
   std::string actor{};            ///< who asks on the user's behalf
