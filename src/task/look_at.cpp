@@ -56,6 +56,23 @@ Result<void> check(const Event& event) {
   return {};
 }
 
+Result<void> check_stored(const Event& event) {
+  const auto& attributes = event.attributes;
+  const auto stray = std::find_if(attributes.begin(), attributes.end(), [](const Map::Entry& attribute) {
+    return core_detail::first_not_utf8(attribute.first) != std::string_view::npos ||
+           !pipeline_detail::is_storable(attribute.second);
+  });
+  if (stray != attributes.end()) {
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("event \"{}\" of user \"{}\": its attribute \"{}\" cannot be stored: it needs UTF-8, "
+                    "finite numbers and at most {} levels of nesting",
+                    event.id, event.user, pipeline_detail::readable(stray->first, most_type),
+                    pipeline_detail::most_stored_depth));
+  }
+  return {};
+}
+
 namespace {
 
 /// The cycle of the event for each period, computed once an event however many tasks ask.
@@ -74,7 +91,7 @@ class Cycles {
   std::array<std::string, 4> names_;  ///< of once, day, week and month
 };
 
-/// What the host knows of the event's user, asked for at most once an event.
+/// What the host knows of the user an event counts for, asked for at most once an event.
 class Known {
  public:
   Known(const Profiles& profiles, const Event& event) : profiles_(profiles), event_(event) {}
@@ -220,6 +237,8 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place,
   const auto concerned = pending->merchant->by_event.find(event.type);
   if (concerned == pending->merchant->by_event.end()) return pending;
   pending->candidates.reserve(concerned->second.size());
+    // What it takes back may have been passed on, and so is it then.
+    if (auto stored = check_stored(event); !stored) return fail(std::move(stored).error());
   Look look(*pending, profiles);
   for (const auto& entry : concerned->second) {
     if (auto looked = look.at(entry, false); !looked) return fail(std::move(looked).error());
@@ -230,6 +249,9 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place,
 Result<PendingEvent> look_at_passed_on(const Event& event, std::size_t place,
                                        std::shared_ptr<const MerchantIndex> merchant,
                                        const Profiles& profiles, std::string_view owner,
+  if (!pending->passed_on.empty()) {
+    if (auto stored = check_stored(event); !stored) return fail(std::move(stored).error());
+  }
                                        std::string_view task, std::int64_t reduced) {
   auto pending = begin_look(event, place, std::move(merchant), std::string(owner));
   if (!pending) return pending;

@@ -430,6 +430,7 @@ std::string encode(const Todo& todo) {
   set("owner", todo.owner);
   set("error", todo.error);
   if (todo.reduced != 0) content.set("reduced", todo.reduced);
+  if (todo.tries != 0) content.set("tries", todo.tries);
   if (!todo.input.is_null()) content.set("input", todo.input);
   if (!todo.event.is_null()) content.set("event", todo.event);
   return Value(std::move(content)).to_json();
@@ -456,6 +457,8 @@ Result<Todo> decode_todo(const Record& record) {
   todo.error = text("error");
   if (const auto* reduced = value->find("reduced"); reduced != nullptr && reduced->integer() != nullptr)
     todo.reduced = *reduced->integer();
+  if (const auto* tries = value->find("tries"); tries != nullptr && tries->integer() != nullptr)
+    todo.tries = *tries->integer();
   if (const auto* input = value->find("input")) todo.input = *input;
   if (const auto* event = value->find("event")) todo.event = *event;
   return todo;

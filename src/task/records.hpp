@@ -125,6 +125,7 @@ struct Todo {
   Value event{};
   std::int64_t reduced = 0;  ///< pass_on: taken back before it came
   std::string error{};       ///< apply: why it was refused; it is due no more then
+  std::int64_t tries = 0;    ///< how often it was looked at and could not be done
 };
 inline constexpr std::string_view todo_prefix = "todo/";
 [[nodiscard]] std::string todo_key(const Todo& todo);

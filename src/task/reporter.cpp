@@ -104,12 +104,10 @@ void Reporter::carry_on(Started& started, std::span<Result<Receipt>> answers) {
 Result<void> Reporter::do_todos(std::vector<WaitingTodo>& todos, std::vector<WaitingRun>& runs,
                                 std::span<Result<Receipt>> answers) {
   if (todos.empty()) return {};
-  using Kind = Todo::Kind;
   // Kind by kind, units in the order of the events.
   std::sort(todos.begin(), todos.end(), [](const WaitingTodo& a, const WaitingTodo& b) {
     return std::tie(a.todo.kind, a.place, a.grant) < std::tie(b.todo.kind, b.place, b.grant);
   });
-  Chores chores(storage_, runner_, options_);
   std::optional<Error> failed;
   for (std::size_t first = 0; first < todos.size();) {
     const auto kind = todos[first].todo.kind;
@@ -117,21 +115,43 @@ Result<void> Reporter::do_todos(std::vector<WaitingTodo>& todos, std::vector<Wai
     while (last < todos.size() && todos[last].todo.kind == kind) ++last;
     const auto some = std::span(todos).subspan(first, last - first);
     first = last;
-    Result<void> done;
-    switch (kind) {
-      case Kind::take_unit: done = chores.take_units(some, runs, answers); break;
-      case Kind::return_unit: done = chores.return_units(some); break;
-      case Kind::take_back: done = chores.take_back(some, runs); break;
-      case Kind::member: done = chores.members(some, runs); break;
-      case Kind::claim: done = chores.lapse(some); break;
-      case Kind::pass_on:
-      case Kind::apply: done = apply_stored(some); break;
+    const auto done = do_kind(some, runs, answers);
+    if (done) continue;
+    // One kind's failure keeps no other from being done, and one todo's no other of its kind.
+    failed = done.error();
+    if (retry_advice(failed->code) != RetryAdvice::give_up) continue;
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      const auto one = do_kind(some.subspan(i, 1), runs, answers);
+      if (one) continue;
+      failed = one.error();
+      if (options_.journal != nullptr) {
+        options_.journal->write({.room = "task",
+                                 .partition = some[i].partition,
+                                 .subject = some[i].key,
+                                 .trigger = "work",
+                                 .reason = describe(*failed)});
+      }
     }
-    // One kind's failure keeps no other from being done.
-    if (!done) failed = std::move(done).error();
   }
   if (failed) return fail(*std::move(failed));
   return {};
+}
+
+/// Todos of one kind. What is done already is found done when it is done again.
+Result<void> Reporter::do_kind(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs,
+                               std::span<Result<Receipt>> answers) {
+  using Kind = Todo::Kind;
+  Chores chores(storage_, runner_, options_);
+  switch (todos.front().todo.kind) {
+    case Kind::take_unit: return chores.take_units(todos, runs, answers);
+    case Kind::return_unit: return chores.return_units(todos);
+    case Kind::take_back: return chores.take_back(todos, runs);
+    case Kind::member: return chores.members(todos, runs);
+    case Kind::claim: return chores.lapse(todos);
+    case Kind::pass_on:
+    case Kind::apply: break;
+  }
+  return apply_stored(todos);
 }
 
 Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {

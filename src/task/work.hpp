@@ -90,6 +90,9 @@ Result<PendingEvent> look_at_passed_on(const Event& event, std::size_t place,
                                        std::string_view task, std::int64_t reduced);
 /// Errors: invalid_argument naming the limit.
 Result<void> check(const Event& event);
+/// Whether an event's attributes read back as they were, of one that is written down for later.
+/// Errors: invalid_argument naming the attribute.
+Result<void> check_stored(const Event& event);
 
 /// A run that waits to be driven.
 struct WaitingRun {

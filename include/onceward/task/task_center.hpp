@@ -121,6 +121,10 @@ class TaskCenter {
   Result<ImportReport> import(std::string_view merchant, std::string_view lines);
 
   /// Does what is due: todos of dead processes, stored events, deadlines, and runs whose due time has come.
+  /// What cannot be done now (its merchant is not published here, its reward still runs, it is refused or
+  /// cannot be read) is due again after a lease, then later and later up to 16 of them: it keeps nothing else
+  /// from being done, and `taken` counts only what was done. The journal is told what was refused. Errors:
+  /// those of the storage that may be tried again; what was not done stays due.
   /// Call it in a loop (or let the runner's workers drive the runs and call it now and then).
   Result<WorkReport> work(std::size_t limit = 256);
 
