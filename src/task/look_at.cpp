@@ -94,10 +94,11 @@ class Cycles {
 /// What the host knows of the user an event counts for, asked for at most once an event.
 class Known {
  public:
-  Known(const Profiles& profiles, const Event& event) : profiles_(profiles), event_(event) {}
+  Known(const Profiles& profiles, std::string_view merchant, std::string_view user)
+      : profiles_(profiles), merchant_(merchant), user_(user) {}
   Result<const UserProfile*> profile() {
     if (!profile_ && profiles_) {
-      auto found = profiles_(event_.merchant, event_.user);
+      auto found = profiles_(merchant_, user_);
       if (!found) return fail(std::move(found).error());
       profile_ = *std::move(found);
     }
@@ -107,7 +108,8 @@ class Known {
 
  private:
   const Profiles& profiles_;
-  const Event& event_;
+  std::string_view merchant_;
+  std::string_view user_;
   std::optional<UserProfile> profile_;
 };
 
@@ -120,7 +122,10 @@ Unexpected at_event(const Event& event, Error error) {
 class Look {
  public:
   Look(PendingEvent& pending, const Profiles& profiles)
-      : pending_(pending), event_(*pending.event), known_(profiles, event_) {}
+      : pending_(pending),
+        event_(*pending.event),
+        owner_(std::string_view(pending.owner).substr(pending.owner.find('/') + 1)),
+        known_(profiles, event_.merchant, owner_) {}
 
   Result<void> at(const IndexEntry& entry, bool passed_on) {
     const auto& task = *entry.task;
@@ -187,7 +192,7 @@ class Look {
     if (!profile) return fail(std::move(profile).error());
     pending_.zone = (*profile)->timezone;
     if (!task.audience) return {};
-    const Binding names[] = {{"profile", &(*profile)->attributes}, {"user", nullptr, event_.user}};
+    const Binding names[] = {{"profile", &(*profile)->attributes}, {"user", nullptr, owner_}};
     auto belongs = task.audience->test(names);
     // Who lacks what the audience asks for does not belong to it.
     if (!belongs && belongs.error().code != ErrorCode::unknown_name) return fail(std::move(belongs).error());
@@ -197,6 +202,7 @@ class Look {
 
   PendingEvent& pending_;
   const Event& event_;
+  std::string_view owner_;  ///< the user it counts for: who is invited is asked nothing
   Known known_;
   const CompiledCampaign* campaign_ = nullptr;
   std::optional<Cycles> cycles_;
@@ -231,17 +237,20 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place,
   if (!pending) return pending;
   pending->key = event_key(event.id);
   if (!event.reverses.empty()) {
+    // What it takes back may have been passed on, and so is it then.
+    if (auto stored = check_stored(event); !stored) return fail(std::move(stored).error());
     pending->reverses_key = event_key(event.reverses);
     return pending;
   }
   const auto concerned = pending->merchant->by_event.find(event.type);
   if (concerned == pending->merchant->by_event.end()) return pending;
   pending->candidates.reserve(concerned->second.size());
-    // What it takes back may have been passed on, and so is it then.
-    if (auto stored = check_stored(event); !stored) return fail(std::move(stored).error());
   Look look(*pending, profiles);
   for (const auto& entry : concerned->second) {
     if (auto looked = look.at(entry, false); !looked) return fail(std::move(looked).error());
+  }
+  if (!pending->passed_on.empty()) {
+    if (auto stored = check_stored(event); !stored) return fail(std::move(stored).error());
   }
   return pending;
 }
@@ -249,9 +258,6 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place,
 Result<PendingEvent> look_at_passed_on(const Event& event, std::size_t place,
                                        std::shared_ptr<const MerchantIndex> merchant,
                                        const Profiles& profiles, std::string_view owner,
-  if (!pending->passed_on.empty()) {
-    if (auto stored = check_stored(event); !stored) return fail(std::move(stored).error());
-  }
                                        std::string_view task, std::int64_t reduced) {
   auto pending = begin_look(event, place, std::move(merchant), std::string(owner));
   if (!pending) return pending;
