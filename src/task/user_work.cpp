@@ -87,6 +87,10 @@ bool UserWork::take(PendingEvent* event) {
       // A zone that is not known here refuses the event when it is applied.
       const auto calendar = calendar_of(*event, candidate);
       candidate.cycle = calendar ? calendar->cycle_of(event->event->at) : "-";
+      // Its days, too, are those of the zone the user began in, which was not known before.
+      if (calendar && task.measure == Measure::streak) {
+        candidate.contributed = streak_of(task, candidate.entry->rule, calendar->zone(), event->event->at);
+      }
     }
     slot_of(task.definition->id, candidate.cycle);
     if (task.definition->per_user != 0) counter_of(task.definition->id);

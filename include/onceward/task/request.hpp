@@ -30,8 +30,10 @@ struct InstanceView {
   std::int64_t progress = 0;
   std::int64_t reached = 0;  ///< stages reached, from the first
   Status status = Status::not_taken;
-  std::string reason{};                      ///< of failed and terminated, and of expired
-  std::int64_t run = 0;                      ///< of a streak: the run that ends at the latest period
+  std::string reason{};  ///< of failed and terminated, and of expired
+  /// Of a streak: the run that ends at the latest period, told in order: a freeze that was used is used.
+  /// `progress` is the longest run there is, wherever it begins.
+  std::int64_t run = 0;
   std::optional<Timestamp> deadline{};       ///< to reach the last stage
   std::optional<Timestamp> collect_until{};  ///< of the rewards that wait
   std::vector<GrantView> grants{};
@@ -45,7 +47,7 @@ struct Request {
   std::string merchant;
   std::string user;
   std::string task;
-  std::string key;                ///< 1..200 bytes; the same key with another content is a conflict
+  std::string key;  ///< 1..200 bytes; the same key with another content is a conflict
   /// Empty: the one of `at`. A task is begun (claim; complete, where claiming is automatic) in that one only:
   /// "not_started" and "ended" are the causes of another one, and a name the task never gives is
   /// invalid_argument.
