@@ -15,9 +15,13 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
   Effects effects;
   effects.record.fingerprint = event.fingerprint;
   const auto& candidate = event.candidates.front();
+  effects.record.cycle = candidate.cycle;
   const auto place = slot_of(candidate.entry->task->definition->id, candidate.cycle);
-  const auto& slot = slots_[place];
+  auto& slot = slots_[place];
   auto entry = *candidate.entry;
+  // A task that migrates does so with the request, as with an event; written where the request moves it.
+  if (slot.instance && entry.in_force && entry.task->definition->on_update == OnUpdate::migrate)
+    migrate(*slot.instance, *entry.task->definition);
   if (slot.instance && slot.instance->version != entry.task->definition->version) {
     entry = event.merchant->entry_of(slot.task, slot.instance->version);
     if (entry.task == nullptr) {

@@ -113,6 +113,8 @@ Result<TaskPage> TaskCenter::list(const ListRequest& request) {
     first = static_cast<std::size_t>(last - tasks.begin()) + 1;
   }
   const auto at = request.at.value_or(SystemClock().now());
+  if (at < task_detail::earliest || at >= task_detail::latest)
+    return fail(ErrorCode::invalid_argument, "the page's time lies outside 1900 to 2099");
   const auto count = std::min(request.limit, tasks.size() - first);
   const auto partition = task_detail::user_partition(request.merchant, request.user);
   // Whose cycles are the user's own is known once his start is read.

@@ -114,7 +114,7 @@ Result<TaskCenter::State::Due> TaskCenter::State::look_at_due(const DuePage& pag
       if (!ended) return fail(ended.error());
       due.tried.push_back({&entry, *ended ? 1 : most_leases});
     } else if (auto todo = task_detail::decode_todo(record)) {
-      const auto leases = std::int64_t{1} << std::min(todo->tries, std::int64_t{4});
+      const auto leases = std::int64_t{1} << std::clamp(todo->tries, std::int64_t{0}, std::int64_t{4});
       due.tried.push_back({&entry, leases, *todo});
       due.todos.push_back({due.todos.size(), WaitingTodo::no_grant, partition, record.key, record.revision,
                            *std::move(todo), std::move(merchant)});
@@ -177,35 +177,49 @@ Result<Ticket> TaskCenter::report_async(const Event& event) {
   task_detail::Todo todo{task_detail::Todo::Kind::apply, {event.merchant, event.user, "-", "-"}};
   todo.event = task_detail::to_value(event);
   const auto partition = task_detail::user_partition(event.merchant, event.user);
-  // Due now: any process applies it. An event that was applied is not stored again.
+  // Due now: any process applies it. Its id is taken from now on.
+  const auto fingerprint = task_detail::fingerprint_of(event);
+  task_detail::EventRecord waiting;
+  waiting.waiting = fingerprint;
+  const auto key = task_detail::event_key(event.id);
+  const auto claims_id = Operation::insert(key, task_detail::encode(waiting));
+  const auto todo_key = task_detail::todo_key(todo);
   const auto encoded = task_detail::encode(todo);
-  const auto stored =
-      commit_one(state_->storage,
-                 {partition,
-                  {Operation::require(task_detail::event_key(event.id), absent),
-                   Operation::insert(task_detail::todo_key(todo), encoded, {.due_in = Duration::zero()})}});
+  const auto stored = commit_one(
+      state_->storage,
+      {partition, {claims_id, Operation::insert(todo_key, encoded, {.due_in = Duration::zero()})}});
   if (!stored) return fail(stored.error());
-  Ticket ticket{event.merchant, event.user, event.id};
+  const Ticket ticket{event.merchant, event.user, event.id};
   if (stored->applied()) return ticket;
   const auto conflict = [&] {
     return fail(ErrorCode::conflict, "event \"" + event.id + "\" of user \"" + event.user +
                                          "\" was reported before with another content; nothing was stored");
   };
   if (stored->refused == 1) {
-    auto waiting = task_detail::decode_todo(*stored->found);
-    if (!waiting) return fail(std::move(waiting).error());
-    if (waiting->event != todo.event) return conflict();
-    return ticket;
+    const auto known = task_detail::decode_todo(*stored->found);
+    if (!known) return fail(known.error());
+    // Stored by a version that took no id: it waits.
+    if (known->error.empty()) return known->event == todo.event ? Result<Ticket>(ticket) : conflict();
+    // Refused before, and nothing was applied: it is tried again, as it is now.
+    const auto again =
+        commit_one(state_->storage, {partition,
+                                     {claims_id, Operation::replace(todo_key, stored->found->revision,
+                                                                    encoded, {.due_in = Duration::zero()})}});
+    if (!again) return fail(again.error());
+    if (again->applied()) return ticket;
+    return fail(ErrorCode::timeout, "event \"" + event.id + "\" of user \"" + event.user +
+                                        "\" met another caller; nothing was stored, send it again");
   }
   const auto applied = task_detail::decode_event(*stored->found);
   if (!applied) return fail(applied.error());
-  if (applied->fingerprint.empty()) {
+  if (applied->fingerprint.empty() && applied->waiting.empty()) {
     // Taken back before it came: it is applied as that.
     auto receipt = report(event);
     if (!receipt) return fail(std::move(receipt).error());
     return ticket;
   }
-  if (applied->fingerprint != task_detail::fingerprint_of(event)) return conflict();
+  const auto& known = applied->fingerprint.empty() ? applied->waiting : applied->fingerprint;
+  if (known != fingerprint) return conflict();
   return ticket;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 // What one event does to the instances of one user: pure, kept aside until the whole of it is right.
 namespace onceward::task_detail {
@@ -111,12 +112,17 @@ bool UserWork::join(const PendingEvent& event, const Candidate& candidate, Insta
   return true;
 }
 
+void UserWork::migrate(Instance& instance, const TaskDefinition& to) {
+  if (instance.version == to.version) return;
+  instance.version = to.version;
+  instance.reached = std::min(instance.reached, static_cast<std::int64_t>(to.stages.size()));
+}
+
 Result<bool> UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
   const auto& definition = *candidate.entry->task->definition;
   if (instance.version == definition.version) return true;
   if (candidate.entry->in_force && definition.on_update == OnUpdate::migrate) {
-    instance.version = definition.version;
-    instance.reached = std::min(instance.reached, static_cast<std::int64_t>(definition.stages.size()));
+    migrate(instance, definition);
     return true;
   }
   if (event.merchant->find(definition.id, instance.version) != nullptr) return false;
@@ -336,9 +342,8 @@ Result<UserWork::Effects> UserWork::reversal_of(const PendingEvent& event) {
   if (!event.event->amount) {
     after.gone = true;
   } else if (__builtin_add_overflow(after.taken, *event.event->amount, &after.taken)) {
-    return fail(ErrorCode::out_of_range,
-                fmt::format("event \"{}\" of user \"{}\": what is taken back of \"{}\" would leave 64 bits",
-                            event.event->id, event.event->user, event.event->reverses));
+    // More than anything can have contributed is all of it, however often it is taken back.
+    after.taken = std::numeric_limits<std::int64_t>::max();
   }
   for (std::size_t i = 0; i < before.contributions.size(); ++i) {
     if (auto done = take_back(event, i, before, after, effects); !done) return fail(std::move(done).error());

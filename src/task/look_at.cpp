@@ -12,8 +12,6 @@ namespace {
 constexpr std::size_t most_event_id = 200;
 constexpr std::size_t most_user = 128;
 constexpr std::size_t most_type = 64;
-constexpr auto earliest = Timestamp(std::chrono::days(-25567));  // 1900-01-01
-constexpr auto latest = Timestamp(std::chrono::days(47482));     // 2100-01-01
 
 Result<void> check_text(const Event& event, std::string_view what, const std::string& text,
                         std::size_t most) {
@@ -37,6 +35,12 @@ bool in_window(const TaskDefinition& task, Timestamp at) noexcept {
 
 Result<void> check(const Event& event) {
   if (auto id = check_text(event, "id", event.id, most_event_id); !id) return id;
+  if (event.id.starts_with(completion_prefix)) {
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("event \"{}\" of user \"{}\": ids that begin with \"{}\" name what complete() did",
+                    event.id, event.user, completion_prefix));
+  }
   if (auto user = check_text(event, "user", event.user, most_user); !user) return user;
   if (auto type = check_text(event, "type", event.type, most_type); !type) return type;
   if (event.at < earliest || event.at >= latest) {

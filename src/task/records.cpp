@@ -295,6 +295,8 @@ void append_rare(const EventRecord& event, std::string& text) {
   }
   if (event.gone) text += ",\"gone\":true";
   if (event.taken != 0) {
+  if (!event.cycle.empty()) text.append(",\"cycle\":\"").append(event.cycle).append("\"");
+  if (!event.waiting.empty()) text.append(",\"waiting\":\"").append(event.waiting).append("\"");
     text += ",\"taken\":";
     append_number(text, event.taken);
   }
@@ -315,6 +317,8 @@ bool read_rare(const Value& value, EventRecord& event) {
   if (const auto* reverses = text_of(value, "reverses")) event.reverses = *reverses;
   if (const auto* passed = value.find("passed_on")) {
     if (passed->list() == nullptr) return false;
+  if (const auto* cycle = text_of(value, "cycle")) event.cycle = *cycle;
+  if (const auto* waiting = text_of(value, "waiting")) event.waiting = *waiting;
     for (const auto& item : *passed->list()) {
       if (item.list() == nullptr) return false;
       const auto* owner = text_at(*item.list(), 0);

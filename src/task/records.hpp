@@ -76,8 +76,8 @@ struct Taking {
   friend bool operator==(const Taking&, const Taking&) = default;
 };
 
-/// "event/<id>": that an event was applied, and its receipt. A reversal that comes before its event leaves
-/// one without fingerprint.
+/// "event/<id>": that an event was applied, and its receipt. One without fingerprint: a reversal came before
+/// its event, or the event is stored and waits.
 struct EventRecord {
   struct Grant {
     std::string task;
@@ -99,6 +99,8 @@ struct EventRecord {
   std::int64_t taken = 0;                                        ///< taken back in parts
 };
 [[nodiscard]] std::string event_key(std::string_view id);
+  std::string cycle{};                                           ///< of a request: the one it was for
+  std::string waiting{};  ///< the fingerprint of a stored event, until work() has applied or refused it
 /// "passed/<user>:<task>:<id>": the same for an event of another user that counts here.
 [[nodiscard]] std::string passed_on_key(std::string_view user, std::string_view task, std::string_view id);
 [[nodiscard]] std::string encode(const EventRecord& event);

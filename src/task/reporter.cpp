@@ -178,7 +178,7 @@ Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {
   }
   Reporter(storage_, runner_, options_, drives_).report(std::move(pending), answers);
   std::vector<WaitingTodo> done;
-  std::vector<Batch> refused;
+  std::vector<WaitingTodo*> refused;
   for (std::size_t i = 0; i < todos.size(); ++i) {
     if (answers[i]) {
       done.push_back(todos[i]);
@@ -187,25 +187,55 @@ Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {
     const auto& error = answers[i].error();
     // A merchant that is not published here is known to another process, or later.
     if (retry_advice(error.code) != RetryAdvice::give_up || error.code == ErrorCode::not_found) continue;
-    // It would be refused for ever: it is kept with the reason, and due no more.
-    auto& todo = todos[i].todo;
-    todo.error = error.message;
-    refused.push_back(
-        {todos[i].partition, {Operation::replace(todos[i].key, todos[i].revision, encode(todo))}});
-    if (options_.journal != nullptr) {
-      options_.journal->write({.room = "task",
-                               .partition = todos[i].partition,
-                               .subject = todos[i].key,
-                               .trigger = "event",
-                               .reason = todo.error});
-    }
+    todos[i].todo.error = error.message;
+    refused.push_back(&todos[i]);
   }
-  if (auto kept = commit_all(storage_, refused); !kept) return fail(std::move(kept).error());
+  if (auto kept = keep_refused(refused); !kept) return kept;
   return Chores(storage_, runner_, options_).remove(done);
 }
 
 /// Reads what events need before their records can be named: the events they reverse, the user's own start,
 /// and whether what a task comes after is rewarded.
+/// What would be refused for ever is kept with the reason, and due no more. The event's id is free again in
+/// the same batch: nothing was applied, and it may be sent again, mended or as it is.
+Result<void> Reporter::keep_refused(std::span<WaitingTodo* const> todos) {
+  std::vector<std::string> keys;
+  for (const auto* todo : todos) {
+    const auto* id = todo->todo.event.find("id");
+    keys.push_back(event_key(id == nullptr || id->string() == nullptr ? "" : *id->string()));
+  }
+  std::vector<RecordRef> refs;
+  for (std::size_t i = 0; i < todos.size(); ++i) refs.push_back({todos[i]->partition, keys[i]});
+  const auto stored = read_all(storage_, refs);
+  if (!stored) return fail(stored.error());
+  std::vector<Batch> batches;
+  for (std::size_t i = 0; i < todos.size(); ++i) {
+    const auto& todo = *todos[i];
+    Batch batch{todo.partition, {Operation::replace(todo.key, todo.revision, encode(todo.todo))}};
+    if (const auto& record = (*stored)[i]; record && todo.todo.kind == Todo::Kind::apply) {
+      auto event = decode_event(*record);
+      if (!event) return fail(std::move(event).error());
+      const bool taken_back = event->gone || event->taken != 0;
+      if (!event->waiting.empty() && !taken_back) {
+        batch.operations.push_back(Operation::remove(keys[i], record->revision));
+      } else if (!event->waiting.empty()) {
+        event->waiting.clear();
+        batch.operations.push_back(Operation::replace(keys[i], record->revision, encode(*event)));
+      }
+    }
+    batches.push_back(std::move(batch));
+    if (options_.journal == nullptr) continue;
+    options_.journal->write({.room = "task",
+                             .partition = todo.partition,
+                             .subject = todo.key,
+                             .trigger = "event",
+                             .reason = todo.todo.error});
+  }
+  // Refused: another one was faster, or moved the event; it is looked at again.
+  if (const auto kept = commit_all(storage_, batches); !kept) return fail(kept.error());
+  return {};
+}
+
 Result<void> Reporter::look_ahead(std::span<PendingEvent*> events) {
   std::vector<std::string> keys;
   std::vector<RecordRef> refs;

@@ -32,6 +32,7 @@ class Reporter {
   Result<void> do_kind(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs,
                        std::span<Result<Receipt>> answers);
   Result<void> apply_stored(std::span<WaitingTodo> todos);
+  Result<void> keep_refused(std::span<WaitingTodo* const> todos);
   Result<void> recall(std::span<KnownEvent> known, std::span<Result<Receipt>> answers,
                       std::vector<WaitingTodo>& todos);
   Result<void> recall_runs(std::span<KnownEvent> known, std::span<Result<Receipt>> answers);

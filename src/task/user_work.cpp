@@ -154,12 +154,16 @@ bool UserWork::apply(std::span<std::optional<Record>> stored, Timestamp now,
   return true;
 }
 
-/// Answers an event that was applied before; false where it was not.
+/// Answers an event that was applied before, or that bears the id of another one; false where it is new.
 bool UserWork::answer_known(const PendingEvent& event, std::span<Result<Receipt>> answers) {
   if (event.key.empty()) return false;
   const auto& slot = event_slots_[event_slot_of(event.key)];
-  if (!slot.record || slot.record->fingerprint.empty()) return false;
-  if (slot.record->fingerprint != event.fingerprint) {
+  if (!slot.record) return false;
+  // A stored event that still waits has its id already; whoever reports the same one applies it.
+  const bool waits = slot.record->fingerprint.empty();
+  const auto& known = waits ? slot.record->waiting : slot.record->fingerprint;
+  if (known.empty() || (waits && known == event.fingerprint)) return false;
+  if (known != event.fingerprint) {
     answers[event.place] = fail(
         ErrorCode::conflict,
         fmt::format("{} \"{}\" of user \"{}\" was reported before with another content; nothing was applied",

@@ -80,6 +80,12 @@ struct PendingEvent {
 /// Who a profile is asked of; null where the host has none.
 using Profiles = std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)>;
 
+/// Times of events and requests lie from 1900 to 2099, where cycles are known.
+inline constexpr auto earliest = Timestamp(std::chrono::days(-25567));
+inline constexpr auto latest = Timestamp(std::chrono::days(47482));
+/// What ids of events must not begin with: completions are kept among them, to be taken back as events are.
+inline constexpr std::string_view completion_prefix = "complete:";
+
 /// Checks an event and computes what it would contribute. Errors: as TaskCenter::report.
 Result<PendingEvent> look_at(const Event& event, std::size_t place,
                              std::shared_ptr<const MerchantIndex> merchant, const Profiles& profiles);
@@ -231,6 +237,7 @@ class UserWork {
                           Effects& effects);
   std::optional<Instance> begin(const Candidate& candidate, Timestamp cycle_end, Timestamp at,
                                 Effects& effects, std::string_view& refused);
+  static void migrate(Instance& instance, const TaskDefinition& to);
   static Result<bool> pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance);
   static bool join(const PendingEvent& event, const Candidate& candidate, Instance& instance, bool& joined);
   Result<Effects> act_of(const PendingEvent& event);

@@ -15,7 +15,8 @@ namespace onceward {
 /// Its text is UTF-8.
 struct Event {
   std::string merchant;
-  std::string id;    ///< 1..200 bytes
+  std::string
+      id;  ///< 1..200 bytes; "complete:<key>" is what complete() did under that key: for `reverses` only
   std::string user;  ///< 1..128 bytes
   std::string type;  ///< 1..64 bytes, such as "order.paid"
   Timestamp at{};    ///< when it happened: it chooses the cycle, whenever it is reported

@@ -53,7 +53,7 @@ struct Request {
   /// invalid_argument.
   std::string cycle{};
   std::int64_t stage = 0;         ///< collect: the stage; 0: all
-  std::optional<Timestamp> at{};  ///< when it was asked; unset: the storage's time
+  std::optional<Timestamp> at{};  ///< when it was asked, 1900 to 2099; unset: the storage's time
   std::string actor{};            ///< who asks on the user's behalf
   std::string reason{};
 };
@@ -98,7 +98,7 @@ struct Ticket {
 struct ListRequest {
   std::string merchant;
   std::string user;
-  std::optional<Timestamp> at{};  ///< unset: the system's clock; it chooses the cycles alone
+  std::optional<Timestamp> at{};  ///< 1900 to 2099; unset: the system's clock; it chooses the cycles alone
   std::size_t limit = 50;         ///< 1..1000
   std::string cursor{};           ///< of the page before; empty: from the start
 };

@@ -73,10 +73,13 @@ class TaskCenter {
   /// at its place; an event that is refused does not keep the others from being applied.
   std::vector<Result<Receipt>> report_many(std::span<const Event> events);
 
-  /// Stores an event and returns: it is durable then, and work() applies it. The ticket fetches its receipt.
-  /// Errors: invalid_argument (a limit of Event), conflict (the id with another content), the storage's.
+  /// Stores an event and returns: it is durable then, its id is taken, and work() applies it. The ticket
+  /// fetches its receipt. What work() refuses is kept with the reason, and its id is free again: mend the
+  /// event or the task and send it again. Errors: not_found (the merchant has no campaign), invalid_argument
+  /// (a limit of Event), conflict (the id with another content), the storage's.
   Result<Ticket> report_async(const Event& event);
-  /// The receipt of an event, whoever reported it; empty while it waits or where it is not known.
+  /// The receipt of an event, whoever reported it; empty while it waits or where it is not known. Errors:
+  /// invalid_argument (it was stored and refused; the message says why), the storage's.
   Result<std::optional<Receipt>> receipt(const Ticket& ticket);
 
   /// Takes a task for a user. Asking again with the same key gives the same reply, replayed.
@@ -101,7 +104,8 @@ class TaskCenter {
   Result<std::optional<InstanceView>> group_instance(std::string_view merchant, std::string_view group,
                                                      std::string_view task, std::string_view cycle);
   /// A page of the merchant's tasks in force, in the campaign's order, with the user's instances of their
-  /// cycles at a time; one round trip where no reward was taken back and no version is an older one's.
+  /// cycles at a time; one round trip where no reward was taken back and no version is an older one's, and
+  /// one more before it where a cycle depends on the user (his zone, his own start).
   Result<TaskPage> list(const ListRequest& request);
   /// Everything that keeps a user from taking a task now, and when it changes where that is known.
   Result<Explanation> explain(const Request& request);
