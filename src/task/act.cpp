@@ -89,7 +89,7 @@ Result<void> UserWork::claim(const PendingEvent& event, const IndexEntry& entry,
   if (!calendar) return fail(std::move(calendar).error());
   const auto end = std::min(calendar->end_of(calendar->number_of(event.event->at)),
                             definition.ends.value_or(Timestamp::max()));
-  set_deadlines(instance, task, event.event->at, end);
+  set_deadlines(instance, task, event.event->at, end, now_);
   if (event.act->unit) instance.unit = event.act->unit->todo.period + "/" + event.act->unit->todo.unit;
   if (auto done = reach(event, entry, slot, instance, Trigger::claim, effects); !done) return done;
   put(effects, place, std::move(instance));
@@ -214,6 +214,7 @@ void UserWork::push_on(const PendingEvent& event, const IndexEntry& entry, std::
   instance.reason.clear();
   // Its time is over; the operator's word stands for it.
   instance.deadline.reset();
+  instance.expires.reset();
   instance.collect_until.reset();
   add_line(slot, Trigger::replay, from, instance.status, event.act->reason, effects, event.act->actor);
   put(effects, place, std::move(instance));

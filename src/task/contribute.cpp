@@ -97,7 +97,7 @@ std::optional<Instance> UserWork::begin(const Candidate& candidate, Timestamp cy
     effects.taken.push_back(counter);
   }
   instance.status = Status::claimed;
-  if (task.timed) set_deadlines(instance, task, at, cycle_end);
+  if (task.timed) set_deadlines(instance, task, at, cycle_end, now_);
   return instance;
 }
 

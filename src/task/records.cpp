@@ -112,7 +112,7 @@ std::optional<Timestamp> Instance::due() const noexcept {
     case Status::revoked: break;
     default: return std::nullopt;
   }
-  const auto finishing = status == Status::completed ? std::nullopt : deadline;
+  const auto finishing = status == Status::completed ? std::nullopt : (expires ? expires : deadline);
   if (finishing && collect_until) return std::min(*finishing, *collect_until);
   return finishing ? finishing : collect_until;
 }
@@ -165,6 +165,7 @@ Map rest_of(const Instance& instance) {
   if (!instance.reason.empty()) rest.set("reason", instance.reason);
   set_time(rest, "claimed_at", instance.claimed_at);
   set_time(rest, "deadline", instance.deadline);
+  set_time(rest, "expires", instance.expires);
   set_time(rest, "collect_until", instance.collect_until);
   if (!instance.unit.empty()) rest.set("unit", instance.unit);
   if (!instance.grants.empty()) {
@@ -185,6 +186,7 @@ bool read_rest(const Value& rest, Instance& instance) {
   if (const auto* unit = text_of(rest, "unit")) instance.unit = *unit;
   instance.claimed_at = time_of(rest, "claimed_at");
   instance.deadline = time_of(rest, "deadline");
+  instance.expires = time_of(rest, "expires");
   instance.collect_until = time_of(rest, "collect_until");
   if (const auto* grants = rest.find("grants")) {
     if (grants->list() == nullptr) return false;
@@ -293,10 +295,10 @@ void append_rare(const EventRecord& event, std::string& text) {
     text += ",\"passed_on\":";
     Value(std::move(passed)).append_json(text);
   }
-  if (event.gone) text += ",\"gone\":true";
-  if (event.taken != 0) {
   if (!event.cycle.empty()) text.append(",\"cycle\":\"").append(event.cycle).append("\"");
   if (!event.waiting.empty()) text.append(",\"waiting\":\"").append(event.waiting).append("\"");
+  if (event.gone) text += ",\"gone\":true";
+  if (event.taken != 0) {
     text += ",\"taken\":";
     append_number(text, event.taken);
   }
@@ -315,10 +317,10 @@ bool read_rare(const Value& value, EventRecord& event) {
     }
   }
   if (const auto* reverses = text_of(value, "reverses")) event.reverses = *reverses;
-  if (const auto* passed = value.find("passed_on")) {
-    if (passed->list() == nullptr) return false;
   if (const auto* cycle = text_of(value, "cycle")) event.cycle = *cycle;
   if (const auto* waiting = text_of(value, "waiting")) event.waiting = *waiting;
+  if (const auto* passed = value.find("passed_on")) {
+    if (passed->list() == nullptr) return false;
     for (const auto& item : *passed->list()) {
       if (item.list() == nullptr) return false;
       const auto* owner = text_at(*item.list(), 0);

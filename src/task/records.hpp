@@ -44,7 +44,9 @@ struct Instance {
   Map counted{};  ///< distinct values, a streak's periods, or rules -> how often, or their sum
   std::string reason{};
   std::optional<Timestamp> claimed_at{};
-  std::optional<Timestamp> deadline{};       ///< to reach the last stage
+  std::optional<Timestamp> deadline{};  ///< to reach the last stage: events after it do not count
+  /// Where its first event came late: when it expires by the storage's clock. Unset: at the deadline.
+  std::optional<Timestamp> expires{};
   std::optional<Timestamp> collect_until{};  ///< of the rewards that wait
   std::vector<Grant> grants{};               ///< of a tracked task: the latest generation of each stage
   std::string unit{};                        ///< the name of the unit taken at the claim
@@ -97,10 +99,10 @@ struct EventRecord {
   std::vector<std::pair<std::string, std::string>> passed_on{};  ///< owner and task: who else it counts for
   bool gone = false;                                             ///< taken back wholly
   std::int64_t taken = 0;                                        ///< taken back in parts
-};
-[[nodiscard]] std::string event_key(std::string_view id);
   std::string cycle{};                                           ///< of a request: the one it was for
   std::string waiting{};  ///< the fingerprint of a stored event, until work() has applied or refused it
+};
+[[nodiscard]] std::string event_key(std::string_view id);
 /// "passed/<user>:<task>:<id>": the same for an event of another user that counts here.
 [[nodiscard]] std::string passed_on_key(std::string_view user, std::string_view task, std::string_view id);
 [[nodiscard]] std::string encode(const EventRecord& event);

@@ -194,8 +194,6 @@ Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {
   return Chores(storage_, runner_, options_).remove(done);
 }
 
-/// Reads what events need before their records can be named: the events they reverse, the user's own start,
-/// and whether what a task comes after is rewarded.
 /// What would be refused for ever is kept with the reason, and due no more. The event's id is free again in
 /// the same batch: nothing was applied, and it may be sent again, mended or as it is.
 Result<void> Reporter::keep_refused(std::span<WaitingTodo* const> todos) {
@@ -238,6 +236,8 @@ Result<void> Reporter::keep_refused(std::span<WaitingTodo* const> todos) {
 
 Result<void> Reporter::look_ahead(std::span<PendingEvent*> events) {
   std::vector<std::string> keys;
+/// Reads what events need before their records can be named: the events they reverse, the user's own start,
+/// and whether what a task comes after is rewarded.
   std::vector<RecordRef> refs;
   std::vector<ViewWanted> wanted;
   for (auto* event : events) {

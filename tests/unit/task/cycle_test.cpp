@@ -53,3 +53,76 @@ TEST_CASE("what was begun yesterday is completed today by its cycle's name") {
   CHECK(shop.center->complete(request).value().outcome == Outcome_::done);
   CHECK(shop.granted->list() == Lines{"ann/t/D:2024-03-10/1=10"});
 }
+
+TEST_CASE("the same key is for the same cycle, also the day after [task-2]") {
+  Shop shop("<task id='t' period='day' claim='manual' collect='manual'><on event='paid'/>" + stage(1, 10) +
+            "</task><task id='c' period='day' complete='manual'><on event='paid'/>" + stage(2, 10) +
+            "</task>");
+  const auto claim = shop.request("t");
+  const auto complete = shop.request("c");
+  const auto abandon = shop.request("t");
+  const auto collect = shop.request("t");
+  const auto ask = [&] {
+    return std::vector{shop.center->claim(claim).value(), shop.center->complete(complete).value(), [&] {
+                         auto event = shop.event();
+                         event.at = shop.clock.now();
+                         shop.report(event);
+                         return shop.center->collect(collect).value();
+                       }()};
+  };
+  const auto first = ask();
+  shop.clock.advance(std::chrono::hours(24));
+  const auto again = ask();
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    INFO("request " << i);
+    CHECK(first[i].outcome == Outcome_::done);
+    CHECK(again[i].replayed);
+    CHECK(again[i].cycle == first[i].cycle);
+    REQUIRE(again[i].view.has_value());
+    CHECK(again[i].view->cycle == first[i].cycle);
+  }
+  CHECK(shop.granted->list().size() == 2);
+}
+
+TEST_CASE("a task that migrates goes on with its new version from the next request on") {
+  const auto v = [](std::string version, int target) {
+    return "<task id='t' version='" + version + "' on-update='migrate' complete='manual'><on event='paid'/>" +
+           stage(target, 10) + "</task>";
+  };
+  Shop shop(v("1", 5));
+  shop.report(shop.event());
+  shop.center->publish(shop.campaign(v("2", 3))).value();
+  const auto reply = shop.center->complete(shop.request("t")).value();
+  CHECK(reply.view->version == "2");
+  CHECK(reply.view->progress == 3);
+  CHECK(shop.granted->list() == Lines{"ann/t/-/1=10"});
+}
+
+TEST_CASE("times outside the calendar are refused in requests and pages as in events") {
+  for (const auto* period : {"period='day'", "period='week'", "period='month'", "period='rolling' every='7d'",
+                             "period='fixed' every='7d' starts='2024-01-01T00:00:00Z'"}) {
+    Shop shop("<task id='t' " + std::string(period) + " claim='manual'><on event='paid'/>" + stage(1, 10) +
+              "</task>");
+    for (const auto when :
+         {Timestamp::max(), Timestamp::min(), at("1899-12-31T23:59:59Z"), at("2100-01-01T00:00:00Z")}) {
+      auto request = shop.request("t");
+      request.at = when;
+      INFO(period << " at " << when.time_since_epoch().count());
+      CHECK(shop.center->claim(request).error().code == ErrorCode::invalid_argument);
+      CHECK(shop.center->explain(request).error().code == ErrorCode::invalid_argument);
+      CHECK(shop.center->list({"shop", "ann", when}).error().code == ErrorCode::invalid_argument);
+    }
+    auto request = shop.request("t");
+    request.at = at("2099-12-31T23:59:59Z");
+    CHECK(shop.center->claim(request).has_value());
+  }
+}
+
+TEST_CASE("an event's id and a request's key never meet") {
+  Shop shop("<task id='t' complete='manual'><on event='paid'/>" + stage(1, 10) + "</task>");
+  auto event = shop.event();
+  event.id = "complete:r1";
+  CHECK(shop.center->report(event).error().code == ErrorCode::invalid_argument);
+  CHECK(shop.center->report_async(event).error().code == ErrorCode::invalid_argument);
+  CHECK(shop.center->complete({"shop", "ann", "t", "r1"}).value().outcome == Outcome_::done);
+}

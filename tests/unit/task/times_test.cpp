@@ -198,3 +198,26 @@ TEST_CASE("a user may take a task so often") {
   CHECK(shop.report(shop.event({}, "2024-03-11T12:00:00Z")).grants.size() == 1);
   CHECK(shop.report(shop.event({}, "2024-03-12T12:00:00Z")).skipped.at(0).reason == "limit");
 }
+
+TEST_CASE("an event in its time counts, whenever the timers were looked at") {
+  Shop shop("<task id='t' within='1h'><on event='paid'/>" + stage(2, 10) + "</task>");
+  const auto paid = [&](Timestamp time, std::string user) {
+    auto event = shop.event({}, "2024-03-10T12:00:00Z", std::move(user));
+    event.at = time;
+    return shop.report(event);
+  };
+  // An import of what happened two days ago, with work() in between.
+  const auto then = shop.clock.now() - std::chrono::hours(48);
+  for (const auto* user : {"ann", "bob", "cid"}) paid(then, user);
+  shop.center->work().value();
+  CHECK(shop.view("t", "-").deadline == then + std::chrono::hours(1));
+  paid(then + std::chrono::minutes(10), "ann");
+  CHECK(paid(then + std::chrono::minutes(61), "bob").skipped.at(0).reason == "ended");
+  shop.clock.advance(std::chrono::minutes(59));
+  shop.center->work().value();
+  CHECK(paid(then + std::chrono::minutes(59), "bob").grants.size() == 1);
+  shop.clock.advance(std::chrono::minutes(2));
+  shop.center->work().value();
+  CHECK(shop.view("t", "-", "cid").status == Status::expired);
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=10", "bob/t/-/1=10"});
+}
