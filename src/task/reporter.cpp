@@ -89,12 +89,14 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
 /// What follows is durable already: where the storage fails now, work() finishes it, and the receipts say
 /// running.
 void Reporter::carry_on(Started& started, std::span<Result<Receipt>> answers) {
-  tell(options_.journal, started.lines);
+  if (!options_.store_only) tell(options_.journal, started.lines);
   if (auto recalled = recall(started.known, answers, started.todos); !recalled) {
     for (const auto& known : started.known) answers[known.place] = fail(recalled.error());
   }
-  (void)do_todos(started.todos, started.runs, answers);
-  (void)drive(started.runs, answers);
+  if (!options_.store_only) {
+    (void)do_todos(started.todos, started.runs, answers);
+    (void)drive(started.runs, answers);
+  }
   for (const auto& [place, first] : started.repeats) {
     answers[place] = answers[first];
     if (answers[place]) answers[place]->duplicate = true;
@@ -234,10 +236,10 @@ Result<void> Reporter::keep_refused(std::span<WaitingTodo* const> todos) {
   return {};
 }
 
-Result<void> Reporter::look_ahead(std::span<PendingEvent*> events) {
-  std::vector<std::string> keys;
 /// Reads what events need before their records can be named: the events they reverse, the user's own start,
 /// and whether what a task comes after is rewarded.
+Result<void> Reporter::look_ahead(std::span<PendingEvent*> events) {
+  std::vector<std::string> keys;
   std::vector<RecordRef> refs;
   std::vector<ViewWanted> wanted;
   for (auto* event : events) {

@@ -249,8 +249,13 @@ void UserWork::write() {
       if (anchored.fresh && begun) put(anchor_key(anchored.task), absent, encode(anchored.anchor));
     }
   }
-  for (auto& todo : started_.todos) put(todo.key, absent, encode(todo.todo), {.due_in = options_.lease});
-  for (auto& run : started_.runs) operations.push_back(std::move(run.run.insert));
+  // Who will do it comes after the caller's COMMIT, and need not wait for a lease to end.
+  const auto todo_due = options_.store_only ? Duration::zero() : options_.lease;
+  for (auto& todo : started_.todos) put(todo.key, absent, encode(todo.todo), {.due_in = todo_due});
+  for (auto& run : started_.runs) {
+    if (options_.store_only) runner_.leave(run.run);
+    operations.push_back(std::move(run.run.insert));
+  }
 }
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {

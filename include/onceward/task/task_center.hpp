@@ -23,6 +23,11 @@ struct TaskCenterOptions {
   Duration lease = std::chrono::seconds(30);
   std::size_t conflict_retries = 64;  ///< how often an event is applied anew when another caller was faster
   Journal* journal = nullptr;         ///< told every move; null: none. It must outlive the task centre
+  /// For a task centre on an enlisted storage, whose writes stand or fall with the caller's transaction:
+  /// events and requests only write what is to be done, and call no step. After the COMMIT work() of any task
+  /// centre on the storage itself does it at once; after a ROLLBACK nothing has happened. Receipts say
+  /// running; the journal is not told the moves of such a call, since they may never happen.
+  bool store_only = false;
   /// Asked on the caller's thread; its errors refuse the event or request. Null: no user has a profile.
   std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)> profile{};
 };

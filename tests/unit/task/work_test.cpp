@@ -150,3 +150,26 @@ TEST_CASE("stored events that cannot be applied yet stand in nobody's way, and a
   shop.settle();
   for (const auto& ticket : tickets) REQUIRE(shop.center->receipt(ticket).value().has_value());
 }
+
+TEST_CASE("a task centre that only stores calls no step; work() of another does it at once") {
+  testing::RecordedJournal journal;
+  const auto tasks =
+      once + "<task id='q' collect='manual'><on event='paid'/>" + stage(1, 20) +
+      "<quota limit='1' at='collection'/></task><task id='h' complete='manual'><on event='x'/>" +
+      stage(1, 30) + "</task>" + invite;
+  Shop shop(tasks);
+  TaskCenter stores(shop.storage, shop.catalog, *shop.runner,
+                    {.lease = std::chrono::hours(1), .journal = &journal, .store_only = true});
+  stores.publish(shop.campaign(tasks)).value();
+  const auto event = shop.event();
+  CHECK(stores.report(event).value().grants.at(0).state == RunState::running);
+  CHECK(stores.report(event).value().duplicate);
+  CHECK(stores.collect(shop.request("q")).value().outcome == Reply::Outcome::done);
+  CHECK(stores.complete(shop.request("h")).value().outcome == Reply::Outcome::done);
+  stores.report(shop.event({{"inviter", "bob"}}, "2024-03-10T12:00:00Z", "ann", "first")).value();
+  CHECK(shop.granted->calls() == 0);
+  CHECK(journal.lines().empty());
+  while (shop.center->work().value().taken > 0) continue;  // without a lease that has to end
+  CHECK(shop.granted->list() == Lines{"ann/h/-/1=30", "ann/q/-/1=20", "ann/t/-/1=10", "bob/i/-/1=10"});
+  CHECK(shop.granted->calls() == 4);
+}
