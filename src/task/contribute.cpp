@@ -160,6 +160,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
   } else if (!candidate.entry->in_force) {
     return {};
   }
+  if (candidate.failed != nullptr) return fail(*candidate.failed);
   if (definition.late && cycle_end != Timestamp::max() && now_ >= cycle_end + *definition.late) {
     const auto status = instance ? instance->status : Status::not_taken;
     add_line(slot, Trigger::event, status, status, "late", effects);

@@ -140,6 +140,13 @@ class Look {
     }
     const Binding names[] = {{"event", &event_.attributes}, {"user", nullptr, event_.user}};
     auto contributed = contribution_of(task, entry.rule, task.calendar.zone(), names, event_.at);
+    if (!contributed && !entry.in_force && !task.group && !task.rules[entry.rule].credit) {
+      Candidate candidate{&entry, cycle_of(task), {}};
+      candidate.failed =
+          std::make_shared<const Error>(at_event(event_, std::move(contributed).error()).error());
+      pending_.candidates.push_back(std::move(candidate));
+      return {};
+    }
     if (!contributed) return at_event(event_, std::move(contributed).error());
     if (!*contributed) return {};
     if (task.group || task.rules[entry.rule].credit) {

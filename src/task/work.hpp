@@ -31,6 +31,9 @@ struct Candidate {
   Contributed contributed;
   std::string_view refused{};  ///< why it begins no new instance; empty: it may
   bool cycle_given = false;    ///< by the request
+  /// Of a version that is in force no more: why its rule cannot be computed. It refuses the event only where
+  /// the user works on that version.
+  std::shared_ptr<const Error> failed{};
 };
 
 /// What a request, an operator or a timer does to an instance: applied as events are, on the same records.

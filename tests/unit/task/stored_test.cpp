@@ -16,6 +16,24 @@ std::string adds(std::string_view version, std::string_view what) {
 
 }  // namespace
 
+TEST_CASE("a stored event that was refused is applied once the task is mended and it is sent again") {
+  Shop shop(adds("1", "n"));
+  const auto event = shop.event({{"m", 1}});
+  const auto ticket = shop.center->report_async(event).value();
+  shop.center->work().value();
+  CHECK(shop.center->receipt(ticket).error().code == ErrorCode::invalid_argument);
+  shop.center->publish(shop.campaign(adds("2", "m"))).value();
+  shop.settle();
+  CHECK(shop.progress("t", "-") == 0);  // by nobody but who sends it again
+  CHECK(shop.center->report_async(event).has_value());
+  CHECK_FALSE(shop.center->receipt(ticket).value().has_value());
+  CHECK(shop.center->report_async(event).has_value());
+  shop.settle();
+  CHECK(shop.progress("t", "-") == 1);
+  CHECK(shop.center->receipt(ticket).value().value().grants.size() == 1);
+  CHECK(shop.granted->list() == Lines{"ann/t/-/1=10"});
+}
+
 TEST_CASE("a stored event that was refused is mended under the same id, stored or reported") {
   Shop shop(adds("1", "n"));
   const auto event = shop.event({{"m", 1}});

@@ -192,6 +192,20 @@ TEST_CASE("a new version that migrates takes its users along with what they have
   CHECK(shop.granted->list() == Lines{"ann/buy/-/1=20"});
 }
 
+TEST_CASE("a rule of an older version refuses the events of those alone who work on that version") {
+  const auto v = [](std::string version, std::string attribute) {
+    return "<task id='t' version='" + version + "'><on event='paid' add='event." + attribute + "'/>" +
+           stage(9, 10) + "</task>";
+  };
+  Shop shop(v("1", "n"));
+  shop.report(shop.event({{"n", 1}}));
+  shop.center->publish(shop.campaign(v("2", "m"))).value();
+  CHECK(shop.center->report(shop.event({{"m", 1}})).error().code == ErrorCode::unknown_name);
+  shop.report(shop.event({{"m", 1}}, "2024-03-10T12:00:00Z", "bob"));
+  CHECK(shop.progress("t", "-") == 1);
+  CHECK(shop.progress("t", "-", "bob") == 1);
+}
+
 TEST_CASE("a user may take a task so often") {
   Shop shop("<task id='day' period='day' per-user='2'><on event='paid'/>" + stage(1, 1) + "</task>");
   CHECK(shop.report(shop.event({}, "2024-03-10T12:00:00Z")).grants.size() == 1);
