@@ -21,10 +21,12 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
   Effects effects;
   effects.record.fingerprint = event.fingerprint;
   const auto& candidate = event.candidates.front();
+  effects.record.cycle = candidate.cycle;
   const auto place = slot_of(candidate.entry->task->definition->id, candidate.cycle);
-  const auto& slot = slots_[place];
+  auto& slot = slots_[place];
   auto entry = *candidate.entry;
-  if (slot.instance && slot.instance->version != entry.task->definition->version) {
+  // A task that migrates does so with the request, as with an event; written where the request moves it.
+  if (slot.instance && !migrate(*event.merchant, entry, *slot.instance)) {
     entry = event.merchant->entry_of(slot.task, slot.instance->version);
     if (entry.task == nullptr) {
       return fail(ErrorCode::not_found,
@@ -90,7 +92,7 @@ Result<void> UserWork::claim(const PendingEvent& event, const IndexEntry& entry,
   if (!calendar) return fail(std::move(calendar).error());
   const auto end = std::min(calendar->end_of(calendar->number_of(event.event->at)),
                             definition.ends.value_or(Timestamp::max()));
-  set_deadlines(instance, task, event.event->at, end);
+  set_deadlines(instance, task, event.event->at, end, now_);
   if (event.act->unit) instance.unit = name_of(*event.act->unit);
   if (auto done = reach(event, entry, slot, instance, Trigger::claim, effects); !done) return done;
   put(effects, place, std::move(instance));
@@ -163,12 +165,11 @@ Result<bool> UserWork::collect_one(const PendingEvent& event, const IndexEntry& 
 }
 
 /// A unit taken at the claim returns where no reward stands that was issued for it.
-void UserWork::return_claim_unit(const PendingEvent& event, const CompiledTask& task, const Slot& slot,
-                                 Instance& instance, Effects& effects) {
-  const bool issued =
-      task.tracked ? std::any_of(instance.grants.begin(), instance.grants.end(),
-                                 [](const Grant& grant) { return grant.state == Grant::State::granted; })
-                   : instance.reached > 0;
+void UserWork::return_claim_unit(const PendingEvent& event, const Slot& slot, Instance& instance,
+                                 Effects& effects) {
+  const bool issued = !instance.untracked().empty() ||
+                      std::any_of(instance.grants.begin(), instance.grants.end(),
+                                  [](const Grant& grant) { return grant.state == Grant::State::granted; });
   if (instance.unit.empty() || issued) return;
   const auto slash = instance.unit.find('/');
   Todo todo{Todo::Kind::return_unit,
@@ -202,7 +203,7 @@ void UserWork::end(const PendingEvent& event, const IndexEntry& entry, std::size
     fall(event, *entry.task, slot, grant, effects);
     grant.unit = false;
   }
-  if (from != Status::completed) return_claim_unit(event, *entry.task, slot, instance, effects);
+  if (from != Status::completed) return_claim_unit(event, slot, instance, effects);
   add_line(slot, trigger, from, instance.status, instance.reason, effects, event.act->actor);
   put(effects, place, std::move(instance));
 }
@@ -228,6 +229,7 @@ void UserWork::push_on(const PendingEvent& event, const IndexEntry& entry, std::
   if (event.act->unit) instance.unit = name_of(*event.act->unit);
   // Its time is over; the operator's word stands for it.
   instance.deadline.reset();
+  instance.expires.reset();
   instance.collect_until.reset();
   add_line(slot, Trigger::replay, from, instance.status, event.act->reason, effects, event.act->actor);
   put(effects, place, std::move(instance));

@@ -1,3 +1,4 @@
+#include <onceward/core/ids.hpp>
 #include <onceward/core/timestamp.hpp>
 
 #include "task/center_state.hpp"
@@ -114,6 +115,8 @@ Result<TaskPage> TaskCenter::list(const ListRequest& request) {
     first = static_cast<std::size_t>(last - tasks.begin()) + 1;
   }
   const auto at = request.at.value_or(SystemClock().now());
+  if (at < task_detail::earliest || at >= task_detail::latest)
+    return fail(ErrorCode::invalid_argument, "the page's time lies outside 1900 to 2099");
   const auto count = std::min(request.limit, tasks.size() - first);
   const auto partition = task_detail::user_partition(request.merchant, request.user);
   // Whose cycles are the user's own is known once his start is read.
@@ -275,7 +278,9 @@ Result<bool> TaskCenter::State::force_on(const ReplayRequest& request, const std
   const auto* quota =
       entry.task != nullptr && entry.task->definition->quota ? &*entry.task->definition->quota : nullptr;
   if (quota != nullptr && quota->at == QuotaAt::claim && instance->unit.empty()) {
-    const Request asked{request.merchant, request.user, std::string(task), {}, std::string(cycle)};
+    // A try of its own, as each claim's key is: what one took, another one never finds taken.
+    const Request asked{request.merchant, request.user, std::string(task), new_owner_id(),
+                        std::string(cycle)};
     bool out_of_stock = false;
     auto unit = requests().take_unit_again(asked, entry, instance->claimed_at.value_or(now), out_of_stock);
     if (!unit) return fail(std::move(unit).error());

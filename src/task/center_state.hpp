@@ -36,6 +36,23 @@ struct TaskCenter::State {
                         Timestamp now);
   Result<void> push_runs(const ReplayRequest& request, const std::string& partition,
                          const InstanceView& seen);
+  /// A due record that was looked at, and after how many leases it is due again where it stands unchanged.
+  struct LookedAt {
+    const DuePage::Entry* entry;
+    std::int64_t leases = 1;
+    std::optional<task_detail::Todo> todo{};
+  };
+  struct Due {
+    std::vector<task_detail::WaitingTodo> todos{};
+    std::vector<LookedAt> tried{};
+    std::vector<LookedAt> strange{};  ///< not for this process: counted by no limit
+    std::vector<std::pair<std::string, std::string>> rewards{};
+  };
+  /// Has times end, and finds the todos to be done.
+  Result<Due> look_at_due(const DuePage& page, std::size_t limit);
+  Result<bool> end_time(const DuePage::Entry& entry, Timestamp now);
+  /// Puts off what is still as it was: it could not be done now. Gives how many that were.
+  Result<std::size_t> put_off(std::span<const LookedAt> looked);
   Result<void> tell_ended(std::span<const std::pair<std::string, std::string>> rewards);
 };
 

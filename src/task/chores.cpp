@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::string_view taken_mark = "1";
 constexpr std::string_view returned_mark = "returned";
-/// How soon a reward that cannot be taken back yet is looked at again.
-constexpr auto later = std::chrono::minutes(1);
 
 std::string unit_key(const Todo& todo) { return fmt::format("unit/{}/{}", todo.period, todo.unit); }
 std::string count_key(const Todo& todo) { return fmt::format("count/{}", todo.period); }
@@ -27,6 +25,18 @@ IndexEntry entry_of(const WaitingTodo& todo) {
 Error too_many(std::string_view key, std::size_t rounds) {
   return {ErrorCode::timeout,
           fmt::format("\"{}\" met other callers {} times in a row; it is done later", key, rounds)};
+}
+
+/// Frees the id a stored event holds; empty where it holds none.
+Result<std::optional<Operation>> free_id(const std::optional<Record>& record) {
+  if (!record) return std::optional<Operation>();
+  auto event = decode_event(*record);
+  if (!event) return fail(std::move(event).error());
+  if (event->waiting.empty()) return std::optional<Operation>();
+  const bool taken_back = event->gone || event->taken != 0;
+  if (!taken_back) return std::optional(Operation::remove(record->key, record->revision));
+  event->waiting.clear();
+  return std::optional(Operation::replace(record->key, record->revision, encode(*event)));
 }
 
 }  // namespace
@@ -290,8 +300,9 @@ Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::
       wrong.emplace_back(left[i], std::move(taking).error());
       continue;
     }
-    batches.push_back(std::move(taking->batch));
-    decided.push_back(*std::move(taking));
+    if (!*taking) continue;
+    batches.push_back(std::move((*taking)->batch));
+    decided.push_back(**std::move(taking));
   }
   const auto answers = commit_all(storage_, batches);
   if (!answers) return fail(answers.error());
@@ -307,19 +318,15 @@ Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::
   return set_aside(wrong);
 }
 
-/// One batch that takes a reward back, makes it void, or waits.
-Result<Chores::TakingBack> Chores::taking_back(const WaitingTodo& todo, const Record* reward,
-                                               const Record* stored, Timestamp now) const {
+/// One batch that takes a reward back or makes it void; empty where that cannot be told yet.
+Result<std::optional<Chores::TakingBack>> Chores::taking_back(const WaitingTodo& todo, const Record* reward,
+                                                              const Record* stored, Timestamp now) const {
   const auto& key = todo.todo.grant;
   TakingBack taking{&todo, std::nullopt, {todo.partition, {Operation::remove(todo.key, todo.revision)}}};
   // A run whose record is gone has succeeded: no other ever goes.
   auto given = reward == nullptr ? Result<Given>(Given::something) : given_by(*reward);
   if (!given) return fail(std::move(given).error());
-  if (*given == Given::unknown) {
-    taking.batch.operations = {
-        Operation::replace(todo.key, todo.revision, encode(todo.todo), {.due_in = later})};
-    return taking;
-  }
+  if (*given == Given::unknown) return std::optional<TakingBack>();
   if (reward != nullptr) {
     const auto run = decode_run_view(*reward);
     if (!run) return fail(run.error());
@@ -335,19 +342,19 @@ Result<Chores::TakingBack> Chores::taking_back(const WaitingTodo& todo, const Re
     if (!run) return fail(std::move(run).error());
     taking.batch.operations.push_back(run->insert);
     taking.run = *std::move(run);
-    return taking;
+    return std::optional(std::move(taking));
   }
-  if (stored == nullptr) return taking;
+  if (stored == nullptr) return std::optional(std::move(taking));
   auto instance = decode_instance(*stored);
   if (!instance) return fail(std::move(instance).error());
   auto* grant = instance->grant_of(key.stage);
   // Earned again meanwhile it is another generation.
   if (grant == nullptr || grant->generation != key.generation || grant->state != Grant::State::revoked)
-    return taking;
+    return std::optional(std::move(taking));
   grant->state = Grant::State::voided;
   taking.batch.operations.push_back(
       Operation::replace(stored->key, stored->revision, encode(*instance), timing_of(*instance, now)));
-  return taking;
+  return std::optional(std::move(taking));
 }
 
 Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
@@ -405,24 +412,34 @@ Result<std::vector<WaitingRun>> Chores::runs_of_members(const WaitingTodo& waiti
   return runs;
 }
 
-/// What can never be done is kept with the reason, due no more, and stands in nobody's way.
 Result<void> Chores::set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong) {
-  std::vector<Batch> batches;
+  std::vector<std::string> keys;
   for (const auto& [waiting, error] : wrong) {
+    const auto* id = waiting->todo.event.find("id");
+    const bool holds = waiting->todo.kind == Todo::Kind::apply && id != nullptr && id->string() != nullptr;
+    keys.push_back(event_key(holds ? *id->string() : ""));
+  }
+  std::vector<RecordRef> refs;
+  for (std::size_t i = 0; i < wrong.size(); ++i) refs.push_back({wrong[i].first->partition, keys[i]});
+  const auto events = read_all(storage_, refs);
+  if (!events) return fail(events.error());
+  std::vector<Batch> batches;
+  for (std::size_t i = 0; i < wrong.size(); ++i) {
+    const auto& [waiting, error] = wrong[i];
     auto todo = waiting->todo;
     todo.error = error.message;
-    batches.push_back(
-        {waiting->partition, {Operation::replace(waiting->key, waiting->revision, encode(todo))}});
+    Batch batch{waiting->partition, {Operation::replace(waiting->key, waiting->revision, encode(todo))}};
+    auto freed = free_id((*events)[i]);
+    if (!freed) return fail(std::move(freed).error());
+    if (*freed) batch.operations.push_back(**std::move(freed));
+    batches.push_back(std::move(batch));
   }
+  // Refused: another one was faster, or moved the event; it is looked at again.
   const auto kept = commit_all(storage_, batches);
   if (!kept) return fail(kept.error());
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    if (!(*kept)[i].applied() || options_.journal == nullptr) continue;
-    options_.journal->write({.room = "task",
-                             .partition = wrong[i].first->partition,
-                             .subject = wrong[i].first->key,
-                             .trigger = "todo",
-                             .reason = wrong[i].second.message});
+  for (std::size_t i = 0; i < wrong.size(); ++i) {
+    const auto& [waiting, error] = wrong[i];
+    if ((*kept)[i].applied()) tell_trouble(options_.journal, waiting->partition, waiting->key, error);
   }
   return {};
 }

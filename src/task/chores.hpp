@@ -35,6 +35,10 @@ class Chores {
   Result<void> members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs);
   /// Gives up claims whose process died before it was answered.
   Result<void> lapse(std::span<WaitingTodo> todos);
+  /// Keeps what can never be done with the reason, due no more: it stands in nobody's way. The id of a stored
+  /// event is free again in the same batch: nothing was applied, and it may be sent again, mended or as it
+  /// is.
+  Result<void> set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong);
   /// Removes todos that are done.
   Result<void> remove(std::span<const WaitingTodo> todos);
 
@@ -49,15 +53,14 @@ class Chores {
                           std::vector<WaitingRun>& runs);
   Result<void> return_some(std::vector<WaitingTodo*>& left);
   Result<std::vector<WaitingRun>> runs_of_members(const WaitingTodo& todo) const;
-  Result<void> set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong);
   struct TakingBack {
     const WaitingTodo* todo;
     std::optional<PreparedRun> run;
     Batch batch;
   };
   Result<void> take_back_some(std::vector<const WaitingTodo*>& left, std::vector<WaitingRun>& runs);
-  Result<TakingBack> taking_back(const WaitingTodo& todo, const Record* reward, const Record* instance,
-                                 Timestamp now) const;
+  Result<std::optional<TakingBack>> taking_back(const WaitingTodo& todo, const Record* reward,
+                                                const Record* instance, Timestamp now) const;
 
   Storage& storage_;
   Runner& runner_;

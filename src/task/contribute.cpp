@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 // What one event does to the instances of one user: pure, kept aside until the whole of it is right.
 namespace onceward::task_detail {
@@ -73,6 +74,8 @@ Result<void> UserWork::wait_for_version(const PendingEvent& event, const Candida
   const auto& waiting = effects.record.passed_on;
   const std::pair name(event.owner, task);
   if (std::find(waiting.begin(), waiting.end(), name) != waiting.end()) return {};
+  // It is written down with its event.
+  if (auto stored = check_stored(*event.event); !stored) return stored;
   effects.record.skipped.push_back({task, candidate.cycle, "not_published"});
   pass_on(event, {event.owner, task}, reduced, effects);
   return {};
@@ -118,7 +121,7 @@ std::optional<Instance> UserWork::begin(const Candidate& candidate, Timestamp cy
     effects.taken.push_back(counter);
   }
   instance.status = Status::claimed;
-  if (task.timed) set_deadlines(instance, task, at, cycle_end);
+  if (task.timed) set_deadlines(instance, task, at, cycle_end, now_);
   return instance;
 }
 
@@ -147,21 +150,23 @@ void UserWork::share(Instance& instance, const std::string& user, std::int64_t b
   instance.members.erase(member);
 }
 
+/// Whether it works on this version, or goes on with it from now on.
+bool UserWork::migrate(const MerchantIndex& merchant, const IndexEntry& entry, Instance& instance) {
+  const auto& to = *entry.task;
+  if (instance.version == to.definition->version) return true;
+  if (!entry.in_force || to.definition->on_update != OnUpdate::migrate) return false;
+  // Publishing refuses a version that cannot go on with another; that other one may be published later.
+  const auto* from = merchant.find(to.definition->id, instance.version);
+  const bool fits = from == nullptr ? instance.reached <= static_cast<std::int64_t>(to.stages.size())
+                                    : goes_on_as(*from, to);
+  if (fits) instance.version = to.definition->version;
+  return fits;
+}
+
 UserWork::Pinned UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
-  const auto& definition = *candidate.entry->task->definition;
-  if (instance.version == definition.version) return Pinned::here;
-  const auto* from = event.merchant->find(definition.id, instance.version);
-  if (candidate.entry->in_force && definition.on_update == OnUpdate::migrate) {
-    // Publishing refuses a version that cannot go on with another; that other one may be published later.
-    const auto& to = *candidate.entry->task;
-    const bool fits = from == nullptr ? instance.reached <= static_cast<std::int64_t>(to.stages.size())
-                                      : goes_on_as(*from, to);
-    if (fits) {
-      instance.version = definition.version;
-      return Pinned::here;
-    }
-  }
-  return from == nullptr ? Pinned::unknown : Pinned::elsewhere;
+  if (migrate(*event.merchant, *candidate.entry, instance)) return Pinned::here;
+  const auto& task = candidate.entry->task->definition->id;
+  return event.merchant->find(task, instance.version) == nullptr ? Pinned::unknown : Pinned::elsewhere;
 }
 
 Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& candidate, std::int64_t reduced,
@@ -263,7 +268,7 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
     done = settle(instance, task);
   }
   for (const auto& fallen : done.fallen) fall(event, task, slot, fallen, effects);
-  if (ended && !done.fallen.empty()) return_claim_unit(event, task, slot, instance, effects);
+  if (ended && !done.fallen.empty()) return_claim_unit(event, slot, instance, effects);
   for (const auto number : done.stages) {
     if (auto earned = earn(event, entry, slot, number, instance, effects); !earned) return earned;
   }
@@ -404,9 +409,8 @@ Result<UserWork::Effects> UserWork::reversal_of(const PendingEvent& event) {
   if (!event.event->amount) {
     after.gone = true;
   } else if (__builtin_add_overflow(after.taken, *event.event->amount, &after.taken)) {
-    return fail(ErrorCode::out_of_range,
-                fmt::format("event \"{}\" of user \"{}\": what is taken back of \"{}\" would leave 64 bits",
-                            event.event->id, event.event->user, event.event->reverses));
+    // More than anything can have contributed is all of it, however often it is taken back.
+    after.taken = std::numeric_limits<std::int64_t>::max();
   }
   for (std::size_t i = 0; i < before.contributions.size(); ++i) {
     if (auto done = take_back(event, i, before, after, effects); !done) return fail(std::move(done).error());

@@ -29,6 +29,10 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
                                                    const Zone& zone, std::span<const Binding> names,
                                                    Timestamp at);
 
+/// The contribution of an event at a time under a streak's rule, in days, weeks or months of this zone. Pure.
+[[nodiscard]] Contributed streak_of(const CompiledTask& task, std::size_t rule, const Zone& zone,
+                                    Timestamp at);
+
 /// What is left of an amount after `taken` of it was taken back in parts: it comes nearer to 0, never past
 /// it.
 [[nodiscard]] std::int64_t left_of(std::int64_t amount, std::int64_t taken) noexcept;

@@ -104,6 +104,14 @@ Grant* Instance::grant_of(std::int64_t stage) noexcept {
   return found == grants.end() ? nullptr : &*found;
 }
 
+std::vector<std::int64_t> Instance::untracked() const {
+  std::vector<std::int64_t> stages;
+  for (std::int64_t number = 1; number <= reached; ++number) {
+    if (grant_of(number) == nullptr) stages.push_back(number);
+  }
+  return stages;
+}
+
 std::optional<Timestamp> Instance::due() const noexcept {
   switch (status) {
     case Status::claimed:
@@ -112,7 +120,7 @@ std::optional<Timestamp> Instance::due() const noexcept {
     case Status::revoked: break;
     default: return std::nullopt;
   }
-  const auto finishing = status == Status::completed ? std::nullopt : deadline;
+  const auto finishing = status == Status::completed ? std::nullopt : (expires ? expires : deadline);
   if (finishing && collect_until) return std::min(*finishing, *collect_until);
   return finishing ? finishing : collect_until;
 }
@@ -165,6 +173,7 @@ Map rest_of(const Instance& instance) {
   if (!instance.reason.empty()) rest.set("reason", instance.reason);
   set_time(rest, "claimed_at", instance.claimed_at);
   set_time(rest, "deadline", instance.deadline);
+  set_time(rest, "expires", instance.expires);
   set_time(rest, "collect_until", instance.collect_until);
   if (!instance.unit.empty()) rest.set("unit", instance.unit);
   if (!instance.grants.empty()) {
@@ -186,6 +195,7 @@ bool read_rest(const Value& rest, Instance& instance) {
   if (const auto* unit = text_of(rest, "unit")) instance.unit = *unit;
   instance.claimed_at = time_of(rest, "claimed_at");
   instance.deadline = time_of(rest, "deadline");
+  instance.expires = time_of(rest, "expires");
   instance.collect_until = time_of(rest, "collect_until");
   if (const auto* grants = rest.find("grants")) {
     if (grants->list() == nullptr) return false;
@@ -300,6 +310,8 @@ void append_rare(const EventRecord& event, std::string& text) {
     text += ",\"passed_on\":";
     Value(std::move(passed)).append_json(text);
   }
+  if (!event.cycle.empty()) text.append(",\"cycle\":\"").append(event.cycle).append("\"");
+  if (!event.waiting.empty()) text.append(",\"waiting\":\"").append(event.waiting).append("\"");
   if (event.gone) text += ",\"gone\":true";
   if (event.taken != 0) {
     text += ",\"taken\":";
@@ -320,6 +332,8 @@ bool read_rare(const Value& value, EventRecord& event) {
     }
   }
   if (const auto* reverses = text_of(value, "reverses")) event.reverses = *reverses;
+  if (const auto* cycle = text_of(value, "cycle")) event.cycle = *cycle;
+  if (const auto* waiting = text_of(value, "waiting")) event.waiting = *waiting;
   if (const auto* passed = value.find("passed_on")) {
     if (passed->list() == nullptr) return false;
     for (const auto& item : *passed->list()) {
@@ -438,6 +452,7 @@ std::string encode(const Todo& todo) {
   set("error", todo.error);
   if (todo.reduced != 0) content.set("reduced", todo.reduced);
   if (!todo.members.empty()) content.set("members", List(todo.members.begin(), todo.members.end()));
+  if (todo.tries != 0) content.set("tries", todo.tries);
   if (!todo.input.is_null()) content.set("input", todo.input);
   if (!todo.event.is_null()) content.set("event", todo.event);
   return Value(std::move(content)).to_json();
@@ -471,6 +486,8 @@ Result<Todo> decode_todo(const Record& record) {
       todo.members.push_back(*member.string());
     }
   }
+  if (const auto* tries = value->find("tries"); tries != nullptr && tries->integer() != nullptr)
+    todo.tries = *tries->integer();
   if (const auto* input = value->find("input")) todo.input = *input;
   if (const auto* event = value->find("event")) todo.event = *event;
   return todo;

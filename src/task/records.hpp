@@ -45,7 +45,9 @@ struct Instance {
   Map counted{};  ///< distinct values, a streak's periods, or rules -> how often, or their sum
   std::string reason{};
   std::optional<Timestamp> claimed_at{};
-  std::optional<Timestamp> deadline{};       ///< to reach the last stage
+  std::optional<Timestamp> deadline{};  ///< to reach the last stage: events after it do not count
+  /// Where its first event came late: when it expires by the storage's clock. Unset: at the deadline.
+  std::optional<Timestamp> expires{};
   std::optional<Timestamp> collect_until{};  ///< of the rewards that wait
   std::vector<Grant> grants{};               ///< of a tracked task: the latest generation of each stage
   std::string unit{};                        ///< the name of the unit taken at the claim
@@ -60,6 +62,8 @@ struct Instance {
   [[nodiscard]] const Grant* grant_of(std::int64_t stage) const noexcept {
     return const_cast<Instance*>(this)->grant_of(stage);
   }
+  /// Stages that were rewarded as they were reached, by a version that keeps no record of it.
+  [[nodiscard]] std::vector<std::int64_t> untracked() const;
   /// When it has to be looked at: the earlier of its deadlines that still count.
   [[nodiscard]] std::optional<Timestamp> due() const noexcept;
 };
@@ -79,8 +83,8 @@ struct Taking {
   friend bool operator==(const Taking&, const Taking&) = default;
 };
 
-/// "event/<id>": that an event was applied, and its receipt. A reversal that comes before its event leaves
-/// one without fingerprint.
+/// "event/<id>": that an event was applied, and its receipt. One without fingerprint: a reversal came before
+/// its event, or the event is stored and waits.
 struct EventRecord {
   struct Grant {
     std::string task;
@@ -100,6 +104,8 @@ struct EventRecord {
   std::vector<std::pair<std::string, std::string>> passed_on{};  ///< owner and task: who else it counts for
   bool gone = false;                                             ///< taken back wholly
   std::int64_t taken = 0;                                        ///< taken back in parts
+  std::string cycle{};                                           ///< of a request: the one it was for
+  std::string waiting{};  ///< the fingerprint of a stored event, until work() has applied or refused it
 };
 [[nodiscard]] std::string event_key(std::string_view id);
 /// "passed/<user>:<task>:<id>": the same for an event of another user that counts here.
@@ -130,6 +136,7 @@ struct Todo {
   Value event{};
   std::int64_t reduced = 0;  ///< pass_on: taken back before it came
   std::string error{};       ///< apply: why it was refused; it is due no more then
+  std::int64_t tries = 0;    ///< how often it was looked at and could not be done
 };
 inline constexpr std::string_view todo_prefix = "todo/";
 [[nodiscard]] std::string todo_key(const Todo& todo);

@@ -52,15 +52,6 @@ std::string run_key_of(const ViewWanted& wanted, const CompiledStage& stage, std
   return run_record_key(plan.definition().id, to_run_key(grant));
 }
 
-/// Stages that were rewarded as they were reached, by a version that keeps no record of it.
-std::vector<std::int64_t> untracked_of(const Instance& instance) {
-  std::vector<std::int64_t> stages;
-  for (std::int64_t number = 1; number <= instance.reached; ++number) {
-    if (instance.grant_of(number) == nullptr) stages.push_back(number);
-  }
-  return stages;
-}
-
 std::vector<RunWanted> runs_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task) {
   std::vector<RunWanted> runs;
   if (wanted.user.empty()) {
@@ -77,7 +68,7 @@ std::vector<RunWanted> runs_of(const ViewWanted& wanted, const Instance& instanc
     }
     return runs;
   }
-  for (const auto number : untracked_of(instance))
+  for (const auto number : instance.untracked())
     runs.push_back(
         {number, 1, false, run_key_of(wanted, task.stage(number), number, 1, false), wanted.partition});
   for (const auto& grant : instance.grants) {
@@ -129,7 +120,7 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
                     instance.reached,  instance.status,       instance.reason, current_run(instance, task),
                     instance.deadline, instance.collect_until};
   view.members = instance.members;
-  for (const auto number : untracked_of(instance))
+  for (const auto number : instance.untracked())
     view.grants.push_back({number, 1, grant_states[static_cast<std::size_t>(Grant::State::granted)]});
   for (const auto& grant : instance.grants) {
     view.grants.push_back(

@@ -83,6 +83,12 @@ struct PendingEvent {
 /// Who a profile is asked of; null where the host has none.
 using Profiles = std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)>;
 
+/// Times of events and requests lie from 1900 to 2099, where cycles are known.
+inline constexpr auto earliest = Timestamp(std::chrono::days(-25567));
+inline constexpr auto latest = Timestamp(std::chrono::days(47482));
+/// What ids of events must not begin with: completions are kept among them, to be taken back as events are.
+inline constexpr std::string_view completion_prefix = "complete:";
+
 /// Checks an event and computes what it would contribute. Errors: as TaskCenter::report.
 Result<PendingEvent> look_at(const Event& event, std::size_t place,
                              std::shared_ptr<const MerchantIndex> merchant, const Profiles& profiles);
@@ -93,6 +99,9 @@ Result<PendingEvent> look_at_passed_on(const Event& event, std::size_t place,
                                        std::string_view task, std::int64_t reduced);
 /// Errors: invalid_argument naming the limit.
 Result<void> check(const Event& event);
+/// Whether an event's attributes read back as they were, of one that is written down for later.
+/// Errors: invalid_argument naming the attribute.
+Result<void> check_stored(const Event& event);
 
 /// A run that waits to be driven.
 struct WaitingRun {
@@ -123,6 +132,8 @@ struct Line {
   std::string actor{};
 };
 void tell(Journal* journal, std::span<const Line> lines);
+/// That work() could not do what a record asks for.
+void tell_trouble(Journal* journal, std::string_view partition, std::string_view subject, const Error& error);
 /// That a reward's run has ended.
 [[nodiscard]] Line line_of(std::string partition, std::string subject, RunState state, std::string reason);
 
@@ -232,6 +243,7 @@ class UserWork {
   std::optional<Instance> begin(const Candidate& candidate, Timestamp cycle_end, Timestamp at,
                                 Effects& effects, std::string_view& refused);
   enum class Pinned : std::uint8_t { here, elsewhere, unknown };
+  static bool migrate(const MerchantIndex& merchant, const IndexEntry& entry, Instance& instance);
   static Pinned pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance);
   Result<void> wait_for_version(const PendingEvent& event, const Candidate& candidate,
                                 const Instance& instance, std::int64_t reduced, Effects& effects);
@@ -243,8 +255,7 @@ class UserWork {
                        Effects& effects);
   Result<bool> collect_one(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Grant& grant,
                            Effects& effects);
-  void return_claim_unit(const PendingEvent& event, const CompiledTask& task, const Slot& slot,
-                         Instance& instance, Effects& effects);
+  void return_claim_unit(const PendingEvent& event, const Slot& slot, Instance& instance, Effects& effects);
   void end(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   void push_on(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   void earn_again(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Grant& grant,

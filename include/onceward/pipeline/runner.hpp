@@ -110,6 +110,8 @@ class Runner {
   /// Makes the record of a new run for a batch of the caller's, owned by this runner for one lease.
   /// Errors: invalid_argument as start.
   Result<PreparedRun> prepare(const Plan& plan, std::string partition, std::string key, Value input) const;
+  /// Leaves a prepared run to work(), of any runner: in the batch it is nobody's, and due at once.
+  void leave(PreparedRun& run) const;
   /// Drives prepared runs whose batch was applied (`revisions[i]` is that batch's revision) side by side,
   /// each to its end or its first durable wait; their state() tells which. Errors: those of the storage; what
   /// was not finished is found again by work() after the lease.

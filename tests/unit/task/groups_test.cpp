@@ -279,3 +279,48 @@ TEST_CASE("who took everything back is not rewarded with the group, and leaves h
   shop.settle();
   CHECK(shop.granted->list() == Lines{"ann/team/-/1=10", "bob/team/-/1=10", "bob/team/-/2=20"});
 }
+
+TEST_CASE("the audience of an invite is the inviter's") {
+  Shop shop(
+      "<task id='invite' audience='profile.vip &amp;&amp; user != &quot;zoe&quot;'>"
+      "<on event='first' credit='event.inviter'/>" +
+      stage(1, 10) + "</task>");
+  for (const auto* member : {"ann", "zoe"}) shop.profiles[member].attributes = Map{{"vip", true}};
+  shop.profiles["bob"].attributes = Map{{"vip", false}};
+  const auto invite = [&](const char* inviter, std::string user) {
+    shop.report(shop.event({{"inviter", inviter}}, "2024-03-10T12:00:00Z", std::move(user), "first"));
+  };
+  SECTION("a member invites somebody who is none") {
+    invite("ann", "bob");
+    CHECK(shop.granted->list() == Lines{"ann/invite/-/1=10"});
+  }
+  SECTION("who is no member invites one") {
+    invite("bob", "ann");
+    CHECK(shop.granted->list() == Lines{});
+  }
+  SECTION("the name asked for is the inviter's as well") {
+    invite("zoe", "ann");
+    invite("ann", "zoe");
+    CHECK(shop.granted->list() == Lines{"ann/invite/-/1=10"});
+  }
+}
+
+TEST_CASE("an invite's cycle is a day of the inviter's zone") {
+  Shop shop("<task id='invite' period='day' zone='user'><on event='first' credit='event.inviter'/>" +
+            stage(1, 10) + "</task>");
+  shop.profiles["ann"].timezone = "Asia/Shanghai";
+  shop.profiles["bob"].timezone = "UTC";
+  shop.report(shop.event({{"inviter", "ann"}}, "2024-03-10T16:30:00Z", "bob", "first"));
+  CHECK(shop.granted->list() == Lines{"ann/invite/D:2024-03-11/1=10"});
+}
+
+TEST_CASE("an order without an inviter is no invite, and counts for all other tasks") {
+  Shop shop(
+      "<task id='invite'><on event='paid' when=\"event.containsKey('inviter') and event.inviter != null\" "
+      "credit='event.inviter' distinct='user'/>" +
+      stage(1, 10) + "</task><task id='t'><on event='paid'/>" + stage(1, 20) + "</task>");
+  shop.report(shop.event({{"n", 1}}));
+  shop.report(shop.event({{"inviter", Value()}}, "2024-03-10T12:00:00Z", "bob"));
+  shop.report(shop.event({{"inviter", "ann"}}, "2024-03-10T12:00:00Z", "cid"));
+  CHECK(shop.granted->list() == Lines{"ann/invite/-/1=10", "ann/t/-/1=20", "bob/t/-/1=20", "cid/t/-/1=20"});
+}

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+#include <limits>
+
 using namespace task_test;
 using Lines = std::vector<std::string>;
 
@@ -380,4 +382,17 @@ TEST_CASE("a refund claws a reward back also after its instance was abandoned or
   CHECK(shop.granted->list().size() == 2);
   CHECK(shop.report(shop.event({{"n", 10}})).grants.at(0).generation == 2);
   CHECK(shop.granted->list().size() == 3);
+}
+
+TEST_CASE("a refund far beyond what was bought is no error, however often") {
+  Shop shop("<task id='t'><on event='paid' add='event.n'/>" + stage(100, 10) + "</task>");
+  const auto order = shop.event({{"n", 10}});
+  shop.report(order);
+  for (int i = 0; i < 3; ++i) {
+    auto refund = shop.event({}, "2024-03-10T13:00:00Z", "ann", "refunded");
+    refund.reverses = order.id;
+    refund.amount = std::numeric_limits<std::int64_t>::max();
+    CHECK(shop.report(refund).contributions.size() == (i == 0 ? 1U : 0U));
+    CHECK(shop.progress("t", "-") == 0);
+  }
 }

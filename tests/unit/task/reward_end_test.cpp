@@ -80,6 +80,6 @@ TEST_CASE("a reward that can never be taken back is told, and stands in no other
   CHECK(shop.center->work().value().taken == 0);
   const auto lines = journal.lines();
   CHECK(std::any_of(lines.begin(), lines.end(), [](const auto& line) {
-    return line.trigger == "todo" && line.reason.find("points") != std::string::npos;
+    return line.trigger == "work" && line.reason.find("points") != std::string::npos;
   }));
 }
