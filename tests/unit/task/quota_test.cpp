@@ -168,6 +168,44 @@ TEST_CASE("forced on, an abandoned instance takes a unit at the claim anew, or i
   }
 }
 
+TEST_CASE("forced on by two operators at once, an instance takes one unit, and keeps it") {
+  Shop shop("<task id='t' claim='manual'><on event='paid'/>" + stage(1, 10) +
+            "<quota limit='2' at='claim'/></task>");
+  shop.center->claim(shop.request("t")).value();
+  for (int round = 0; round < 50; ++round) {
+    shop.center->abandon(shop.request("t")).value();
+    shop.settle();
+    std::vector<std::thread> operators;
+    for (int i = 0; i < 2; ++i) {
+      operators.emplace_back([&shop] {
+        shop.center->replay({"shop", "ann", {}, {}, true, "ops", "asked"}).value();
+      });
+    }
+    for (auto& one : operators) one.join();
+    shop.settle();
+    REQUIRE(shop.view("t", "-").status == Status::in_progress);
+    REQUIRE(read_one(*shop.memory, "shop/quota/t", "count/-").value()->value == "1");
+  }
+}
+
+TEST_CASE("a unit stays taken for a reward that a version gave which kept no record of it") {
+  const auto version = [](const std::string& number, const std::string& more) {
+    return "<task id='t' version='" + number + "' claim='manual' on-update='migrate'" + more +
+           "><on event='paid'/>" + stage(1, 10) + stage(5, 50) + "<quota limit='1' at='claim'/></task>";
+  };
+  Shop shop(version("1", ""));
+  shop.center->claim(shop.request("t")).value();
+  auto event = shop.event();
+  event.at = shop.clock.now() + std::chrono::seconds(1);
+  shop.report(event);
+  CHECK(shop.granted->list().size() == 1);
+  shop.center->publish(shop.campaign(version("2", " collect='manual'"))).value();
+  CHECK(shop.center->abandon(shop.request("t"))->outcome == Reply::Outcome::done);
+  CHECK(shop.view("t", "-").version == "2");
+  shop.settle();
+  CHECK(shop.center->claim(shop.request("t", "bob"))->outcome == Reply::Outcome::out_of_stock);
+}
+
 TEST_CASE(
     "an automatic reward reached before the deadline is issued also where the process died before its unit") {
   const std::string tasks = "<task id='t' within='1h'><on event='paid'/>" + stage(1, 10) + stage(5, 50) +

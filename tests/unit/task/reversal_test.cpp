@@ -294,6 +294,8 @@ TEST_CASE("where nobody knows whether a reward arrived, it is pushed on first an
   REQUIRE(shop.view("buy", "-").grants.at(0).run == RunState::needs_attention);
   shop.report(reversal(shop, order));
   shop.settle();
+  shop.clock.advance(std::chrono::hours(1));
+  CHECK(shop.center->work().value().taken == 0);  // it waits, and nothing was done
   CHECK(shop.view("buy", "-").status == Status::revoked);
   CHECK(shop.view("buy", "-").grants.at(0).run == RunState::needs_attention);
   CHECK(shop.granted->list() == Lines{});

@@ -6,6 +6,8 @@
 #include "desk.hpp"
 #include "support/catch.hpp"
 
+#include <limits>
+
 using namespace task_test;
 using Lines = std::vector<std::string>;
 
@@ -132,7 +134,7 @@ TEST_CASE("a version that is not known here keeps no other task from counting, a
   CHECK(receipt.skipped[0].reason == "not_published");
   CHECK(shop.granted->list() == Lines{"ann/o/-/1=10"});
   shop.clock.advance(std::chrono::minutes(1));
-  (void)two.old.work();
+  CHECK(two.old.work().value().taken == 0);
   CHECK(shop.progress("t", "-") == 1);
   shop.settle();  // by the process that knows it
   CHECK(shop.progress("t", "-") == 4);
@@ -141,6 +143,15 @@ TEST_CASE("a version that is not known here keeps no other task from counting, a
   CHECK(shop.report(event).duplicate);
   shop.settle();
   CHECK(shop.progress("t", "-") == 4);
+}
+
+TEST_CASE("an event whose part would wait for its version is refused where it cannot be written down") {
+  TwoProcesses two;
+  const auto event = two.shop.event({{"n", 3}, {"x", std::numeric_limits<double>::quiet_NaN()}});
+  CHECK(two.old.report(event).error().code == ErrorCode::invalid_argument);
+  two.shop.settle();
+  CHECK(two.shop.progress("o", "-") == 1);
+  CHECK(two.shop.progress("t", "-") == 1);
 }
 
 TEST_CASE("what waits for its version is taken back like the rest, whichever comes first") {
@@ -272,6 +283,7 @@ TEST_CASE("an older version that comes back with more stages keeps its users fro
   for (int i = 0; i < 2; ++i) other.report(shop.event()).value();
   // The process with version 2 in force does not know what the other one has published since.
   CHECK(shop.report(shop.event()).skipped.at(0).reason == "not_published");
+  CHECK(shop.center->abandon(shop.request("t")).error().code == ErrorCode::not_found);
   other.work().value();
   shop.clock.advance(std::chrono::minutes(1));
   other.work().value();
