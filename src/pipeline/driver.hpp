@@ -12,6 +12,9 @@ namespace onceward::pipeline_detail {
 
 inline constexpr std::string_view run_prefix = "run/";
 
+/// How long a run that has ended is kept; empty: for ever.
+[[nodiscard]] std::optional<Duration> kept_for(RunState state, const RunnerOptions& options) noexcept;
+
 /// A run in the hands of this process.
 struct Held {
   Plan plan;

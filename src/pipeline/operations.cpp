@@ -196,8 +196,9 @@ Result<void> Runner::operate(const RunName& name, const Operator& by,
     run->serial = 0;
     const bool goes_on = run->state == RunState::running;
     run->due_in = goes_on ? 0 : -1;
-    const auto timing =
-        goes_on ? Timing{.due_in = Duration::zero()} : Timing{.expires_in = state_->options.retention};
+    const auto timing = goes_on
+                            ? Timing{.due_in = Duration::zero()}
+                            : Timing{.expires_in = pipeline_detail::kept_for(run->state, state_->options)};
     stamp(*run);
     auto value = encode(*run);
     if (value.size() > pipeline_detail::room_of(*run))

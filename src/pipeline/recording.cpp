@@ -29,20 +29,28 @@ std::string turn_key(const Run& run) { return fmt::format("turn/{}/{}", run.pipe
 
 }  // namespace
 
+std::optional<Duration> kept_for(RunState state, const RunnerOptions& options) noexcept {
+  switch (state) {
+    case RunState::succeeded: return options.retention;
+    case RunState::failed:
+    case RunState::cancelled: return options.failed_retention;
+    default: return std::nullopt;
+  }
+}
+
 Timing Driver::timing_of(const Move& move) const {
   switch (move.kind) {
     case Move::Kind::call: return {.due_in = options_.lease};
     case Move::Kind::wait: return {.due_in = move.wait};
     case Move::Kind::await: return {};
-    case Move::Kind::ended: return {.expires_in = options_.retention};
+    case Move::Kind::ended: return {};
   }
   return {};
 }
 
 Operation Driver::write_of(Held& held) const {
   auto timing = timing_of(held.next);
-  // It is work that is not finished: it stays until somebody ends it.
-  if (held.run.state == RunState::needs_attention) timing.expires_in.reset();
+  if (held.next.kind == Move::Kind::ended) timing.expires_in = kept_for(held.run.state, options_);
   held.run.due_in = timing.due_in ? timing.due_in->count() : -1;
   stamp(held.run);
   auto value = encode(held.run);

@@ -197,14 +197,19 @@ Result<RunView> Runner::start(const Plan& plan, std::string_view partition, cons
   return start(plan, partition, *key, *complete);
 }
 
+void Runner::leave(PreparedRun& run) const {
+  auto& held = *run.held_;
+  state_->driver.release_all(std::array{&held});
+  run.insert = state_->driver.write_of(held);
+}
+
 Result<void> Runner::enqueue(Storage& enlisted, const Plan& plan, std::string partition, std::string key,
                              Value input) {
   auto prepared = prepare(plan, std::move(partition), std::move(key), std::move(input));
   if (!prepared) return fail(std::move(prepared).error());
+  leave(*prepared);
   auto& held = *prepared->held_;
-  state_->driver.release_all(std::array{&held});
-  auto insert = state_->driver.write_of(held);
-  const auto written = commit_one(enlisted, {held.partition, {std::move(insert)}});
+  const auto written = commit_one(enlisted, {held.partition, {std::move(prepared->insert)}});
   if (!written) return fail(written.error());
   if (written->applied()) return {};
   const auto other = pipeline_detail::decode_run(*written->found);

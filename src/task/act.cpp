@@ -6,6 +6,12 @@
 
 // What requests, operators and timers do to an instance: on the records and in the batches events use.
 namespace onceward::task_detail {
+namespace {
+
+/// How an instance names the unit that was taken for it.
+std::string name_of(const WaitingTodo& unit) { return unit.todo.period + "/" + unit.todo.unit; }
+
+}  // namespace
 
 void UserWork::refuse(const Slot& slot, std::string_view reason, Effects& effects) {
   effects.record.skipped.push_back({slot.task, slot.cycle, std::string(reason)});
@@ -15,17 +21,18 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
   Effects effects;
   effects.record.fingerprint = event.fingerprint;
   const auto& candidate = event.candidates.front();
+  effects.record.cycle = candidate.cycle;
   const auto place = slot_of(candidate.entry->task->definition->id, candidate.cycle);
-  const auto& slot = slots_[place];
+  auto& slot = slots_[place];
   auto entry = *candidate.entry;
-  if (slot.instance && slot.instance->version != entry.task->definition->version) {
+  // A task that migrates does so with the request, as with an event; written where the request moves it.
+  if (slot.instance && !migrate(*event.merchant, entry, *slot.instance)) {
     entry = event.merchant->entry_of(slot.task, slot.instance->version);
     if (entry.task == nullptr) {
-      return fail(
-          ErrorCode::wrong_state,
-          fmt::format("user \"{}\" works on version \"{}\" of task \"{}\", which is not published here; "
-                      "publish its campaign before the current one",
-                      event.event->user, slot.instance->version, slot.task));
+      return fail(ErrorCode::not_found,
+                  fmt::format("user \"{}\" works on version \"{}\" of task \"{}\", which is not known here; "
+                              "ask again once it is published",
+                              event.event->user, slot.instance->version, slot.task));
     }
   }
   const bool there = slot.instance && slot.instance->status != Status::not_taken;
@@ -85,8 +92,8 @@ Result<void> UserWork::claim(const PendingEvent& event, const IndexEntry& entry,
   if (!calendar) return fail(std::move(calendar).error());
   const auto end = std::min(calendar->end_of(calendar->number_of(event.event->at)),
                             definition.ends.value_or(Timestamp::max()));
-  set_deadlines(instance, task, event.event->at, end);
-  if (event.act->unit) instance.unit = event.act->unit->todo.period + "/" + event.act->unit->todo.unit;
+  set_deadlines(instance, task, event.event->at, end, now_);
+  if (event.act->unit) instance.unit = name_of(*event.act->unit);
   if (auto done = reach(event, entry, slot, instance, Trigger::claim, effects); !done) return done;
   put(effects, place, std::move(instance));
   return {};
@@ -142,7 +149,7 @@ Result<bool> UserWork::collect_one(const PendingEvent& event, const IndexEntry& 
   if (definition.quota && definition.quota->at == QuotaAt::collection) {
     grant.state = Grant::State::waiting;
     grant.unit = true;
-    grant.period = cycle_of(definition.quota->per, entry.campaign->zone, event.event->at);
+    grant.period = cycle_of(definition.quota->per, entry.zone(), event.event->at);
     Todo todo{Todo::Kind::take_unit, std::move(key)};
     todo.period = grant.period;
     todo.version = definition.version;
@@ -155,6 +162,23 @@ Result<bool> UserWork::collect_one(const PendingEvent& event, const IndexEntry& 
   if (definition.on_refund == OnRefund::keep) grant.input = {};
   effects.runs.push_back({event.place, place, *std::move(run), absent});
   return true;
+}
+
+/// A unit taken at the claim returns where no reward stands that was issued for it.
+void UserWork::return_claim_unit(const PendingEvent& event, const Slot& slot, Instance& instance,
+                                 Effects& effects) {
+  const bool issued = !instance.untracked().empty() ||
+                      std::any_of(instance.grants.begin(), instance.grants.end(),
+                                  [](const Grant& grant) { return grant.state == Grant::State::granted; });
+  if (instance.unit.empty() || issued) return;
+  const auto slash = instance.unit.find('/');
+  Todo todo{Todo::Kind::return_unit,
+            {event.event->merchant, std::string(user_of(event)), slot.task, slot.cycle}};
+  todo.period = instance.unit.substr(0, slash);
+  todo.unit = instance.unit.substr(slash + 1);
+  todo.version = instance.version;
+  add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
+  instance.unit.clear();
 }
 
 /// Abandoned, withdrawn or past its time: what was not issued is void, units return.
@@ -172,21 +196,14 @@ void UserWork::end(const PendingEvent& event, const IndexEntry& entry, std::size
                     : timer ? (from == Status::completed ? "not_collected" : "not_completed")
                             : event.act->reason;
   for (auto& grant : instance.grants) {
-    if (grant.state != Grant::State::earned && grant.state != Grant::State::waiting) continue;
+    // What needs nobody's collecting is as good as issued: only its unit is still on its way.
+    const bool waits = grant.state == Grant::State::waiting && !grant.collected;
+    if (grant.state != Grant::State::earned && !waits) continue;
     grant.state = Grant::State::voided;
     fall(event, *entry.task, slot, grant, effects);
     grant.unit = false;
   }
-  if (!instance.unit.empty() && from != Status::completed) {
-    const auto slash = instance.unit.find('/');
-    Todo todo{Todo::Kind::return_unit,
-              {event.event->merchant, std::string(user_of(event)), slot.task, slot.cycle}};
-    todo.period = instance.unit.substr(0, slash);
-    todo.unit = instance.unit.substr(slash + 1);
-    todo.version = instance.version;
-    add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
-    instance.unit.clear();
-  }
+  if (from != Status::completed) return_claim_unit(event, slot, instance, effects);
   add_line(slot, trigger, from, instance.status, instance.reason, effects, event.act->actor);
   put(effects, place, std::move(instance));
 }
@@ -198,8 +215,9 @@ void UserWork::push_on(const PendingEvent& event, const IndexEntry& entry, std::
   Instance instance = *slot.instance;
   const auto from = instance.status;
   for (auto& grant : instance.grants) {
-    if (grant.state == Grant::State::voided && instance.progress >= entry.task->stage(grant.stage).target)
-      earn_again(event, entry, slot, grant, effects);
+    const bool reached =
+        grant.stage <= instance.reached && instance.progress >= entry.task->stage(grant.stage).target;
+    if (grant.state == Grant::State::voided && reached) earn_again(event, entry, slot, grant, effects);
   }
   auto facts = facts_of(instance, *entry.task);
   facts.forced = event.act->forced;
@@ -208,8 +226,10 @@ void UserWork::push_on(const PendingEvent& event, const IndexEntry& entry, std::
     return refuse(slot, "wrong_state", effects);
   }
   instance.reason.clear();
+  if (event.act->unit) instance.unit = name_of(*event.act->unit);
   // Its time is over; the operator's word stands for it.
   instance.deadline.reset();
+  instance.expires.reset();
   instance.collect_until.reset();
   add_line(slot, Trigger::replay, from, instance.status, event.act->reason, effects, event.act->actor);
   put(effects, place, std::move(instance));

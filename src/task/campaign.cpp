@@ -14,16 +14,10 @@ namespace onceward {
 namespace task_detail {
 namespace {
 
-constexpr std::size_t most_id_bytes = 64;
+constexpr std::size_t most_event_bytes = 64;
 constexpr std::size_t most_tasks = 10'000;
 constexpr std::size_t most_stages = 100;
 constexpr std::size_t most_rules = 100;
-
-bool is_id(std::string_view text) noexcept {
-  return !text.empty() && text.size() <= most_id_bytes && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-  });
-}
 
 /// Gathers every mistake of a campaign while it is compiled.
 class Compiler {
@@ -43,6 +37,7 @@ class Compiler {
       if (!zone) return nullptr;
     }
     auto campaign = std::make_shared<CompiledCampaign>(definition, *std::move(zone));
+    campaign->registry = &registry_;
     compile_pipelines(*campaign);
     std::set<std::string_view> ids;
     if (definition.tasks.size() > most_tasks) {
@@ -64,7 +59,6 @@ class Compiler {
 
  private:
   enum class Reads : std::uint8_t { event, profile };
-  static constexpr std::string_view id_hint = "use 1 to 64 of a-z, 0-9, '-' and '_'";
 
   void report(const SourcePlace& place, std::string code, std::string message, std::string_view hint) {
     if (diagnostics.size() >= limits::diagnostics) return;
@@ -135,14 +129,21 @@ class Compiler {
     check_task(task, [&](const SourcePlace& place, const char* code, std::string message, const char* hint) {
       report(place, code, std::move(message), hint);
     });
-    CompiledTask compiled{&task, calendar_of(campaign, task)};
+    std::optional<Zone> own_zone;
+    if (!task.timezone.empty()) {
+      auto zone = Zone::find(task.timezone);
+      if (zone) own_zone = *std::move(zone);
+      if (!zone) report(task.place, "unknown-timezone", zone.error().message, "");
+    }
+    CompiledTask compiled{&task, calendar_of(own_zone.value_or(campaign.zone), task)};
+    compiled.own_zone = std::move(own_zone);
     const bool quota_later = task.quota && task.quota->at != QuotaAt::claim;
     compiled.tracked = task.group.empty() &&
                        (quota_later || task.collect == Mode::manual || task.on_refund == OnRefund::clawback);
     compiled.timed = task.late || task.within != Duration::zero();
     compiled.own_cycles = task.user_zone || task.period == Period::rolling;
-    compiled.plain_cycles = !compiled.own_cycles && task.period != Period::fixed && task.month_day == 1 &&
-                            task.day_starts == Duration::zero();
+    compiled.plain_cycles = !compiled.own_cycles && !compiled.own_zone && task.period != Period::fixed &&
+                            task.month_day == 1 && task.day_starts == Duration::zero();
     if (!task.audience.empty())
       compiled.audience = expression(task.place, "audience", task.audience, Reads::profile);
     if (!task.group.empty()) compiled.group = expression(task.place, "group", task.group);
@@ -154,10 +155,10 @@ class Compiler {
     campaign.tasks.push_back(std::move(compiled));
   }
 
-  static Calendar calendar_of(const CompiledCampaign& campaign, const TaskDefinition& task) {
+  static Calendar calendar_of(const Zone& zone, const TaskDefinition& task) {
     const Calendar::Rule rule{task.period, task.month_day, std::max(task.every, Duration(1)),
                               task.starts.value_or(Timestamp{})};
-    return {rule, campaign.zone.with_day_at(task.day_starts)};
+    return {rule, zone.with_day_at(task.day_starts)};
   }
 
   /// What comes before a task must not come after it. Reports each circle once, at the task it is found from.
@@ -219,7 +220,7 @@ class Compiler {
   void compile_rules(const TaskDefinition& task, CompiledTask& compiled) {
     for (std::size_t i = 0; i < task.rules.size(); ++i) {
       const auto& rule = task.rules[i];
-      if (rule.event.empty() || rule.event.size() > most_id_bytes) {
+      if (rule.event.empty() || rule.event.size() > most_event_bytes) {
         report(rule.place, "bad-event", fmt::format("an <on> of task \"{}\" names no event", task.id),
                "write event=\"order.paid\"");
       }

@@ -89,6 +89,7 @@ void write_modes(const TaskDefinition& task, std::string& out) {
   attributes.word("count-from", task.count_from == CountFrom::cycle, "cycle");
   attributes.word("on-update", task.on_update == OnUpdate::migrate, "migrate");
   attributes.word("zone", task.user_zone, "user");
+  attributes.text("timezone", task.timezone);
   attributes.duration("day-starts", task.day_starts);
   attributes.number("month-day", task.month_day, 1);
   attributes.duration("every", task.every);

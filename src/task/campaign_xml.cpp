@@ -86,6 +86,7 @@ void read_modes(XmlReader& reader, pugi::xml_node node, TaskDefinition& task) {
   task.count_from = choice<CountFrom>(reader, node, "count-from", count_words);
   task.on_update = choice<OnUpdate>(reader, node, "on-update", update_words);
   task.user_zone = reader.word(node, "zone", zone_words, 0) == 1;
+  task.timezone = reader.optional(node, "timezone");
   task.day_starts = reader.duration(node, "day-starts", {});
   task.month_day = static_cast<int>(std::clamp<std::int64_t>(reader.integer(node, "month-day", 1), 0, 99));
   task.every = reader.duration(node, "every", {});
@@ -105,7 +106,7 @@ TaskDefinition read_task(XmlReader& reader, pugi::xml_node node) {
       "id",        "version",   "title",  "period",     "starts", "ends",           "claim",    "collect",
       "complete",  "on-refund", "match",  "count-from", "zone",   "on-update",      "late",     "day-starts",
       "month-day", "every",     "within", "after",      "group",  "collect-within", "audience", "per-user",
-      "members"};
+      "members",   "timezone"};
   static constexpr std::string_view children[] = {"on", "stage", "quota"};
   reader.allow(node, attributes, children);
   TaskDefinition task{reader.required(node, "id"),      reader.optional(node, "version", "1"),

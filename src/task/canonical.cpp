@@ -81,7 +81,7 @@ std::string canonical(const TaskDefinition& task, std::string_view timezone) {
   Map content{{"period", to_string(task.period)},
               {"rules", std::move(rules)},
               {"stages", std::move(stages)},
-              {"timezone", timezone}};
+              {"timezone", task.timezone.empty() ? timezone : std::string_view(task.timezone)}};
   if (task.starts) content.set("starts", std::int64_t{task.starts->time_since_epoch().count()});
   if (task.ends) content.set("ends", std::int64_t{task.ends->time_since_epoch().count()});
   if (task.quota) content.set("quota", quota_of(*task.quota));

@@ -1,3 +1,4 @@
+#include <onceward/core/ids.hpp>
 #include <onceward/core/timestamp.hpp>
 
 #include "task/center_state.hpp"
@@ -6,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 // Pages of tasks, replay by operators, imports of lines.
 namespace onceward {
@@ -113,6 +115,8 @@ Result<TaskPage> TaskCenter::list(const ListRequest& request) {
     first = static_cast<std::size_t>(last - tasks.begin()) + 1;
   }
   const auto at = request.at.value_or(SystemClock().now());
+  if (at < task_detail::earliest || at >= task_detail::latest)
+    return fail(ErrorCode::invalid_argument, "the page's time lies outside 1900 to 2099");
   const auto count = std::min(request.limit, tasks.size() - first);
   const auto partition = task_detail::user_partition(request.merchant, request.user);
   // Whose cycles are the user's own is known once his start is read.
@@ -174,8 +178,59 @@ Result<ReplayReport> TaskCenter::replay(const ReplayRequest& request) {
         return fail(std::move(done).error());
     }
     cursor = page->cursor;
-    if (cursor.empty()) return report;
+    if (cursor.empty()) break;
   }
+  if (auto done = state_->replay_memberships(request, partition, report); !done)
+    return fail(std::move(done).error());
+  return report;
+}
+
+/// Rewards the user has as a group's member: their runs are his, their instance is not.
+Result<void> TaskCenter::State::replay_memberships(const ReplayRequest& request, const std::string& partition,
+                                                   ReplayReport& report) {
+  const auto index = merchants.find(request.merchant);
+  std::set<std::string> prefixes;
+  for (const auto& [id, versions] : index->versions) {
+    if (!request.task.empty() && request.task != id) continue;
+    for (const auto& [version, known] : versions) {
+      if (!known.task->group) continue;
+      for (const auto& stage : known.task->stages)
+        prefixes.insert(run_record_key(stage.plan.definition().id,
+                                       fmt::format("{}/{}/{}/", request.merchant, request.user, id)));
+    }
+  }
+  for (const auto& prefix : prefixes) {
+    for (std::string cursor;;) {
+      const auto page = storage.scan(partition, prefix, cursor, limits::page_records);
+      if (!page) return fail(page.error());
+      for (const auto& record : page->records) {
+        if (auto done = replay_run(request, partition, record, report); !done) return done;
+      }
+      cursor = page->cursor;
+      if (cursor.empty()) break;
+    }
+  }
+  return {};
+}
+
+Result<void> TaskCenter::State::replay_run(const ReplayRequest& request, const std::string& partition,
+                                           const Record& record, ReplayReport& report) {
+  const auto run = task_detail::decode_run_view(record);
+  if (!run) return fail(run.error());
+  const auto slash = record.key.find('/', record.key.find('/') + 1);
+  const auto grant = parse_run_key(std::string_view(record.key).substr(slash + 1));
+  const bool stopped = run->state == RunState::failed || run->state == RunState::needs_attention;
+  if (!stopped || !grant || (!request.cycle.empty() && request.cycle != grant->cycle)) return {};
+  const auto name = fmt::format("{}/{}", grant->task, grant->cycle);
+  if (std::find(report.pushed.begin(), report.pushed.end(), name) == report.pushed.end())
+    report.pushed.push_back(name);
+  if (request.dry_run) return {};
+  auto again = task_detail::push_on(record);
+  if (!again) return fail(std::move(again).error());
+  // Refused: another one pushed it on.
+  const auto pushed = commit_one(storage, {partition, {*std::move(again)}});
+  if (!pushed) return fail(pushed.error());
+  return {};
 }
 
 Result<void> TaskCenter::State::replay_one(const ReplayRequest& request, const std::string& partition,
@@ -187,26 +242,58 @@ Result<void> TaskCenter::State::replay_one(const ReplayRequest& request, const s
   if (!*stands) return {};
   const auto& seen = **stands;
   const bool ended = seen.status == Status::terminated || seen.status == Status::expired;
-  if (!ended && seen.status != Status::failed) {
-    // A reward of an unfinished task may have stopped as well.
-    const bool stopped = std::any_of(seen.grants.begin(), seen.grants.end(), task_detail::has_stopped);
-    if (!stopped) return {};
-  }
   const auto name = fmt::format("{}/{}", task, cycle);
+  // A reward of an unfinished task may have stopped as well.
+  const bool stopped = std::any_of(seen.grants.begin(), seen.grants.end(), task_detail::has_stopped);
+  if (!ended && !stopped) {
+    // Its reward's run was cancelled by an operator, who alone takes that back.
+    if (seen.status == Status::failed) report.refused.push_back(name);
+    return {};
+  }
   const bool by_itself = !ended || seen.reason == "retry_exhausted";
   if (!by_itself && !request.force) {
     report.refused.push_back(name);
     return {};
   }
+  if (!by_itself && !request.dry_run) {
+    const auto forced = force_on(request, partition, record, now);
+    if (!forced) return fail(forced.error());
+    if (!*forced) {
+      report.refused.push_back(name);
+      return {};
+    }
+  }
   report.pushed.push_back(name);
   if (request.dry_run) return {};
-  if (!by_itself) {
-    task_detail::Act act{Trigger::replay, 0, request.actor, request.reason, true};
-    if (auto moved = this->act(std::move(act), request.merchant, request.user, partition, record, now);
-        !moved)
-      return fail(std::move(moved).error());
-  }
   return push_runs(request, partition, seen);
+}
+
+Result<bool> TaskCenter::State::force_on(const ReplayRequest& request, const std::string& partition,
+                                         const Record& record, Timestamp now) {
+  const auto instance = task_detail::decode_instance(record);
+  if (!instance) return fail(instance.error());
+  const auto [task, cycle] = task_detail::parse_instance_key(record.key);
+  const auto entry = merchants.find(request.merchant)->entry_of(task, instance->version);
+  task_detail::Act act{Trigger::replay, 0, request.actor, request.reason, true};
+  const auto* quota =
+      entry.task != nullptr && entry.task->definition->quota ? &*entry.task->definition->quota : nullptr;
+  if (quota != nullptr && quota->at == QuotaAt::claim && instance->unit.empty()) {
+    // A try of its own, as each claim's key is: what one took, another one never finds taken.
+    const Request asked{request.merchant, request.user, std::string(task), new_owner_id(),
+                        std::string(cycle)};
+    bool out_of_stock = false;
+    auto unit = requests().take_unit_again(asked, entry, instance->claimed_at.value_or(now), out_of_stock);
+    if (!unit) return fail(std::move(unit).error());
+    if (out_of_stock) return false;
+    act.unit = *std::move(unit);
+  }
+  auto unit = act.unit;
+  const auto moved = this->act(std::move(act), request.merchant, request.user, partition, record, now);
+  // Not needed: another one was faster. Where this fails it lapses by itself.
+  if (unit && (!moved || !moved->skipped.empty()))
+    (void)task_detail::Chores(storage, runner, options).lapse({&*unit, 1});
+  if (!moved) return fail(moved.error());
+  return true;
 }
 
 Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const std::string& partition,
@@ -218,10 +305,11 @@ Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const st
   for (const auto& grant : seen.grants) {
     if (!task_detail::has_stopped(grant)) continue;
     const auto& stage = task->stage(grant.stage);
-    const auto& plan = grant.state == "revoked" && stage.take_back ? *stage.take_back : stage.plan;
-    keys.push_back(run_record_key(
-        plan.definition().id,
-        to_run_key({request.merchant, request.user, seen.task, seen.cycle, grant.stage, grant.generation})));
+    const auto run_key =
+        to_run_key({request.merchant, request.user, seen.task, seen.cycle, grant.stage, grant.generation});
+    keys.push_back(run_record_key(stage.plan.definition().id, run_key));
+    if (grant.state == "revoked" && stage.take_back)
+      keys.push_back(run_record_key(stage.take_back->definition().id, run_key));
   }
   std::vector<RecordRef> refs;
   for (const auto& key : keys) refs.push_back({partition, key});
@@ -230,6 +318,9 @@ Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const st
   std::vector<Batch> batches;
   for (const auto& record : *stored) {
     if (!record) continue;
+    const auto run = task_detail::decode_run_view(*record);
+    if (!run) return fail(run.error());
+    if (run->state != RunState::failed && run->state != RunState::needs_attention) continue;
     auto again = task_detail::push_on(*record);
     if (!again) return fail(std::move(again).error());
     batches.push_back({partition, {*std::move(again)}});

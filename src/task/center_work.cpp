@@ -11,6 +11,8 @@ using task_detail::WaitingTodo;
 namespace {
 
 constexpr std::string_view user_part = "/user/";
+/// What could not be done comes again after 1, 2, 4, 8 and then always so many leases.
+constexpr std::int64_t most_leases = 16;  // 2 to the 4th
 
 /// The merchant and user of a user's partition; empty for another one. Merchants' ids have no '/'.
 std::optional<std::pair<std::string, std::string>> user_of(std::string_view partition) {
@@ -52,40 +54,88 @@ Result<Receipt> TaskCenter::State::act(task_detail::Act act, std::string_view me
   return answer;
 }
 
+Result<std::size_t> TaskCenter::State::put_off(std::span<const LookedAt> looked) {
+  std::vector<RecordRef> refs;
+  for (const auto& one : looked) refs.push_back({one.entry->partition, one.entry->record.key});
+  const auto stored = task_detail::read_all(storage, refs);
+  if (!stored) return fail(stored.error());
+  std::vector<Batch> batches;
+  for (std::size_t i = 0; i < looked.size(); ++i) {
+    const auto& [partition, record] = *looked[i].entry;
+    if (!(*stored)[i] || (*stored)[i]->revision != record.revision) continue;
+    auto value = record.value;
+    if (auto todo = looked[i].todo) {
+      ++todo->tries;
+      value = task_detail::encode(*todo);
+    }
+    batches.push_back({partition,
+                       {Operation::replace(record.key, record.revision, std::move(value),
+                                           {.due_in = options.lease * looked[i].leases})}});
+  }
+  // Refused: somebody did it meanwhile.
+  if (const auto written = task_detail::commit_all(storage, batches); !written) return fail(written.error());
+  return batches.size();
+}
+
+/// Has the time of an instance end; false where it failed for good.
+Result<bool> TaskCenter::State::end_time(const DuePage::Entry& entry, Timestamp now) {
+  const auto& [partition, record] = entry;
+  const auto owner =
+      user_of(partition).value_or(std::pair(partition.substr(0, partition.find('/')), std::string()));
+  const auto ended = act({Trigger::deadline}, owner.first, owner.second, partition, record, now);
+  if (ended) return true;
+  if (retry_advice(ended.error().code) != RetryAdvice::give_up) return fail(ended.error());
+  task_detail::tell_trouble(options.journal, partition, record.key, ended.error());
+  return false;
+}
+
+Result<TaskCenter::State::Due> TaskCenter::State::look_at_due(const DuePage& page, std::size_t limit) {
+  Due due;
+  for (const auto& entry : page.entries) {
+    const auto& [partition, record] = entry;
+    if (due.tried.size() == limit) break;
+    if (is_reward(record) && options.journal != nullptr) due.rewards.emplace_back(partition, record.key);
+    const bool timer = record.key.starts_with(task_detail::instance_prefix);
+    if (!timer && !record.key.starts_with(task_detail::todo_prefix)) continue;
+    auto merchant = merchants.find(std::string_view(partition).substr(0, partition.find('/')));
+    if (merchant == nullptr) {
+      due.strange.push_back({&entry});
+    } else if (timer) {
+      const auto ended = end_time(entry, page.now);
+      if (!ended) return fail(ended.error());
+      due.tried.push_back({&entry, *ended ? 1 : most_leases});
+    } else if (auto todo = task_detail::decode_todo(record)) {
+      const auto leases = std::int64_t{1} << std::clamp(todo->tries, std::int64_t{0}, std::int64_t{4});
+      due.tried.push_back({&entry, leases, *todo});
+      due.todos.push_back({due.todos.size(), WaitingTodo::no_grant, partition, record.key, record.revision,
+                           *std::move(todo), std::move(merchant)});
+    } else {
+      // Of a later version of the library, or damaged: it is kept for who can read it.
+      due.strange.push_back({&entry, most_leases});
+      task_detail::tell_trouble(options.journal, partition, record.key, todo.error());
+    }
+  }
+  return due;
+}
+
 Result<WorkReport> TaskCenter::work(std::size_t limit) {
   // A page may hold runs as well, which are the runner's; a full page is asked for, so that they hide
   // nothing.
-  const auto due = state_->storage.due({}, limits::page_records);
-  if (!due) return fail(due.error());
-  std::vector<WaitingTodo> todos;
-  std::size_t own = 0;
-  std::vector<std::pair<std::string, std::string>> rewards;
-  for (const auto& [partition, record] : due->entries) {
-    if (todos.size() + own == limit) break;
-    if (is_reward(record) && state_->options.journal != nullptr) rewards.emplace_back(partition, record.key);
-    if (record.key.starts_with(task_detail::todo_prefix)) {
-      auto todo = task_detail::decode_todo(record);
-      if (!todo) return fail(std::move(todo).error());
-      auto merchant = state_->merchants.find(todo->grant.merchant);
-      todos.push_back({todos.size(), WaitingTodo::no_grant, partition, record.key, record.revision,
-                       *std::move(todo), std::move(merchant)});
-    } else if (record.key.starts_with(task_detail::instance_prefix)) {
-      const auto owner =
-          user_of(partition).value_or(std::pair(partition.substr(0, partition.find('/')), std::string()));
-      auto ended = state_->act({Trigger::deadline}, owner.first, owner.second, partition, record, due->now);
-      if (!ended) return fail(std::move(ended).error());
-      ++own;
-    }
-  }
+  const auto page = state_->storage.due({}, limits::page_records);
+  if (!page) return fail(page.error());
+  auto due = state_->look_at_due(*page, limit);
+  if (!due) return fail(std::move(due).error());
   task_detail::Reporter reporter(state_->storage, state_->runner, state_->options);
   std::vector<task_detail::WaitingRun> runs;
-  own += todos.size();
-  const auto done = reporter.do_todos(todos, runs, {});
+  const auto done = reporter.do_todos(due->todos, runs, {});
   if (auto driven = reporter.drive(runs, {}); !driven) return fail(std::move(driven).error());
-  if (!done) return fail(done.error());
+  if (!done && retry_advice(done.error().code) != RetryAdvice::give_up) return fail(done.error());
+  const auto left = state_->put_off(due->tried);
+  if (!left) return fail(left.error());
+  if (auto later = state_->put_off(due->strange); !later) return fail(std::move(later).error());
   auto report = state_->runner.work(limit);
-  if (report) report->taken += own;
-  if (auto told = state_->tell_ended(rewards); !told) return fail(std::move(told).error());
+  if (report) report->taken += due->tried.size() - *left;
+  if (auto told = state_->tell_ended(due->rewards); !told) return fail(std::move(told).error());
   return report;
 }
 
@@ -112,40 +162,55 @@ Result<void> TaskCenter::State::tell_ended(std::span<const std::pair<std::string
 
 Result<Ticket> TaskCenter::report_async(const Event& event) {
   if (auto checked = task_detail::check(event); !checked) return fail(std::move(checked).error());
+  if (auto stored = task_detail::check_stored(event); !stored) return fail(std::move(stored).error());
   if (state_->merchants.find(event.merchant) == nullptr)
     return fail(ErrorCode::not_found, "the merchant \"" + event.merchant + "\" has published no campaign");
   task_detail::Todo todo{task_detail::Todo::Kind::apply, {event.merchant, event.user, "-", "-"}};
   todo.event = task_detail::to_value(event);
   const auto partition = task_detail::user_partition(event.merchant, event.user);
-  // Due now: any process applies it. An event that was applied is not stored again.
+  // Due now: any process applies it. Its id is taken from now on.
+  const auto fingerprint = task_detail::fingerprint_of(event);
+  task_detail::EventRecord waiting;
+  waiting.waiting = fingerprint;
+  const auto key = task_detail::event_key(event.id);
+  const auto claims_id = Operation::insert(key, task_detail::encode(waiting));
+  const auto todo_key = task_detail::todo_key(todo);
   const auto encoded = task_detail::encode(todo);
-  const auto stored =
-      commit_one(state_->storage,
-                 {partition,
-                  {Operation::require(task_detail::event_key(event.id), absent),
-                   Operation::insert(task_detail::todo_key(todo), encoded, {.due_in = Duration::zero()})}});
+  const auto stored = commit_one(
+      state_->storage,
+      {partition, {claims_id, Operation::insert(todo_key, encoded, {.due_in = Duration::zero()})}});
   if (!stored) return fail(stored.error());
-  Ticket ticket{event.merchant, event.user, event.id};
+  const Ticket ticket{event.merchant, event.user, event.id};
   if (stored->applied()) return ticket;
   const auto conflict = [&] {
     return fail(ErrorCode::conflict, "event \"" + event.id + "\" of user \"" + event.user +
                                          "\" was reported before with another content; nothing was stored");
   };
   if (stored->refused == 1) {
-    auto waiting = task_detail::decode_todo(*stored->found);
-    if (!waiting) return fail(std::move(waiting).error());
-    if (waiting->event != todo.event) return conflict();
-    return ticket;
+    const auto known = task_detail::decode_todo(*stored->found);
+    if (!known) return fail(known.error());
+    // Stored by a version that took no id: it waits.
+    if (known->error.empty()) return known->event == todo.event ? Result<Ticket>(ticket) : conflict();
+    // Refused before, and nothing was applied: it is tried again, as it is now.
+    const auto again =
+        commit_one(state_->storage, {partition,
+                                     {claims_id, Operation::replace(todo_key, stored->found->revision,
+                                                                    encoded, {.due_in = Duration::zero()})}});
+    if (!again) return fail(again.error());
+    if (again->applied()) return ticket;
+    return fail(ErrorCode::timeout, "event \"" + event.id + "\" of user \"" + event.user +
+                                        "\" met another caller; nothing was stored, send it again");
   }
   const auto applied = task_detail::decode_event(*stored->found);
   if (!applied) return fail(applied.error());
-  if (applied->fingerprint.empty()) {
+  if (applied->fingerprint.empty() && applied->waiting.empty()) {
     // Taken back before it came: it is applied as that.
     auto receipt = report(event);
     if (!receipt) return fail(std::move(receipt).error());
     return ticket;
   }
-  if (applied->fingerprint != task_detail::fingerprint_of(event)) return conflict();
+  const auto& known = applied->fingerprint.empty() ? applied->waiting : applied->fingerprint;
+  if (known != fingerprint) return conflict();
   return ticket;
 }
 

@@ -11,6 +11,7 @@ constexpr auto none = Duration::zero();
 constexpr auto most_duration = Duration(limits::duration_us);
 constexpr int most_freezes = 31;
 constexpr int most_members = 1000;
+constexpr std::size_t most_id_bytes = 64;
 
 bool cyclic(Period period) noexcept { return period == Period::fixed || period == Period::rolling; }
 
@@ -107,6 +108,12 @@ void check_quota(const TaskDefinition& task, const ReportMistake& report) {
 }
 
 }  // namespace
+
+bool is_id(std::string_view text) noexcept {
+  return !text.empty() && text.size() <= most_id_bytes && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+}
 
 void check_task(const TaskDefinition& task, const ReportMistake& report) {
   check_times(task, report);

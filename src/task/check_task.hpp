@@ -5,6 +5,10 @@
 
 namespace onceward::task_detail {
 
+/// Of a merchant, a task or a version.
+[[nodiscard]] bool is_id(std::string_view text) noexcept;
+inline constexpr std::string_view id_hint = "use 1 to 64 of a-z, 0-9, '-' and '_'";
+
 using ReportMistake =
     std::function<void(const SourcePlace& place, const char* code, std::string message, const char* hint)>;
 

@@ -1,5 +1,7 @@
 #include "task/chores.hpp"
 
+#include "task/views.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,6 +25,18 @@ IndexEntry entry_of(const WaitingTodo& todo) {
 Error too_many(std::string_view key, std::size_t rounds) {
   return {ErrorCode::timeout,
           fmt::format("\"{}\" met other callers {} times in a row; it is done later", key, rounds)};
+}
+
+/// Frees the id a stored event holds; empty where it holds none.
+Result<std::optional<Operation>> free_id(const std::optional<Record>& record) {
+  if (!record) return std::optional<Operation>();
+  auto event = decode_event(*record);
+  if (!event) return fail(std::move(event).error());
+  if (event->waiting.empty()) return std::optional<Operation>();
+  const bool taken_back = event->gone || event->taken != 0;
+  if (!taken_back) return std::optional(Operation::remove(record->key, record->revision));
+  event->waiting.clear();
+  return std::optional(Operation::replace(record->key, record->revision, encode(*event)));
 }
 
 }  // namespace
@@ -242,50 +256,123 @@ Result<void> Chores::return_some(std::vector<WaitingTodo*>& left) {
 }
 
 Result<void> Chores::take_back(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
-  std::vector<Batch> batches;
-  std::vector<WaitingRun> prepared;
+  std::vector<const WaitingTodo*> left;
   for (const auto& todo : todos) {
     const auto entry = entry_of(todo);
-    if (entry.task == nullptr) continue;
-    const auto& stage = entry.task->stage(todo.todo.grant.stage);
-    if (!stage.take_back) continue;
-    const auto key = to_run_key(todo.todo.grant);
-    const auto reward = runner_.find(stage.plan.definition().id, todo.partition, key);
-    if (!reward) return fail(reward.error());
-    // Taken back before it has arrived it would arrive afterwards.
-    if (*reward && (*reward)->state == RunState::running) continue;
-    auto run = runner_.prepare(*stage.take_back, todo.partition, key, todo.todo.input);
-    if (!run) return fail(std::move(run).error());
-    batches.push_back({todo.partition, {Operation::remove(todo.key, todo.revision), run->insert}});
-    prepared.push_back({todo.place, todo.grant, *std::move(run), absent});
+    if (entry.task != nullptr && entry.task->stage(todo.todo.grant.stage).take_back) left.push_back(&todo);
   }
-  const auto answers = commit_all(storage_, batches);
-  if (!answers) return fail(answers.error());
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    // Refused: another process does it.
-    if (!(*answers)[i].applied()) continue;
-    prepared[i].revision = (*answers)[i].revision;
-    runs.push_back(std::move(prepared[i]));
+  for (std::size_t round = 0; !left.empty(); ++round) {
+    if (round > options_.conflict_retries) return fail(too_many(left.front()->key, round));
+    if (auto done = take_back_some(left, runs); !done) return done;
   }
   return {};
 }
 
-Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
+/// `left` keeps those whose batch met another caller's.
+Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::vector<WaitingRun>& runs) {
+  std::vector<std::string> keys;
+  for (const auto* todo : left) {
+    const auto& grant = todo->todo.grant;
+    const auto& plan = entry_of(*todo).task->stage(grant.stage).plan;
+    keys.push_back(run_record_key(plan.definition().id, to_run_key(grant)));
+    keys.push_back(instance_key(grant.task, grant.cycle));
+  }
+  std::vector<RecordRef> refs;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    refs.push_back({left[i]->partition, left[i]->key});
+    refs.push_back({left[i]->partition, keys[2 * i]});
+    refs.push_back({left[i]->partition, keys[2 * i + 1]});
+  }
+  const auto stored = read_many(storage_, refs);
+  if (!stored) return fail(stored.error());
+  const auto at = [&](std::size_t place) {
+    const auto& record = stored->records[place];
+    return record ? &*record : nullptr;
+  };
+  std::vector<TakingBack> decided;
   std::vector<Batch> batches;
+  std::vector<std::pair<const WaitingTodo*, Error>> wrong;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    // Another process has done it, or put it off.
+    if (at(3 * i) == nullptr || at(3 * i)->revision != left[i]->revision) continue;
+    auto taking = taking_back(*left[i], at(3 * i + 1), at(3 * i + 2), stored->now);
+    if (!taking) {
+      wrong.emplace_back(left[i], std::move(taking).error());
+      continue;
+    }
+    if (!*taking) continue;
+    batches.push_back(std::move((*taking)->batch));
+    decided.push_back(**std::move(taking));
+  }
+  const auto answers = commit_all(storage_, batches);
+  if (!answers) return fail(answers.error());
+  left.clear();
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (!(*answers)[i].applied()) {
+      left.push_back(decided[i].todo);
+    } else if (decided[i].run) {
+      runs.push_back({decided[i].todo->place, decided[i].todo->grant, *std::move(decided[i].run),
+                      (*answers)[i].revision});
+    }
+  }
+  return set_aside(wrong);
+}
+
+/// One batch that takes a reward back or makes it void; empty where that cannot be told yet.
+Result<std::optional<Chores::TakingBack>> Chores::taking_back(const WaitingTodo& todo, const Record* reward,
+                                                              const Record* stored, Timestamp now) const {
+  const auto& key = todo.todo.grant;
+  TakingBack taking{&todo, std::nullopt, {todo.partition, {Operation::remove(todo.key, todo.revision)}}};
+  // A run whose record is gone has succeeded: no other ever goes.
+  auto given = reward == nullptr ? Result<Given>(Given::something) : given_by(*reward);
+  if (!given) return fail(std::move(given).error());
+  if (*given == Given::unknown) return std::optional<TakingBack>();
+  if (reward != nullptr) {
+    const auto run = decode_run_view(*reward);
+    if (!run) return fail(run.error());
+    if (run->state != RunState::succeeded && run->state != RunState::cancelled) {
+      auto off = call_off(*reward);
+      if (!off) return fail(std::move(off).error());
+      taking.batch.operations.push_back(*std::move(off));
+    }
+  }
+  if (*given == Given::something) {
+    const auto& stage = entry_of(todo).task->stage(key.stage);
+    auto run = runner_.prepare(*stage.take_back, todo.partition, to_run_key(key), todo.todo.input);
+    if (!run) return fail(std::move(run).error());
+    taking.batch.operations.push_back(run->insert);
+    taking.run = *std::move(run);
+    return std::optional(std::move(taking));
+  }
+  if (stored == nullptr) return std::optional(std::move(taking));
+  auto instance = decode_instance(*stored);
+  if (!instance) return fail(std::move(instance).error());
+  auto* grant = instance->grant_of(key.stage);
+  // Earned again meanwhile it is another generation.
+  if (grant == nullptr || grant->generation != key.generation || grant->state != Grant::State::revoked)
+    return std::optional(std::move(taking));
+  grant->state = Grant::State::voided;
+  taking.batch.operations.push_back(
+      Operation::replace(stored->key, stored->revision, encode(*instance), timing_of(*instance, now)));
+  return std::optional(std::move(taking));
+}
+
+Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
   std::vector<WaitingRun> prepared;
   std::vector<WaitingTodo> known;
+  std::vector<std::pair<const WaitingTodo*, Error>> wrong;
   for (const auto& todo : todos) {
-    const auto entry = entry_of(todo);
-    if (entry.task == nullptr) continue;
-    const auto& grant = todo.todo.grant;
-    const auto partition = owner_partition(grant.merchant, user_owner(grant.user));
-    auto run =
-        runner_.prepare(entry.task->stage(grant.stage).plan, partition, to_run_key(grant), todo.todo.input);
-    if (!run) return fail(std::move(run).error());
-    batches.push_back({partition, {run->insert}});
-    prepared.push_back({todo.place, todo.grant, *std::move(run), absent});
+    if (entry_of(todo).task == nullptr) continue;
+    auto made = runs_of_members(todo);
+    if (!made) {
+      wrong.emplace_back(&todo, std::move(made).error());
+      continue;
+    }
+    std::move(made->begin(), made->end(), std::back_inserter(prepared));
     known.push_back(todo);
   }
+  std::vector<Batch> batches;
+  for (const auto& run : prepared) batches.push_back({run.run.partition(), {run.run.insert}});
   const auto answers = commit_all(storage_, batches);
   if (!answers) return fail(answers.error());
   for (std::size_t i = 0; i < batches.size(); ++i) {
@@ -294,7 +381,67 @@ Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRu
     prepared[i].revision = (*answers)[i].revision;
     runs.push_back(std::move(prepared[i]));
   }
-  return remove(known);
+  if (auto removed = remove(known); !removed) return removed;
+  return set_aside(wrong);
+}
+
+Result<std::vector<WaitingRun>> Chores::runs_of_members(const WaitingTodo& waiting) const {
+  const auto& todo = waiting.todo;
+  const auto& stage = entry_of(waiting).task->stage(todo.grant.stage);
+  std::vector<WaitingRun> runs;
+  const auto make = [&](const std::string& member, Value input) -> Result<void> {
+    auto key = todo.grant;
+    key.user = member;
+    auto run = runner_.prepare(stage.plan, owner_partition(key.merchant, user_owner(member)), to_run_key(key),
+                               std::move(input));
+    if (!run) return fail(std::move(run).error());
+    runs.push_back({waiting.place, waiting.grant, *std::move(run), absent});
+    return {};
+  };
+  if (todo.members.empty()) {
+    if (auto made = make(todo.grant.user, todo.input); !made) return fail(std::move(made).error());
+    return runs;
+  }
+  const auto event = event_of(todo.event);
+  if (!event) return fail(event.error());
+  for (const auto& member : todo.members) {
+    auto input = input_of(event->attributes, event->id, member, stage, todo.grant.task);
+    if (!input) return fail(std::move(input).error());
+    if (auto made = make(member, *std::move(input)); !made) return fail(std::move(made).error());
+  }
+  return runs;
+}
+
+Result<void> Chores::set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong) {
+  std::vector<std::string> keys;
+  for (const auto& [waiting, error] : wrong) {
+    const auto* id = waiting->todo.event.find("id");
+    const bool holds = waiting->todo.kind == Todo::Kind::apply && id != nullptr && id->string() != nullptr;
+    keys.push_back(event_key(holds ? *id->string() : ""));
+  }
+  std::vector<RecordRef> refs;
+  for (std::size_t i = 0; i < wrong.size(); ++i) refs.push_back({wrong[i].first->partition, keys[i]});
+  const auto events = read_all(storage_, refs);
+  if (!events) return fail(events.error());
+  std::vector<Batch> batches;
+  for (std::size_t i = 0; i < wrong.size(); ++i) {
+    const auto& [waiting, error] = wrong[i];
+    auto todo = waiting->todo;
+    todo.error = error.message;
+    Batch batch{waiting->partition, {Operation::replace(waiting->key, waiting->revision, encode(todo))}};
+    auto freed = free_id((*events)[i]);
+    if (!freed) return fail(std::move(freed).error());
+    if (*freed) batch.operations.push_back(**std::move(freed));
+    batches.push_back(std::move(batch));
+  }
+  // Refused: another one was faster, or moved the event; it is looked at again.
+  const auto kept = commit_all(storage_, batches);
+  if (!kept) return fail(kept.error());
+  for (std::size_t i = 0; i < wrong.size(); ++i) {
+    const auto& [waiting, error] = wrong[i];
+    if ((*kept)[i].applied()) tell_trouble(options_.journal, waiting->partition, waiting->key, error);
+  }
+  return {};
 }
 
 Result<void> Chores::remove(std::span<const WaitingTodo> todos) {

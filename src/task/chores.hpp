@@ -27,12 +27,18 @@ class Chores {
                           std::span<Result<Receipt>> answers);
   /// Gives units back. A unit that was not taken is marked, so that a late process cannot take it any more.
   Result<void> return_units(std::span<WaitingTodo> todos);
-  /// Makes the runs that take rewards back, of those whose own run has ended; the others stay.
+  /// Makes the runs that take rewards back, of those whose own run has ended and has given something; what is
+  /// left of that run is called off in the same batch, so that nothing arrives afterwards. A grant whose run
+  /// has given nothing is void instead. The others stay: a run goes on, or nobody knows what it has given.
   Result<void> take_back(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs);
   /// Makes the runs of a group's members.
   Result<void> members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs);
   /// Gives up claims whose process died before it was answered.
   Result<void> lapse(std::span<WaitingTodo> todos);
+  /// Keeps what can never be done with the reason, due no more: it stands in nobody's way. The id of a stored
+  /// event is free again in the same batch: nothing was applied, and it may be sent again, mended or as it
+  /// is.
+  Result<void> set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong);
   /// Removes todos that are done.
   Result<void> remove(std::span<const WaitingTodo> todos);
 
@@ -46,6 +52,15 @@ class Chores {
   Result<bool> decide_one(const Decision& decision, Instance& instance, Batch& batch,
                           std::vector<WaitingRun>& runs);
   Result<void> return_some(std::vector<WaitingTodo*>& left);
+  Result<std::vector<WaitingRun>> runs_of_members(const WaitingTodo& todo) const;
+  struct TakingBack {
+    const WaitingTodo* todo;
+    std::optional<PreparedRun> run;
+    Batch batch;
+  };
+  Result<void> take_back_some(std::vector<const WaitingTodo*>& left, std::vector<WaitingRun>& runs);
+  Result<std::optional<TakingBack>> taking_back(const WaitingTodo& todo, const Record* reward,
+                                                const Record* instance, Timestamp now) const;
 
   Storage& storage_;
   Runner& runner_;

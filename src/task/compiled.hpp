@@ -30,6 +30,7 @@ struct CompiledTask {
   Calendar
       calendar;  ///< for a rolling period or the user's own zone its start and zone are still to be put in
   Measure measure = Measure::sum;
+  std::optional<Zone> own_zone{};  ///< where it is not the campaign's
   std::vector<CompiledRule> rules;
   std::vector<CompiledStage> stages;
   std::optional<Expression> audience;
@@ -87,6 +88,7 @@ struct CompiledCampaign {
   Zone zone;
   std::vector<CompiledTask> tasks;
   std::vector<Plan> plans;
+  const StepRegistry* registry = nullptr;  ///< compiled against it; older versions are, too
   mutable Zones zones{};
   ByName<std::vector<RuleOf>> by_event;  ///< in the order of the campaign: an event never scans the tasks
 };

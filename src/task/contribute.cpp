@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 // What one event does to the instances of one user: pure, kept aside until the whole of it is right.
 namespace onceward::task_detail {
@@ -46,14 +47,38 @@ Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event, const 
 }
 
 void UserWork::pass_on(const PendingEvent& event, std::int64_t reduced, Effects& effects) const {
-  for (const auto& passed : event.passed_on) {
-    effects.record.passed_on.emplace_back(passed.owner, passed.task);
-    Todo todo{Todo::Kind::pass_on, {event.event->merchant, event.event->user, passed.task, "-"}};
-    todo.owner = passed.owner;
-    todo.event = to_value(*event.event);
-    todo.reduced = reduced;
-    add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
+  for (const auto& passed : event.passed_on) pass_on(event, passed, reduced, effects);
+}
+
+void UserWork::pass_on(const PendingEvent& event, const PassedOn& passed, std::int64_t reduced,
+                       Effects& effects) const {
+  effects.record.passed_on.emplace_back(passed.owner, passed.task);
+  Todo todo{Todo::Kind::pass_on, {event.event->merchant, event.event->user, passed.task, "-"}};
+  todo.owner = passed.owner;
+  todo.event = to_value(*event.event);
+  todo.reduced = reduced;
+  add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
+}
+
+/// The user began with a version that is not known here. His other tasks count now; this one's contribution
+/// is left to the process, or the time, that knows it.
+Result<void> UserWork::wait_for_version(const PendingEvent& event, const Candidate& candidate,
+                                        const Instance& instance, std::int64_t reduced, Effects& effects) {
+  const auto& task = candidate.entry->task->definition->id;
+  if (event.handed_over) {
+    return fail(ErrorCode::not_found,
+                fmt::format("event \"{}\": \"{}\" works on version \"{}\" of task \"{}\", which is not known "
+                            "here; it waits for a process that knows it",
+                            event.event->id, event.owner, instance.version, task));
   }
+  const auto& waiting = effects.record.passed_on;
+  const std::pair name(event.owner, task);
+  if (std::find(waiting.begin(), waiting.end(), name) != waiting.end()) return {};
+  // It is written down with its event.
+  if (auto stored = check_stored(*event.event); !stored) return stored;
+  effects.record.skipped.push_back({task, candidate.cycle, "not_published"});
+  pass_on(event, {event.owner, task}, reduced, effects);
+  return {};
 }
 
 void UserWork::add_todo(const PendingEvent& event, Todo todo, std::size_t grant, Effects& effects) const {
@@ -96,7 +121,7 @@ std::optional<Instance> UserWork::begin(const Candidate& candidate, Timestamp cy
     effects.taken.push_back(counter);
   }
   instance.status = Status::claimed;
-  if (task.timed) set_deadlines(instance, task, at, cycle_end);
+  if (task.timed) set_deadlines(instance, task, at, cycle_end, now_);
   return instance;
 }
 
@@ -108,23 +133,40 @@ bool UserWork::join(const PendingEvent& event, const Candidate& candidate, Insta
   if (instance.members.size() >= static_cast<std::size_t>(candidate.entry->task->definition->members))
     return false;
   instance.members.push_back(user);
+  instance.shares.push_back(0);
   return true;
 }
 
-Result<bool> UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
-  const auto& definition = *candidate.entry->task->definition;
-  if (instance.version == definition.version) return true;
-  if (candidate.entry->in_force && definition.on_update == OnUpdate::migrate) {
-    instance.version = definition.version;
-    instance.reached = std::min(instance.reached, static_cast<std::int64_t>(definition.stages.size()));
-    return true;
-  }
-  if (event.merchant->find(definition.id, instance.version) != nullptr) return false;
-  return fail(
-      ErrorCode::wrong_state,
-      fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not published "
-                  "here; publish its campaign before the current one",
-                  event.event->id, event.event->user, instance.version, definition.id));
+/// Counts what stands of a member's contributions. Without any he is no member, but for his place in a group
+/// that has been rewarded: nobody else takes it.
+void UserWork::share(Instance& instance, const std::string& user, std::int64_t by) {
+  const auto member = std::find(instance.members.begin(), instance.members.end(), user);
+  if (member == instance.members.end()) return;
+  const auto count = instance.shares.begin() + (member - instance.members.begin());
+  if (*count < 0) return;
+  *count = std::max<std::int64_t>(*count + by, 0);
+  if (*count != 0 || instance.reached != 0) return;
+  instance.shares.erase(count);
+  instance.members.erase(member);
+}
+
+/// Whether it works on this version, or goes on with it from now on.
+bool UserWork::migrate(const MerchantIndex& merchant, const IndexEntry& entry, Instance& instance) {
+  const auto& to = *entry.task;
+  if (instance.version == to.definition->version) return true;
+  if (!entry.in_force || to.definition->on_update != OnUpdate::migrate) return false;
+  // Publishing refuses a version that cannot go on with another; that other one may be published later.
+  const auto* from = merchant.find(to.definition->id, instance.version);
+  const bool fits = from == nullptr ? instance.reached <= static_cast<std::int64_t>(to.stages.size())
+                                    : goes_on_as(*from, to);
+  if (fits) instance.version = to.definition->version;
+  return fits;
+}
+
+UserWork::Pinned UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
+  if (migrate(*event.merchant, *candidate.entry, instance)) return Pinned::here;
+  const auto& task = candidate.entry->task->definition->id;
+  return event.merchant->find(task, instance.version) == nullptr ? Pinned::unknown : Pinned::elsewhere;
 }
 
 Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& candidate, std::int64_t reduced,
@@ -148,9 +190,13 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
   std::optional<Instance> instance;
   if (known != nullptr) {
     instance = *known;
-    auto counts = pinned(event, candidate, *instance);
-    if (!counts) return fail(std::move(counts).error());
-    if (!*counts) return {};
+    const auto where = pinned(event, candidate, *instance);
+    if (where == Pinned::unknown) return wait_for_version(event, candidate, *instance, reduced, effects);
+    if (where == Pinned::elsewhere) return {};
+    if (candidate.failed) {
+      return fail(candidate.failed->code, fmt::format("event \"{}\" of user \"{}\": {}", event.event->id,
+                                                      event.event->user, candidate.failed->message));
+    }
   } else if (!candidate.entry->in_force) {
     return {};
   }
@@ -173,16 +219,23 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
       at < *instance->claimed_at) {
     return skip("not_claimed");
   }
-  bool joined = false;
-  if (task.group && !join(event, candidate, *instance, joined)) return skip("group_full");
   auto contributed = candidate.contributed;
   const bool completes = event.act.has_value();
   if (completes) {
+    // Nobody completes what is not offered now, also where it began before.
+    const bool open =
+        (!definition.starts || at >= *definition.starts) && (!definition.ends || at < *definition.ends);
+    if (!open || event.merchant->in_force(definition.id) == nullptr) return skip("ended");
     contributed.add = task.stages.back().target - instance->progress;
     if (contributed.add <= 0 || find_move(instance->status, Trigger::complete, {true, false}) == nullptr)
       return skip("wrong_state");
   }
   if (reduced != 0 && contributed.taking.divisible) contributed.add = left_of(contributed.add, reduced);
+  bool joined = false;
+  // Taken back before it came, to nothing, it makes nobody a member.
+  const bool shares = task.group && contributed.stands();
+  if (shares && !join(event, candidate, *instance, joined)) return skip("group_full");
+  if (shares) share(*instance, event.event->user, 1);
   const auto added = add(*instance, task, contributed);
   if (!added) return fail(added.error());
   if (!*added) return skip("full");
@@ -207,10 +260,15 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
   const auto& task = *entry.task;
   const auto from = instance.status;
   Reached done;
-  // History is worth nothing before the claim; what ended is moved by nobody but replay.
-  const bool counts = from != Status::not_taken || trigger == Trigger::claim;
-  if (counts && from != Status::terminated && from != Status::expired) done = settle(instance, task);
+  // History is worth nothing before the claim. What ended reaches nothing more, and loses what is taken back.
+  const bool ended = from == Status::terminated || from == Status::expired;
+  if (ended) {
+    done.fallen = lose_stages(instance, task);
+  } else if (from != Status::not_taken || trigger == Trigger::claim) {
+    done = settle(instance, task);
+  }
   for (const auto& fallen : done.fallen) fall(event, task, slot, fallen, effects);
+  if (ended && !done.fallen.empty()) return_claim_unit(event, slot, instance, effects);
   for (const auto number : done.stages) {
     if (auto earned = earn(event, entry, slot, number, instance, effects); !earned) return earned;
   }
@@ -219,7 +277,7 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
     if (instance.status == Status::completed && task.definition->collect_within != Duration::zero())
       instance.collect_until = now_ + task.definition->collect_within;
     add_line(slot, trigger, from, instance.status, {}, effects);
-  } else if (trigger == Trigger::take_back) {
+  } else if (trigger == Trigger::take_back && done.fallen.empty()) {
     add_line(slot, trigger, from, from, "kept", effects);
   }
   return {};
@@ -246,9 +304,17 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
                             std::int64_t number, Instance& instance, Effects& effects) {
   const auto& task = *entry.task;
   const auto& definition = *task.definition;
-  if (task.group) return grant_members(event, task, slot.cycle, instance.members, number, number, effects);
+  if (task.group) {
+    std::vector<std::string> members;
+    for (std::size_t i = 0; i < instance.members.size(); ++i) {
+      if (instance.shares[i] != 0) members.push_back(instance.members[i]);
+    }
+    return grant_members(event, task, slot.cycle, members, number, number, effects);
+  }
   const auto& stage = task.stage(number);
   auto* before = instance.grant_of(number);
+  // Where a version before this one kept a record of the reward, so does this one.
+  const bool tracked = task.tracked || before != nullptr;
   GrantKey key{event.event->merchant,
                std::string(user_of(event)),
                definition.id,
@@ -260,12 +326,12 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
   // Made for a reward that waits, too, where it is made again later: an input no run takes must refuse the
   // event now. Found later, it would keep its own and every other waiting reward from being made.
   auto run = runner_.prepare(stage.plan, std::string(partition_), to_run_key(key),
-                             task.tracked ? *input : *std::move(input));
+                             tracked ? *input : *std::move(input));
   if (!run) return fail(std::move(run).error());
   const auto place = effects.record.grants.size();
   effects.record.grants.push_back(
-      {definition.id, slot.cycle, number, stage.plan.definition().id, key.generation, task.tracked, false});
-  if (!task.tracked) {
+      {definition.id, slot.cycle, number, stage.plan.definition().id, key.generation, tracked, false});
+  if (!tracked) {
     effects.runs.push_back({event.place, place, *std::move(run), absent});
     return {};
   }
@@ -278,7 +344,7 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
   if (unit) {
     grant.state = Grant::State::waiting;
     grant.unit = true;
-    grant.period = cycle_of(quota->per, entry.campaign->zone, event.event->at);
+    grant.period = cycle_of(quota->per, entry.zone(), event.event->at);
     Todo todo{Todo::Kind::take_unit, key};
     todo.period = grant.period;
     todo.version = definition.version;
@@ -300,19 +366,26 @@ Result<void> UserWork::earn(const PendingEvent& event, const IndexEntry& entry, 
 Result<void> UserWork::grant_members(const PendingEvent& event, const CompiledTask& task,
                                      const std::string& cycle, std::span<const std::string> members,
                                      std::int64_t first, std::int64_t last, Effects& effects) {
+  if (members.empty()) return {};
   for (auto number = first; number <= last; ++number) {
     const auto& stage = task.stage(number);
+    // One todo for all, however many they are: a batch takes no more.
+    const auto& named = members.size() == 1 ? members.front() : std::string();
+    Todo todo{Todo::Kind::member, {event.event->merchant, named, task.definition->id, cycle, number, 1}};
+    todo.members.assign(members.begin(), members.end());
+    todo.event = to_value(*event.event);
+    todo.version = task.definition->version;
+    // Made here too, as every reward is: what no run takes must refuse the event now.
     for (const auto& member : members) {
-      Todo todo{Todo::Kind::member, {event.event->merchant, member, task.definition->id, cycle, number, 1}};
+      auto key = todo.grant;
+      key.user = member;
       auto input = input_of(event.event->attributes, event.event->id, member, stage, task.definition->id);
       if (!input) return fail(std::move(input).error());
-      todo.input = *std::move(input);
-      todo.version = task.definition->version;
-      auto run = runner_.prepare(stage.plan, owner_partition(event.event->merchant, user_owner(member)),
-                                 to_run_key(todo.grant), todo.input);
+      auto run = runner_.prepare(stage.plan, owner_partition(key.merchant, user_owner(member)),
+                                 to_run_key(key), *std::move(input));
       if (!run) return fail(std::move(run).error());
-      add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
     }
+    add_todo(event, std::move(todo), WaitingTodo::no_grant, effects);
   }
   return {};
 }
@@ -336,9 +409,8 @@ Result<UserWork::Effects> UserWork::reversal_of(const PendingEvent& event) {
   if (!event.event->amount) {
     after.gone = true;
   } else if (__builtin_add_overflow(after.taken, *event.event->amount, &after.taken)) {
-    return fail(ErrorCode::out_of_range,
-                fmt::format("event \"{}\" of user \"{}\": what is taken back of \"{}\" would leave 64 bits",
-                            event.event->id, event.event->user, event.event->reverses));
+    // More than anything can have contributed is all of it, however often it is taken back.
+    after.taken = std::numeric_limits<std::int64_t>::max();
   }
   for (std::size_t i = 0; i < before.contributions.size(); ++i) {
     if (auto done = take_back(event, i, before, after, effects); !done) return fail(std::move(done).error());
@@ -374,9 +446,10 @@ Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const
   Instance instance = *known;
   const auto entry = event.merchant->entry_of(contribution.task, instance.version);
   if (entry.task == nullptr) {
-    return fail(ErrorCode::wrong_state,
+    // What it takes back of the other tasks waits with it: a refund is applied whole or not at all.
+    return fail(ErrorCode::not_found,
                 fmt::format("event \"{}\": user \"{}\" works on version \"{}\" of task \"{}\", which is not "
-                            "published here; publish its campaign before the current one",
+                            "known here; nothing was taken back, send it again once it is published",
                             event.event->id, event.event->user, instance.version, contribution.task));
   }
   const auto& taking = before.takings[i];
@@ -387,6 +460,8 @@ Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const
   };
   const bool counted = !part.counted.is_null();
   if (counted ? before.gone == after.gone : left(before) == left(after)) return {};
+  const bool lost = counted || left(after) == 0;
+  if (entry.task->group && lost) share(instance, event.event->user, -1);
   if (!counted) part.add = left(before) - left(after);
   if (auto done = subtract(instance, *entry.task, part); !done) return done;
   effects.record.contributions.push_back(

@@ -35,14 +35,14 @@ std::vector<Cause> window_causes(const IndexEntry& entry, Timestamp at) {
 }
 
 std::string quota_period(const IndexEntry& entry, Timestamp at) {
-  return cycle_of(entry.task->definition->quota->per, entry.campaign->zone, at);
+  return cycle_of(entry.task->definition->quota->per, entry.zone(), at);
 }
 
 Cause stock_cause(const IndexEntry& entry, Timestamp at) {
   const auto& quota = *entry.task->definition->quota;
   Cause cause{"out_of_stock", fmt::format("all {} are gone", quota.limit)};
   if (quota.per != Period::once) {
-    const Calendar calendar({quota.per}, entry.campaign->zone);
+    const Calendar calendar({quota.per}, entry.zone());
     cause.changes_at = calendar.end_of(calendar.number_of(at));
   }
   return cause;

@@ -12,8 +12,6 @@ namespace {
 constexpr std::size_t most_event_id = 200;
 constexpr std::size_t most_user = 128;
 constexpr std::size_t most_type = 64;
-constexpr auto earliest = Timestamp(std::chrono::days(-25567));  // 1900-01-01
-constexpr auto latest = Timestamp(std::chrono::days(47482));     // 2100-01-01
 
 Result<void> check_text(const Event& event, std::string_view what, const std::string& text,
                         std::size_t most) {
@@ -37,6 +35,12 @@ bool in_window(const TaskDefinition& task, Timestamp at) noexcept {
 
 Result<void> check(const Event& event) {
   if (auto id = check_text(event, "id", event.id, most_event_id); !id) return id;
+  if (event.id.starts_with(completion_prefix)) {
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("event \"{}\" of user \"{}\": ids that begin with \"{}\" name what complete() did",
+                    event.id, event.user, completion_prefix));
+  }
   if (auto user = check_text(event, "user", event.user, most_user); !user) return user;
   if (auto type = check_text(event, "type", event.type, most_type); !type) return type;
   if (event.at < earliest || event.at >= latest) {
@@ -52,6 +56,23 @@ Result<void> check(const Event& event) {
                 fmt::format("event \"{}\" of user \"{}\": {}", event.id, event.user,
                             event.reverses == event.id ? "it reverses itself"
                                                        : "the amount it takes back is below 1"));
+  }
+  return {};
+}
+
+Result<void> check_stored(const Event& event) {
+  const auto& attributes = event.attributes;
+  const auto stray = std::find_if(attributes.begin(), attributes.end(), [](const Map::Entry& attribute) {
+    return core_detail::first_not_utf8(attribute.first) != std::string_view::npos ||
+           !pipeline_detail::is_storable(attribute.second);
+  });
+  if (stray != attributes.end()) {
+    return fail(
+        ErrorCode::invalid_argument,
+        fmt::format("event \"{}\" of user \"{}\": its attribute \"{}\" cannot be stored: it needs UTF-8, "
+                    "finite numbers and at most {} levels of nesting",
+                    event.id, event.user, pipeline_detail::readable(stray->first, most_type),
+                    pipeline_detail::most_stored_depth));
   }
   return {};
 }
@@ -74,13 +95,14 @@ class Cycles {
   std::array<std::string, 4> names_;  ///< of once, day, week and month
 };
 
-/// What the host knows of the event's user, asked for at most once an event.
+/// What the host knows of the user an event counts for, asked for at most once an event.
 class Known {
  public:
-  Known(const Profiles& profiles, const Event& event) : profiles_(profiles), event_(event) {}
+  Known(const Profiles& profiles, std::string_view merchant, std::string_view user)
+      : profiles_(profiles), merchant_(merchant), user_(user) {}
   Result<const UserProfile*> profile() {
     if (!profile_ && profiles_) {
-      auto found = profiles_(event_.merchant, event_.user);
+      auto found = profiles_(merchant_, user_);
       if (!found) return fail(std::move(found).error());
       profile_ = *std::move(found);
     }
@@ -90,7 +112,8 @@ class Known {
 
  private:
   const Profiles& profiles_;
-  const Event& event_;
+  std::string_view merchant_;
+  std::string_view user_;
   std::optional<UserProfile> profile_;
 };
 
@@ -103,7 +126,10 @@ Unexpected at_event(const Event& event, Error error) {
 class Look {
  public:
   Look(PendingEvent& pending, const Profiles& profiles)
-      : pending_(pending), event_(*pending.event), known_(profiles, event_) {}
+      : pending_(pending),
+        event_(*pending.event),
+        owner_(std::string_view(pending.owner).substr(pending.owner.find('/') + 1)),
+        known_(profiles, event_.merchant, owner_) {}
 
   Result<void> at(const IndexEntry& entry, bool passed_on) {
     const auto& task = *entry.task;
@@ -114,14 +140,14 @@ class Look {
     }
     const Binding names[] = {{"event", &event_.attributes}, {"user", nullptr, event_.user}};
     auto contributed = contribution_of(task, entry.rule, task.calendar.zone(), names, event_.at);
-    if (!contributed) return at_event(event_, std::move(contributed).error());
+    if (!contributed) return refuse(entry, std::move(contributed).error());
     if (!*contributed) return {};
     if (task.group || task.rules[entry.rule].credit) {
       auto owner = owner_of(task, entry.rule, names);
-      if (!owner) return at_event(event_, std::move(owner).error());
+      if (!owner) return refuse(entry, std::move(owner).error());
       if (!passed_on) return hand_over(task, *std::move(owner));
       if (*owner != pending_.owner) return {};
-    } else if (passed_on) {
+    } else if (passed_on && pending_.owner != user_owner(event_.user)) {
       return {};
     }
     Candidate candidate{&entry, cycle_of(task), **std::move(contributed)};
@@ -133,6 +159,19 @@ class Look {
   }
 
  private:
+  /// A version in force refuses an event it cannot compute. An older one refuses it to its own users alone:
+  /// the later one may have been made because events changed.
+  Result<void> refuse(const IndexEntry& entry, Error error) {
+    if (entry.in_force) return at_event(event_, std::move(error));
+    const auto& task = *entry.task;
+    // Whose event it is there nobody can tell.
+    if (task.group || task.rules[entry.rule].credit) return {};
+    Candidate candidate{&entry, cycle_of(task)};
+    candidate.failed = std::move(error);
+    pending_.candidates.push_back(std::move(candidate));
+    return {};
+  }
+
   std::string cycle_of(const CompiledTask& task) {
     if (task.own_cycles) return {};
     if (task.plain_cycles) return cycles_->of(task.definition->period);
@@ -170,7 +209,7 @@ class Look {
     if (!profile) return fail(std::move(profile).error());
     pending_.zone = (*profile)->timezone;
     if (!task.audience) return {};
-    const Binding names[] = {{"profile", &(*profile)->attributes}, {"user", nullptr, event_.user}};
+    const Binding names[] = {{"profile", &(*profile)->attributes}, {"user", nullptr, owner_}};
     auto belongs = task.audience->test(names);
     // Who lacks what the audience asks for does not belong to it.
     if (!belongs && belongs.error().code != ErrorCode::unknown_name) return fail(std::move(belongs).error());
@@ -180,6 +219,7 @@ class Look {
 
   PendingEvent& pending_;
   const Event& event_;
+  std::string_view owner_;  ///< the user it counts for: who is invited is asked nothing
   Known known_;
   const CompiledCampaign* campaign_ = nullptr;
   std::optional<Cycles> cycles_;
@@ -214,6 +254,8 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place,
   if (!pending) return pending;
   pending->key = event_key(event.id);
   if (!event.reverses.empty()) {
+    // What it takes back may have been passed on, and so is it then.
+    if (auto stored = check_stored(event); !stored) return fail(std::move(stored).error());
     pending->reverses_key = event_key(event.reverses);
     return pending;
   }
@@ -224,6 +266,9 @@ Result<PendingEvent> look_at(const Event& event, std::size_t place,
   for (const auto& entry : concerned->second) {
     if (auto looked = look.at(entry, false); !looked) return fail(std::move(looked).error());
   }
+  if (!pending->passed_on.empty()) {
+    if (auto stored = check_stored(event); !stored) return fail(std::move(stored).error());
+  }
   return pending;
 }
 
@@ -233,6 +278,7 @@ Result<PendingEvent> look_at_passed_on(const Event& event, std::size_t place,
                                        std::string_view task, std::int64_t reduced) {
   auto pending = begin_look(event, place, std::move(merchant), std::string(owner));
   if (!pending) return pending;
+  pending->handed_over = true;
   pending->key = passed_on_key(event.user, task, event.id);
   pending->reduced = reduced;
   if (!event.reverses.empty()) {

@@ -102,18 +102,28 @@ Result<Calendar> calendar_of(const CompiledCampaign& campaign, const CompiledTas
   return Calendar(rule, zone->with_day_at(task.definition->day_starts));
 }
 
-void set_deadlines(Instance& instance, const CompiledTask& task, Timestamp now, Timestamp cycle_end) {
+void set_deadlines(Instance& instance, const CompiledTask& task, Timestamp at, Timestamp cycle_end,
+                   Timestamp now) {
   const auto& definition = *task.definition;
-  instance.claimed_at = now;
+  instance.claimed_at = at;
+  // A time that runs from the event is as long by the storage's clock: events that happened in it, and come
+  // as late as the first, find the instance.
+  const auto begun = std::max(at, now);
   std::optional<Timestamp> deadline;
-  const auto at_latest = [&](Timestamp time) { deadline = std::min(deadline.value_or(time), time); };
-  if (definition.within != Duration::zero()) at_latest(now + definition.within);
-  if (definition.late && cycle_end != Timestamp::max()) at_latest(cycle_end + *definition.late);
-  if (definition.late && definition.ends) at_latest(*definition.ends + *definition.late);
+  std::optional<Timestamp> expires;
+  const auto at_latest = [&](Timestamp event_time, Timestamp storage_time) {
+    deadline = std::min(deadline.value_or(event_time), event_time);
+    expires = std::min(expires.value_or(storage_time), storage_time);
+  };
+  if (definition.within != Duration::zero()) at_latest(at + definition.within, begun + definition.within);
+  const auto grace_ends = [&](Timestamp end) { at_latest(end + *definition.late, end + *definition.late); };
+  if (definition.late && cycle_end != Timestamp::max()) grace_ends(cycle_end);
+  if (definition.late && definition.ends) grace_ends(*definition.ends);
   if (definition.quota && definition.quota->at == QuotaAt::claim &&
       definition.quota->hold != Duration::zero())
-    at_latest(now + definition.quota->hold);
+    at_latest(at + definition.quota->hold, begun + definition.quota->hold);
   instance.deadline = deadline;
+  instance.expires = expires == deadline ? std::nullopt : expires;
 }
 
 Timing timing_of(const Instance& instance, Timestamp now) {

@@ -39,8 +39,9 @@ Result<Calendar> calendar_of(const CompiledCampaign& campaign, const CompiledTas
                              const Anchor& anchor);
 [[nodiscard]] std::string counter_key(std::string_view task);
 
-/// Sets the times of an instance that begins now.
-void set_deadlines(Instance& instance, const CompiledTask& task, Timestamp now, Timestamp cycle_end);
+/// Sets the times of an instance that begins with what happened at `at`, reported `now`.
+void set_deadlines(Instance& instance, const CompiledTask& task, Timestamp at, Timestamp cycle_end,
+                   Timestamp now);
 /// When a record that is due at a time of the clock has to be looked at, told as the storage wants it.
 [[nodiscard]] Timing timing_of(const Instance& instance, Timestamp now);
 

@@ -1,3 +1,4 @@
+#include <onceward/core/timestamp.hpp>
 #include <onceward/task/period.hpp>
 
 #include "task/zone_rule.hpp"
@@ -6,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
 
 namespace onceward {
@@ -221,6 +223,39 @@ std::string Calendar::name_of(std::int64_t number) const {
   if (rule_.period != Period::fixed && rule_.period != Period::rolling)
     return period_name(rule_.period, number);
   return (rule_.period == Period::fixed ? "F:" : "R:") + written(begin_of(number));
+}
+
+namespace {
+
+/// An instant of the cycle a name stands for, if it stands for one: the instant's UTC date says which.
+std::optional<Timestamp> instant_named(std::string_view name) {
+  const auto rest = name.substr(std::min<std::size_t>(name.size(), 2));
+  if (name.starts_with("D:")) return parse_timestamp(std::string(rest) + "T00:00:00Z");
+  if (name.starts_with("M:")) return parse_timestamp(std::string(rest) + "-01T00:00:00Z");
+  if (name.starts_with("F:") || name.starts_with("R:")) return parse_timestamp(rest);
+  if (!name.starts_with("W:") || rest.size() != 7) return std::nullopt;
+  // The 4th of January lies in the first week of its year.
+  auto time = parse_timestamp(std::string(rest.substr(0, 4)) + "-01-04T00:00:00Z");
+  int week = 0;
+  if (!time || std::from_chars(rest.data() + 5, rest.data() + 7, week).ec != std::errc()) return std::nullopt;
+  return *time + std::chrono::days(7 * (week - 1));
+}
+
+}  // namespace
+
+std::optional<std::int64_t> Calendar::number_named(std::string_view name) const {
+  if (rule_.period == Period::once) return name == name_of(0) ? std::optional<std::int64_t>(0) : std::nullopt;
+  const auto time = instant_named(name);
+  constexpr auto from = Timestamp(std::chrono::days(-25567));
+  constexpr auto until = Timestamp(std::chrono::days(47482));
+  if (!time || *time < from || *time >= until) return std::nullopt;
+  const auto day = floor_div(micros(*time), day_us);
+  auto number = day;
+  if (rule_.period == Period::week) number = floor_div(day + 3, 7);
+  if (rule_.period == Period::month) number = month_number(civil(day));
+  if (rule_.period == Period::fixed || rule_.period == Period::rolling) number = number_of(*time);
+  // Whatever else the text says, the name has to be the one such a cycle has.
+  return name_of(number) == name ? std::optional(number) : std::nullopt;
 }
 
 Timestamp Calendar::begin_of(std::int64_t number) const noexcept {

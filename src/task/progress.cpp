@@ -27,10 +27,12 @@ std::string counted_name(const Value& value) {
 
 constexpr char early_mark = '~';
 
-/// The runs of a streak, told in order: a missed period ends one, unless a freeze or an early event of the
-/// period after it forgives that.
+/// The runs of a streak. A run misses at most `freezes` periods in all; one that an early event of the period
+/// after it forgives is not missed.
 struct Runs {
+  /// Of all runs there are, wherever one begins: one period more never makes it shorter.
   std::int64_t longest = 0;
+  /// The latest one, told in order: a freeze that was used is used, and what is missed then begins it anew.
   std::int64_t last = 0;
 };
 Runs runs_of(const Map& counted, int freezes) {
@@ -40,18 +42,23 @@ Runs runs_of(const Map& counted, int freezes) {
     if (name.back() != early_mark) numbers.push_back(std::stoll(name));
   }
   std::sort(numbers.begin(), numbers.end());
-  Runs runs;
-  std::int64_t frozen = 0;
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    const auto missed = i == 0 ? 0 : numbers[i] - numbers[i - 1] - 1;
+  const auto missed_before = [&](std::size_t i) -> std::int64_t {
+    const auto missed = numbers[i] - numbers[i - 1] - 1;
     const bool forgiven = missed == 1 && counted.find(std::to_string(numbers[i]) + early_mark) != nullptr;
-    if (i == 0 || (!forgiven && missed > freezes - frozen)) {
-      runs.last = 0;
-      frozen = 0;
-    } else if (!forgiven) {
-      frozen += missed;
-    }
-    runs.longest = std::max(runs.longest, ++runs.last);
+    return forgiven ? 0 : missed;
+  };
+  Runs runs;
+  std::int64_t missed = 0;  // in the longest run that ends at i
+  std::size_t first = 0;    // and where it begins
+  std::int64_t frozen = 0;  // in the run told in order
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const auto more = i == 0 ? 0 : missed_before(i);
+    missed += more;
+    while (missed > freezes) missed -= missed_before(++first);
+    runs.longest = std::max(runs.longest, static_cast<std::int64_t>(i - first) + 1);
+    const bool goes_on = more <= freezes - frozen;
+    runs.last = goes_on ? runs.last + 1 : 1;
+    frozen = goes_on ? frozen + more : 0;
   }
   return runs;
 }
@@ -140,13 +147,7 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
     if (!counts) return fail(at_rule(std::move(counts).error(), task, rule, "when"));
     if (!*counts) return std::optional<Contributed>();
   }
-  if (task.measure == Measure::streak) {
-    const Calendar calendar({compiled.streak, task.definition->month_day}, zone);
-    const auto number = calendar.number_of(at);
-    const auto grace = task.definition->rules[rule].grace;
-    const bool early = grace != Duration::zero() && at < calendar.begin_of(number) + grace;
-    return std::optional(Contributed{0, Value(number), {0, false, early}});
-  }
+  if (task.measure == Measure::streak) return std::optional(streak_of(task, rule, zone, at));
   const bool sum = task.measure == Measure::sum || task.measure == Measure::match;
   const Taking taking{task.measure == Measure::match ? static_cast<std::int64_t>(rule) + 1 : 0,
                       compiled.divisible, false};
@@ -169,6 +170,14 @@ Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std
     return fail(at_rule({ErrorCode::invalid_argument, "its text is no UTF-8"}, task, rule, "distinct"));
   }
   return std::optional(Contributed{0, *std::move(value)});
+}
+
+Contributed streak_of(const CompiledTask& task, std::size_t rule, const Zone& zone, Timestamp at) {
+  const Calendar calendar({task.rules[rule].streak, task.definition->month_day}, zone);
+  const auto number = calendar.number_of(at);
+  const auto grace = task.definition->rules[rule].grace;
+  const bool early = grace != Duration::zero() && at < calendar.begin_of(number) + grace;
+  return {0, Value(number), {0, false, early}};
 }
 
 Contributed contributed_of(const Value& amount, const Taking& taking, Measure measure) {
@@ -221,21 +230,32 @@ std::int64_t current_run(const Instance& instance, const CompiledTask& task) {
   return task.measure == Measure::streak ? runs_of(instance.counted, freezes_of(task)).last : 0;
 }
 
-Reached settle(Instance& instance, const CompiledTask& task) {
-  Reached done;
+std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task) {
+  std::vector<Grant> fallen;
   const bool clawback = task.definition->on_refund == OnRefund::clawback;
   while (task.tracked && instance.reached > 0 && instance.progress < task.stage(instance.reached).target) {
     auto* grant = instance.grant_of(instance.reached);
     if (grant == nullptr) break;
-    const bool issued =
-        grant->state == Grant::State::granted || (grant->state == Grant::State::waiting && grant->collected);
+    if (grant->state == Grant::State::voided) {
+      --instance.reached;
+      continue;
+    }
+    const bool issued = grant->state == Grant::State::granted;
+    const bool coming = grant->state == Grant::State::waiting && grant->collected;
     const bool without = grant->state == Grant::State::out_of_stock;
-    if ((issued || without) && !clawback) break;
+    if ((issued || coming || without) && !clawback) break;
+    // One that waits for its unit has no run yet, and never gets one: there is nothing to take back.
     grant->state = issued ? Grant::State::revoked : Grant::State::voided;
-    done.fallen.push_back(*grant);
+    fallen.push_back(*grant);
     grant->unit = false;
     --instance.reached;
   }
+  return fallen;
+}
+
+Reached settle(Instance& instance, const CompiledTask& task) {
+  Reached done;
+  done.fallen = lose_stages(instance, task);
   while (instance.reached < static_cast<std::int64_t>(task.stages.size()) &&
          instance.progress >= task.stage(instance.reached + 1).target) {
     done.stages.push_back(++instance.reached);

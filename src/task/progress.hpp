@@ -14,6 +14,8 @@ struct Contributed {
   Value counted{};  ///< a string, integer or boolean for distinct; the period's number for a streak
   Taking taking{};
 
+  /// Whether it is more than an amount of nothing.
+  [[nodiscard]] bool stands() const { return add != 0 || !counted.is_null(); }
   /// As receipts and records name it.
   [[nodiscard]] Value amount() const { return counted.is_null() ? Value(add) : counted; }
 };
@@ -26,6 +28,10 @@ struct Contributed {
 Result<std::optional<Contributed>> contribution_of(const CompiledTask& task, std::size_t rule,
                                                    const Zone& zone, std::span<const Binding> names,
                                                    Timestamp at);
+
+/// The contribution of an event at a time under a streak's rule, in days, weeks or months of this zone. Pure.
+[[nodiscard]] Contributed streak_of(const CompiledTask& task, std::size_t rule, const Zone& zone,
+                                    Timestamp at);
 
 /// What is left of an amount after `taken` of it was taken back in parts: it comes nearer to 0, never past
 /// it.
@@ -46,8 +52,12 @@ struct Reached {
   std::vector<std::int64_t> stages{};  ///< reached now, in order
   std::vector<Grant> fallen{};         ///< no longer reached: void or revoked, as they stand now
 };
-/// Moves `reached` to what the progress is worth: stages are reached from the first, and fall from the last,
-/// down to one that stays (on-refund keep). Pure. A tracked task's new grants are the caller's to add.
+/// Lets the stages fall that the progress is no longer worth, from the last, down to one that stays
+/// (on-refund keep). Pure. Gives their grants as they stand now; those that were void before are not among
+/// them.
+std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task);
+/// The same, and then reaches the stages the progress is worth, from the first. Pure. A tracked task's new
+/// grants are the caller's to add.
 Reached settle(Instance& instance, const CompiledTask& task);
 
 }  // namespace onceward::task_detail

@@ -104,6 +104,14 @@ Grant* Instance::grant_of(std::int64_t stage) noexcept {
   return found == grants.end() ? nullptr : &*found;
 }
 
+std::vector<std::int64_t> Instance::untracked() const {
+  std::vector<std::int64_t> stages;
+  for (std::int64_t number = 1; number <= reached; ++number) {
+    if (grant_of(number) == nullptr) stages.push_back(number);
+  }
+  return stages;
+}
+
 std::optional<Timestamp> Instance::due() const noexcept {
   switch (status) {
     case Status::claimed:
@@ -112,7 +120,7 @@ std::optional<Timestamp> Instance::due() const noexcept {
     case Status::revoked: break;
     default: return std::nullopt;
   }
-  const auto finishing = status == Status::completed ? std::nullopt : deadline;
+  const auto finishing = status == Status::completed ? std::nullopt : (expires ? expires : deadline);
   if (finishing && collect_until) return std::min(*finishing, *collect_until);
   return finishing ? finishing : collect_until;
 }
@@ -165,6 +173,7 @@ Map rest_of(const Instance& instance) {
   if (!instance.reason.empty()) rest.set("reason", instance.reason);
   set_time(rest, "claimed_at", instance.claimed_at);
   set_time(rest, "deadline", instance.deadline);
+  set_time(rest, "expires", instance.expires);
   set_time(rest, "collect_until", instance.collect_until);
   if (!instance.unit.empty()) rest.set("unit", instance.unit);
   if (!instance.grants.empty()) {
@@ -176,6 +185,7 @@ Map rest_of(const Instance& instance) {
     List members;
     for (const auto& member : instance.members) members.push_back(member);
     rest.set("members", std::move(members));
+    rest.set("shares", List(instance.shares.begin(), instance.shares.end()));
   }
   return rest;
 }
@@ -185,6 +195,7 @@ bool read_rest(const Value& rest, Instance& instance) {
   if (const auto* unit = text_of(rest, "unit")) instance.unit = *unit;
   instance.claimed_at = time_of(rest, "claimed_at");
   instance.deadline = time_of(rest, "deadline");
+  instance.expires = time_of(rest, "expires");
   instance.collect_until = time_of(rest, "collect_until");
   if (const auto* grants = rest.find("grants")) {
     if (grants->list() == nullptr) return false;
@@ -197,6 +208,12 @@ bool read_rest(const Value& rest, Instance& instance) {
     for (const auto& item : *members->list()) {
       if (item.string() == nullptr) return false;
       instance.members.push_back(*item.string());
+    }
+    const auto* shares = rest.find("shares");
+    for (std::size_t i = 0; i < instance.members.size(); ++i) {
+      const auto* share =
+          shares == nullptr || shares->list() == nullptr ? nullptr : integer_at(*shares->list(), i);
+      instance.shares.push_back(share == nullptr ? -1 : *share);
     }
   }
   return true;
@@ -293,6 +310,8 @@ void append_rare(const EventRecord& event, std::string& text) {
     text += ",\"passed_on\":";
     Value(std::move(passed)).append_json(text);
   }
+  if (!event.cycle.empty()) text.append(",\"cycle\":\"").append(event.cycle).append("\"");
+  if (!event.waiting.empty()) text.append(",\"waiting\":\"").append(event.waiting).append("\"");
   if (event.gone) text += ",\"gone\":true";
   if (event.taken != 0) {
     text += ",\"taken\":";
@@ -313,6 +332,8 @@ bool read_rare(const Value& value, EventRecord& event) {
     }
   }
   if (const auto* reverses = text_of(value, "reverses")) event.reverses = *reverses;
+  if (const auto* cycle = text_of(value, "cycle")) event.cycle = *cycle;
+  if (const auto* waiting = text_of(value, "waiting")) event.waiting = *waiting;
   if (const auto* passed = value.find("passed_on")) {
     if (passed->list() == nullptr) return false;
     for (const auto& item : *passed->list()) {
@@ -430,6 +451,8 @@ std::string encode(const Todo& todo) {
   set("owner", todo.owner);
   set("error", todo.error);
   if (todo.reduced != 0) content.set("reduced", todo.reduced);
+  if (!todo.members.empty()) content.set("members", List(todo.members.begin(), todo.members.end()));
+  if (todo.tries != 0) content.set("tries", todo.tries);
   if (!todo.input.is_null()) content.set("input", todo.input);
   if (!todo.event.is_null()) content.set("event", todo.event);
   return Value(std::move(content)).to_json();
@@ -456,6 +479,15 @@ Result<Todo> decode_todo(const Record& record) {
   todo.error = text("error");
   if (const auto* reduced = value->find("reduced"); reduced != nullptr && reduced->integer() != nullptr)
     todo.reduced = *reduced->integer();
+  if (const auto* members = value->find("members")) {
+    if (members->list() == nullptr) return corrupt(record);
+    for (const auto& member : *members->list()) {
+      if (member.string() == nullptr) return corrupt(record);
+      todo.members.push_back(*member.string());
+    }
+  }
+  if (const auto* tries = value->find("tries"); tries != nullptr && tries->integer() != nullptr)
+    todo.tries = *tries->integer();
   if (const auto* input = value->find("input")) todo.input = *input;
   if (const auto* event = value->find("event")) todo.event = *event;
   return todo;

@@ -7,7 +7,8 @@
 
 // What the task room stores, as readable JSON. Partitions: "<merchant>/user/<user>" for all that is one
 // user's,
-// "<merchant>/quota/<task>" for the units of a quota, "<merchant>/definitions" for published versions.
+// "<merchant>/quota/<task>" for the units of a quota, "<merchant>/definitions" for published versions: what
+// each stands for ("task/..."), and XML it can be compiled from again ("source/...").
 namespace onceward::task_detail {
 
 [[nodiscard]] std::string user_partition(std::string_view merchant, std::string_view user);
@@ -44,11 +45,15 @@ struct Instance {
   Map counted{};  ///< distinct values, a streak's periods, or rules -> how often, or their sum
   std::string reason{};
   std::optional<Timestamp> claimed_at{};
-  std::optional<Timestamp> deadline{};       ///< to reach the last stage
+  std::optional<Timestamp> deadline{};  ///< to reach the last stage: events after it do not count
+  /// Where its first event came late: when it expires by the storage's clock. Unset: at the deadline.
+  std::optional<Timestamp> expires{};
   std::optional<Timestamp> collect_until{};  ///< of the rewards that wait
   std::vector<Grant> grants{};               ///< of a tracked task: the latest generation of each stage
   std::string unit{};                        ///< the name of the unit taken at the claim
   std::vector<std::string> members{};        ///< of a group's: who shares it
+  /// How many of a member's contributions stand; -1: he came before they were counted.
+  std::vector<std::int64_t> shares{};
 
   friend bool operator==(const Instance&, const Instance&) = default;
 
@@ -57,6 +62,8 @@ struct Instance {
   [[nodiscard]] const Grant* grant_of(std::int64_t stage) const noexcept {
     return const_cast<Instance*>(this)->grant_of(stage);
   }
+  /// Stages that were rewarded as they were reached, by a version that keeps no record of it.
+  [[nodiscard]] std::vector<std::int64_t> untracked() const;
   /// When it has to be looked at: the earlier of its deadlines that still count.
   [[nodiscard]] std::optional<Timestamp> due() const noexcept;
 };
@@ -76,8 +83,8 @@ struct Taking {
   friend bool operator==(const Taking&, const Taking&) = default;
 };
 
-/// "event/<id>": that an event was applied, and its receipt. A reversal that comes before its event leaves
-/// one without fingerprint.
+/// "event/<id>": that an event was applied, and its receipt. One without fingerprint: a reversal came before
+/// its event, or the event is stored and waits.
 struct EventRecord {
   struct Grant {
     std::string task;
@@ -97,6 +104,8 @@ struct EventRecord {
   std::vector<std::pair<std::string, std::string>> passed_on{};  ///< owner and task: who else it counts for
   bool gone = false;                                             ///< taken back wholly
   std::int64_t taken = 0;                                        ///< taken back in parts
+  std::string cycle{};                                           ///< of a request: the one it was for
+  std::string waiting{};  ///< the fingerprint of a stored event, until work() has applied or refused it
 };
 [[nodiscard]] std::string event_key(std::string_view id);
 /// "passed/<user>:<task>:<id>": the same for an event of another user that counts here.
@@ -113,7 +122,7 @@ struct Todo {
     pass_on,      ///< apply `event` for `owner`
     apply,        ///< `event`, stored by report_async
     claim,        ///< a claim that waits for its unit: given up where its process died
-    member,       ///< the run of a group's member
+    member,       ///< the runs of a group's members
   };
   Kind kind = Kind::take_unit;
   GrantKey grant{};       ///< merchant, user, task, cycle; stage and generation where a grant is meant
@@ -121,10 +130,13 @@ struct Todo {
   std::string period{};   ///< of the quota
   std::string version{};  ///< of the task
   std::string owner{};    ///< pass_on: whose event it is there
-  Value input{};          ///< of the run
+  /// member: whom `event` rewards; empty: the grant's user alone, with `input`.
+  std::vector<std::string> members{};
+  Value input{};  ///< of the run
   Value event{};
   std::int64_t reduced = 0;  ///< pass_on: taken back before it came
   std::string error{};       ///< apply: why it was refused; it is due no more then
+  std::int64_t tries = 0;    ///< how often it was looked at and could not be done
 };
 inline constexpr std::string_view todo_prefix = "todo/";
 [[nodiscard]] std::string todo_key(const Todo& todo);

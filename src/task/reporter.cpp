@@ -46,6 +46,16 @@ void tell(Journal* journal, std::span<const Line> lines) {
   }
 }
 
+void tell_trouble(Journal* journal, std::string_view partition, std::string_view subject,
+                  const Error& error) {
+  if (journal == nullptr) return;
+  journal->write({.room = "task",
+                  .partition = std::string(partition),
+                  .subject = std::string(subject),
+                  .trigger = "work",
+                  .reason = describe(error)});
+}
+
 Line line_of(std::string partition, std::string subject, RunState state, std::string reason) {
   Line line{std::move(partition), std::move(subject), Trigger::reward_done,
             Status::rewarding,    Status::rewarded,   std::move(reason)};
@@ -89,12 +99,14 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
 /// What follows is durable already: where the storage fails now, work() finishes it, and the receipts say
 /// running.
 void Reporter::carry_on(Started& started, std::span<Result<Receipt>> answers) {
-  tell(options_.journal, started.lines);
+  if (!options_.store_only) tell(options_.journal, started.lines);
   if (auto recalled = recall(started.known, answers, started.todos); !recalled) {
     for (const auto& known : started.known) answers[known.place] = fail(recalled.error());
   }
-  (void)do_todos(started.todos, started.runs, answers);
-  (void)drive(started.runs, answers);
+  if (!options_.store_only) {
+    (void)do_todos(started.todos, started.runs, answers);
+    (void)drive(started.runs, answers);
+  }
   for (const auto& [place, first] : started.repeats) {
     answers[place] = answers[first];
     if (answers[place]) answers[place]->duplicate = true;
@@ -104,12 +116,10 @@ void Reporter::carry_on(Started& started, std::span<Result<Receipt>> answers) {
 Result<void> Reporter::do_todos(std::vector<WaitingTodo>& todos, std::vector<WaitingRun>& runs,
                                 std::span<Result<Receipt>> answers) {
   if (todos.empty()) return {};
-  using Kind = Todo::Kind;
   // Kind by kind, units in the order of the events.
   std::sort(todos.begin(), todos.end(), [](const WaitingTodo& a, const WaitingTodo& b) {
     return std::tie(a.todo.kind, a.place, a.grant) < std::tie(b.todo.kind, b.place, b.grant);
   });
-  Chores chores(storage_, runner_, options_);
   std::optional<Error> failed;
   for (std::size_t first = 0; first < todos.size();) {
     const auto kind = todos[first].todo.kind;
@@ -117,21 +127,37 @@ Result<void> Reporter::do_todos(std::vector<WaitingTodo>& todos, std::vector<Wai
     while (last < todos.size() && todos[last].todo.kind == kind) ++last;
     const auto some = std::span(todos).subspan(first, last - first);
     first = last;
-    Result<void> done;
-    switch (kind) {
-      case Kind::take_unit: done = chores.take_units(some, runs, answers); break;
-      case Kind::return_unit: done = chores.return_units(some); break;
-      case Kind::take_back: done = chores.take_back(some, runs); break;
-      case Kind::member: done = chores.members(some, runs); break;
-      case Kind::claim: done = chores.lapse(some); break;
-      case Kind::pass_on:
-      case Kind::apply: done = apply_stored(some); break;
+    const auto done = do_kind(some, runs, answers);
+    if (done) continue;
+    // One kind's failure keeps no other from being done, and one todo's no other of its kind.
+    failed = done.error();
+    if (retry_advice(failed->code) != RetryAdvice::give_up) continue;
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      const auto one = do_kind(some.subspan(i, 1), runs, answers);
+      if (one) continue;
+      failed = one.error();
+      tell_trouble(options_.journal, some[i].partition, some[i].key, *failed);
     }
-    // One kind's failure keeps no other from being done.
-    if (!done) failed = std::move(done).error();
   }
   if (failed) return fail(*std::move(failed));
   return {};
+}
+
+/// Todos of one kind. What is done already is found done when it is done again.
+Result<void> Reporter::do_kind(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs,
+                               std::span<Result<Receipt>> answers) {
+  using Kind = Todo::Kind;
+  Chores chores(storage_, runner_, options_);
+  switch (todos.front().todo.kind) {
+    case Kind::take_unit: return chores.take_units(todos, runs, answers);
+    case Kind::return_unit: return chores.return_units(todos);
+    case Kind::take_back: return chores.take_back(todos, runs);
+    case Kind::member: return chores.members(todos, runs);
+    case Kind::claim: return chores.lapse(todos);
+    case Kind::pass_on:
+    case Kind::apply: break;
+  }
+  return apply_stored(todos);
 }
 
 Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {
@@ -158,7 +184,7 @@ Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {
   }
   Reporter(storage_, runner_, options_, drives_).report(std::move(pending), answers);
   std::vector<WaitingTodo> done;
-  std::vector<Batch> refused;
+  std::vector<std::pair<const WaitingTodo*, Error>> refused;
   for (std::size_t i = 0; i < todos.size(); ++i) {
     if (answers[i]) {
       done.push_back(todos[i]);
@@ -167,21 +193,11 @@ Result<void> Reporter::apply_stored(std::span<WaitingTodo> todos) {
     const auto& error = answers[i].error();
     // A merchant that is not published here is known to another process, or later.
     if (retry_advice(error.code) != RetryAdvice::give_up || error.code == ErrorCode::not_found) continue;
-    // It would be refused for ever: it is kept with the reason, and due no more.
-    auto& todo = todos[i].todo;
-    todo.error = error.message;
-    refused.push_back(
-        {todos[i].partition, {Operation::replace(todos[i].key, todos[i].revision, encode(todo))}});
-    if (options_.journal != nullptr) {
-      options_.journal->write({.room = "task",
-                               .partition = todos[i].partition,
-                               .subject = todos[i].key,
-                               .trigger = "event",
-                               .reason = todo.error});
-    }
+    refused.emplace_back(&todos[i], error);
   }
-  if (auto kept = commit_all(storage_, refused); !kept) return fail(std::move(kept).error());
-  return Chores(storage_, runner_, options_).remove(done);
+  Chores chores(storage_, runner_, options_);
+  if (auto kept = chores.set_aside(refused); !kept) return kept;
+  return chores.remove(done);
 }
 
 /// Reads what events need before their records can be named: the events they reverse, the user's own start,
@@ -327,6 +343,8 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
       receipt.grants.push_back({grant.task, grant.cycle, grant.stage});
       receipt.grants.back().generation = grant.generation;
       receipt.grants.back().taken_back = grant.taken_back;
+      // A run whose record is gone has succeeded: no other ever goes.
+      if (!grant.tracked) receipt.grants.back().state = RunState::succeeded;
       if (!grant.tracked || grant.taken_back) continue;
       const Todo todo{Todo::Kind::take_unit, key_of(event, grant)};
       places.push_back({i, g, instance_key(grant.task, grant.cycle), todo_key(todo)});
@@ -351,8 +369,12 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
     const auto instance = decode_instance(*record);
     if (!instance) return fail(instance.error());
     const auto& grant = event.record.grants[places[i].grant];
-    if (const auto* stands = instance->grant_of(grant.stage))
-      note(grant_at(answers, event.place, places[i].grant), *stands);
+    if (const auto* stands = instance->grant_of(grant.stage)) {
+      auto* told = grant_at(answers, event.place, places[i].grant);
+      note(told, *stands);
+      const bool issued = stands->generation != grant.generation || stands->state == Grant::State::granted;
+      if (told != nullptr && issued) told->state = RunState::succeeded;
+    }
     // The caller that reached the stage died, or is slow, before the unit was taken: this one takes it.
     if (const auto& waiting = (*stored)[2 * i + 1]) {
       auto todo = decode_todo(*waiting);

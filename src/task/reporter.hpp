@@ -13,7 +13,8 @@ class Reporter {
   void report(std::vector<PendingEvent> events, std::span<Result<Receipt>> answers);
 
   /// Does todos of any kind, units in their order, and gives the runs they make. Those that cannot be done
-  /// now (a reward still runs, a task is not published here) stay. Errors: the last one met.
+  /// now (a reward still runs, a task is not published here) stay. Errors: the last one met; no todo's error
+  /// keeps another from being done.
   Result<void> do_todos(std::vector<WaitingTodo>& todos, std::vector<WaitingRun>& runs,
                         std::span<Result<Receipt>> answers);
 
@@ -28,6 +29,8 @@ class Reporter {
   Result<void> look_ahead(std::span<PendingEvent*> events);
   void carry_on(Started& started, std::span<Result<Receipt>> answers);
   Result<void> check_prerequisites(std::span<PendingEvent*> events);
+  Result<void> do_kind(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs,
+                       std::span<Result<Receipt>> answers);
   Result<void> apply_stored(std::span<WaitingTodo> todos);
   Result<void> recall(std::span<KnownEvent> known, std::span<Result<Receipt>> answers,
                       std::vector<WaitingTodo>& todos);

@@ -1,9 +1,9 @@
 #include "task/requests.hpp"
 
 #include <onceward/core/digest.hpp>
-#include <onceward/core/ids.hpp>
 
 #include "core/utf8.hpp"
+#include "pipeline/storable.hpp"
 #include "task/chores.hpp"
 #include "task/eligible.hpp"
 #include "task/views.hpp"
@@ -33,6 +33,8 @@ Result<void> check(Trigger trigger, const Request& request) {
   if (!bounded(request.key, most_key)) return wrong("key", "must be 1 to 200 bytes of UTF-8");
   if (!bounded(request.user, 128)) return wrong("user", "must be 1 to 128 bytes of UTF-8");
   if (request.task.size() > 64 || request.cycle.size() > 64) return wrong("task or cycle", "is too long");
+  if (request.at && (*request.at < earliest || *request.at >= latest))
+    return wrong("time", "lies outside 1900 to 2099");
   for (const auto* text : {&request.actor, &request.reason}) {
     if (!text->empty() && !bounded(*text, most_text))
       return wrong("actor or reason", "is too long or no UTF-8");
@@ -50,7 +52,8 @@ std::string fingerprint_of(Trigger trigger, const Request& request) {
 
 std::string key_of(Trigger trigger, const Request& request) {
   // What was completed can be taken back, as an event can.
-  return trigger == Trigger::complete ? event_key("complete:" + request.key) : "request/" + request.key;
+  return trigger == Trigger::complete ? event_key(std::string(completion_prefix) + request.key)
+                                      : "request/" + request.key;
 }
 
 Reply::Outcome outcome_of(std::string_view reason) noexcept {
@@ -84,7 +87,17 @@ Result<Requests::Asked> Requests::ask(Trigger trigger, const Request& request) {
   const RecordRef refs[] = {{asked.partition, request_key}, {asked.partition, anchor}};
   const auto stored = storage_.read(std::span(refs).first(task.own_cycles ? 2 : 1));
   if (!stored) return fail(stored.error());
-  asked.known = stored->records[0].has_value();
+  if (stored->records[0]) {
+    // Without a fingerprint: taken back before it was asked.
+    auto before = decode_event(*stored->records[0]);
+    if (!before) return fail(std::move(before).error());
+    asked.known = !before->fingerprint.empty();
+    asked.kept_cycle = std::move(before->cycle);
+    if (asked.kept_cycle.empty() && !before->contributions.empty())
+      asked.kept_cycle = std::move(before->contributions.front().cycle);
+    if (asked.kept_cycle.empty() && !before->grants.empty())
+      asked.kept_cycle = std::move(before->grants.front().cycle);
+  }
   asked.at = request.at.value_or(stored->now);
   auto calendar = Result<Calendar>(task.calendar);
   if (task.own_cycles) {
@@ -103,8 +116,13 @@ Result<Requests::Asked> Requests::ask(Trigger trigger, const Request& request) {
     if (!calendar) return fail(std::move(calendar).error());
   }
   const auto number = calendar->number_of(asked.at);
+  const auto named = request.cycle.empty() ? std::optional(number) : calendar->number_named(request.cycle);
   asked.cycle = request.cycle.empty() ? calendar->name_of(number) : request.cycle;
-  asked.cycle_end = calendar->end_of(number);
+  asked.cycle_exists = named.has_value();
+  asked.cycle_end = calendar->end_of(named.value_or(number));
+  if (named && *named > number)
+    asked.other_cycle = Cause{"not_started", "the cycle has not begun", calendar->begin_of(*named)};
+  if (named && *named < number) asked.other_cycle = Cause{"ended", "the cycle is over"};
   return asked;
 }
 
@@ -139,7 +157,14 @@ Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional
   auto stands = view_of(asked);
   if (!stands) return fail(std::move(stands).error());
   view = *std::move(stands);
+  if (!view && !asked.cycle_exists) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("task \"{}\" has no cycle \"{}\"; leave it empty for the one of the time asked",
+                            request.task, pipeline_detail::readable(asked.cycle, request.cycle.size())));
+  }
   auto causes = window_causes(asked.entry, asked.at);
+  // A task is begun in the cycle of the time it is asked for: each cycle has rewards of its own.
+  if (!view && asked.other_cycle) causes.push_back(*asked.other_cycle);
   auto audience = audience_of(asked);
   if (!audience) return fail(std::move(audience).error());
   if (*audience) causes.push_back(**std::move(audience));
@@ -160,34 +185,81 @@ Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional
   return causes;
 }
 
-/// The unit of a quota at the claim: taken before the instance is there, under a todo that gives it back
-/// where this process dies. The instance's batch removes that todo: once it lapsed, the batch is refused.
-Result<std::optional<WaitingTodo>> Requests::take_unit(const Asked& asked, bool& out_of_stock) {
+/// The todo under which a request's unit is taken. Callers of one request share it, so that none of them
+/// finds the last unit gone that another one of them has; after one that lapsed comes the next number.
+Todo Requests::unit_todo(const Asked& asked, std::size_t number) {
   const auto& definition = *asked.entry.task->definition;
-  if (!definition.quota || definition.quota->at != QuotaAt::claim) return std::optional<WaitingTodo>();
   const auto& request = *asked.request;
   Todo todo{Todo::Kind::claim, {request.merchant, request.user, request.task, asked.cycle}};
   todo.version = definition.version;
   todo.period = quota_period(asked.entry, asked.at);
-  // Each try has a name of its own, so that one that lapsed can never be taken for a later one.
-  todo.unit = unit_name(todo.grant) + "/" + new_owner_id();
-  WaitingTodo waiting{0,    WaitingTodo::no_grant, asked.partition, todo_key(todo), absent,
-                      todo, asked.merchant};
-  const auto noted = commit_one(
-      storage_,
-      {asked.partition, {Operation::insert(waiting.key, encode(todo), {.due_in = options_.lease})}});
-  if (!noted) return fail(noted.error());
-  waiting.revision = noted->revision;
-  const auto taken =
-      commit_one(storage_, {quota_partition(request.merchant, request.task),
-                            {Operation::insert(fmt::format("unit/{}/{}", todo.period, todo.unit), "1"),
-                             Operation::add("count/" + todo.period, 1, 0, definition.quota->limit)}});
-  if (!taken) return fail(taken.error());
-  out_of_stock = !taken->applied();
-  if (!out_of_stock) return std::optional(std::move(waiting));
-  if (auto removed = Chores(storage_, runner_, options_).remove({&waiting, 1}); !removed)
-    return fail(std::move(removed).error());
-  return std::optional<WaitingTodo>();
+  todo.unit = fmt::format("{}/{}/{}", unit_name(todo.grant),
+                          sha256_hex(request.key).substr(0, fingerprint_digits), number);
+  return todo;
+}
+
+/// Whether another caller with this key is at it, or has done it meanwhile.
+Result<bool> Requests::met(Trigger trigger, const Asked& asked) {
+  const auto request = key_of(trigger, *asked.request);
+  const auto& quota = asked.entry.task->definition->quota;
+  const bool has_unit = trigger == Trigger::claim && quota && quota->at == QuotaAt::claim;
+  const auto unit = has_unit ? todo_key(unit_todo(asked, 0)) : request;
+  // In this order: the batch that removes the todo writes the request.
+  for (const auto& key : {unit, request}) {
+    const auto stored = read_one(storage_, asked.partition, key);
+    if (!stored) return fail(stored.error());
+    if (*stored) return true;
+  }
+  return false;
+}
+
+/// The unit of a quota at the claim: taken before the instance is there, under a todo that gives it back
+/// where this process dies. The instance's batch removes that todo: once it lapsed, the batch is refused, and
+/// its unit is marked, so that nobody takes it any more.
+Result<std::optional<WaitingTodo>> Requests::take_unit(const Asked& asked, bool& out_of_stock) {
+  const auto& definition = *asked.entry.task->definition;
+  if (!definition.quota || definition.quota->at != QuotaAt::claim) return std::optional<WaitingTodo>();
+  const auto& request = *asked.request;
+  Chores chores(storage_, runner_, options_);
+  for (std::size_t number = 0; number <= options_.conflict_retries; ++number) {
+    const auto todo = unit_todo(asked, number);
+    auto back = todo;
+    back.kind = Todo::Kind::return_unit;
+    WaitingTodo waiting{0,    WaitingTodo::no_grant, asked.partition, todo_key(todo), absent,
+                        todo, asked.merchant};
+    const auto noted =
+        commit_one(storage_, {asked.partition,
+                              {Operation::require(key_of(Trigger::claim, request), absent),
+                               Operation::require(todo_key(back), absent),
+                               Operation::insert(waiting.key, encode(todo), {.due_in = options_.lease})}});
+    if (!noted) return fail(noted.error());
+    // Refused: the request is answered already, or this unit is being given back, or another caller has it.
+    if (!noted->applied() && noted->refused == 0) return std::optional<WaitingTodo>();
+    if (!noted->applied() && noted->refused == 1) continue;
+    waiting.revision = noted->applied() ? noted->revision : noted->found->revision;
+    const auto taken =
+        commit_one(storage_, {quota_partition(request.merchant, request.task),
+                              {Operation::insert(fmt::format("unit/{}/{}", todo.period, todo.unit), "1"),
+                               Operation::add("count/" + todo.period, 1, 0, definition.quota->limit)}});
+    if (!taken) return fail(taken.error());
+    if (taken->applied() || (taken->refused == 0 && taken->found->value == "1"))
+      return std::optional(std::move(waiting));
+    out_of_stock = taken->refused != 0;
+    // Also where there was none: who shares the todo takes none under it any more.
+    if (auto lapsed = chores.lapse({&waiting, 1}); !lapsed) return fail(std::move(lapsed).error());
+    if (out_of_stock) return std::optional<WaitingTodo>();
+  }
+  return fail(ErrorCode::timeout,
+              fmt::format("request \"{}\" of user \"{}\" met other callers all the time; nothing was done, "
+                          "ask again",
+                          request.key, request.user));
+}
+
+Result<std::optional<WaitingTodo>> Requests::take_unit_again(const Request& request, const IndexEntry& entry,
+                                                             Timestamp claimed, bool& out_of_stock) {
+  return take_unit({&request, merchants_.find(request.merchant), entry,
+                    user_partition(request.merchant, request.user), request.cycle, claimed},
+                   out_of_stock);
 }
 
 PendingEvent Requests::pending_of(Trigger trigger, const Asked& asked, const Event& event) const {
@@ -207,8 +279,10 @@ PendingEvent Requests::pending_of(Trigger trigger, const Asked& asked, const Eve
 }
 
 Result<Reply> Requests::run(Trigger trigger, const Request& request) {
-  const auto asked = ask(trigger, request);
+  auto asked = ask(trigger, request);
   if (!asked) return fail(asked.error());
+  // The same key is for the same cycle, whenever it is asked again.
+  if (!asked->kept_cycle.empty()) asked->cycle = asked->kept_cycle;
   Reply reply{.task = request.task, .cycle = asked->cycle};
   const auto& definition = *asked->entry.task->definition;
   if (trigger == Trigger::complete && definition.complete != Mode::manual) {
@@ -222,23 +296,24 @@ Result<Reply> Requests::run(Trigger trigger, const Request& request) {
   if (begins && !asked->known) {
     auto causes = causes_of(*asked, reply.view);
     if (!causes) return fail(std::move(causes).error());
-    if (trigger == Trigger::claim && reply.view) {
-      reply.outcome = Reply::Outcome::wrong_state;
-      return reply;
-    }
     // A unit that is taken later may have come back by then.
     if (definition.quota && definition.quota->at != QuotaAt::claim)
       std::erase_if(*causes, [](const Cause& cause) { return cause.code == "out_of_stock"; });
-    if (!causes->empty() && !reply.view) {
-      reply.outcome = outcome_of(*causes);
-      reply.causes = *std::move(causes);
-      return reply;
+    const bool taken = trigger == Trigger::claim && reply.view;
+    if (taken || (!causes->empty() && !reply.view)) {
+      const auto faster = met(trigger, *asked);
+      if (!faster) return fail(faster.error());
+      if (!*faster) {
+        reply.outcome = taken ? Reply::Outcome::wrong_state : outcome_of(*causes);
+        if (!taken) reply.causes = *std::move(causes);
+        return reply;
+      }
     }
     if (trigger == Trigger::claim) {
       bool out_of_stock = false;
-      auto taken = take_unit(*asked, out_of_stock);
-      if (!taken) return fail(std::move(taken).error());
-      unit = *std::move(taken);
+      auto own = take_unit(*asked, out_of_stock);
+      if (!own) return fail(std::move(own).error());
+      unit = *std::move(own);
       if (out_of_stock) {
         reply.outcome = Reply::Outcome::out_of_stock;
         reply.causes.push_back(stock_cause(asked->entry, asked->at));
@@ -258,6 +333,12 @@ Result<Reply> Requests::run(Trigger trigger, const Request& request) {
     (void)Chores(storage_, runner_, options_).lapse({&*unit, 1});
   }
   if (!answer) return fail(answer.error());
+  if (answer->duplicate && !asked->known) {
+    // Another caller with this key was faster, perhaps before midnight.
+    const auto faster = ask(trigger, request);
+    if (!faster) return fail(faster.error());
+    if (!faster->kept_cycle.empty()) reply.cycle = asked->cycle = faster->kept_cycle;
+  }
   if (refused) reply.outcome = outcome_of(answer->skipped.front().reason);
   reply.replayed = answer->duplicate;
   reply.grants = std::move(answer->grants);

@@ -12,6 +12,10 @@ class Requests {
 
   Result<Reply> run(Trigger trigger, const Request& request);
   Result<Explanation> explain(const Request& request);
+  /// Takes a unit of a quota at the claim anew, for an instance that goes on whose unit has returned. It
+  /// lapses where the act it is for does not take it. Empty with `out_of_stock` where none is left.
+  Result<std::optional<WaitingTodo>> take_unit_again(const Request& request, const IndexEntry& entry,
+                                                     Timestamp claimed, bool& out_of_stock);
 
  private:
   /// A request with all that is known before it is decided.
@@ -23,12 +27,17 @@ class Requests {
     std::string cycle;
     Timestamp at{};
     Timestamp cycle_end = Timestamp::max();
+    bool cycle_exists = true;            ///< the task, as it is in force, has a cycle of this name
+    std::optional<Cause> other_cycle{};  ///< why the cycle of this name is not the one of `at`
     std::string zone{};
-    bool known = false;  ///< its key was used before
+    bool known = false;        ///< its key was used before
+    std::string kept_cycle{};  ///< which it was for then
   };
   Result<Asked> ask(Trigger trigger, const Request& request);
   Result<std::vector<Cause>> causes_of(const Asked& asked, std::optional<InstanceView>& view);
   Result<std::optional<Cause>> audience_of(const Asked& asked);
+  static Todo unit_todo(const Asked& asked, std::size_t number);
+  Result<bool> met(Trigger trigger, const Asked& asked);
   Result<std::optional<WaitingTodo>> take_unit(const Asked& asked, bool& out_of_stock);
   PendingEvent pending_of(Trigger trigger, const Asked& asked, const Event& event) const;
   Result<std::optional<InstanceView>> view_of(const Asked& asked);

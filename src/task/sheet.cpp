@@ -83,6 +83,9 @@ std::string encode(const SheetRecord& record) {
   Map map{{"task", sheet.task},     {"version", sheet.version},   {"type", sheet.type},
           {"title", sheet.title},   {"fields", sheet.fields},     {"state", to_string(sheet.state)},
           {"author", sheet.author}, {"approver", sheet.approver}, {"xml", record.xml}};
+  List authors;
+  for (const auto& author : sheet.authors) authors.push_back(author);
+  map.set("authors", std::move(authors));
   if (sheet.online_at) map.set("online_at", std::int64_t{sheet.online_at->time_since_epoch().count()});
   return Value(std::move(map)).to_json();
 }
@@ -98,6 +101,14 @@ Result<SheetRecord> decode_sheet(const Record& record) {
   sheet.sheet.title = text_of(*value, "title");
   sheet.sheet.author = text_of(*value, "author");
   sheet.sheet.approver = text_of(*value, "approver");
+  sheet.sheet.authors = {sheet.sheet.author};
+  if (const auto* authors = value->find("authors"); authors != nullptr && authors->list() != nullptr) {
+    sheet.sheet.authors.clear();
+    for (const auto& author : *authors->list()) {
+      if (author.string() == nullptr) return corrupt(record);
+      sheet.sheet.authors.push_back(*author.string());
+    }
+  }
   const auto* fields = value->find("fields");
   const auto state = std::find(state_names.begin(), state_names.end(), text_of(*value, "state"));
   if (fields == nullptr || fields->map() == nullptr || state == state_names.end()) return corrupt(record);

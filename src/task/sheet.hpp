@@ -26,6 +26,8 @@ struct SheetRecord {
 };
 inline constexpr std::string_view sheet_prefix = "draft/";
 inline constexpr std::string_view audit_prefix = "audit/";
+/// Written by every act that changes what is online, so that of two at once one is refused.
+inline constexpr std::string_view online_key = "online";
 [[nodiscard]] std::string drafts_partition(std::string_view merchant);
 [[nodiscard]] std::string sheet_key(std::string_view task, std::string_view version);
 [[nodiscard]] std::string encode(const SheetRecord& record);

@@ -3,6 +3,8 @@
 #include "task/center_state.hpp"
 #include "task/scratch_storage.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace onceward {
@@ -37,18 +39,73 @@ void TaskCenter::State::report_some(Storage& on, std::span<const Event> events,
   Reporter(on, runner, chosen, drives).report(std::move(pending), places);
 }
 
+Result<task_detail::Campaigns> TaskCenter::State::earlier_versions(
+    const task_detail::CompiledCampaign& campaign) {
+  const auto& merchant = campaign.definition.merchant;
+  const auto index = merchants.find(merchant);
+  std::vector<task_detail::UnknownVersion> unknown;
+  auto earlier = task_detail::earlier_versions(storage, campaign, index.get(), unknown);
+  if (!earlier) return earlier;
+  if (auto fits = task_detail::check_updates(campaign, index.get(), *earlier); !fits)
+    return fail(std::move(fits).error());
+  std::erase_if(*earlier, [&](const auto& version) {
+    for (const auto& plan : version->plans) {
+      auto added = catalog.add(plan);
+      if (added) continue;
+      const auto& task = version->definition.tasks.front();
+      unknown.push_back({task.id + "/" + task.version, std::move(added).error().message});
+      return true;
+    }
+    return false;
+  });
+  if (options.journal == nullptr) return earlier;
+  for (const auto& version : unknown) {
+    options.journal->write({.room = "task",
+                            .partition = task_detail::definitions_partition(merchant),
+                            .subject = version.name,
+                            .trigger = "publish",
+                            .to = "unknown",
+                            .reason = version.why});
+  }
+  return earlier;
+}
+
 TaskCenter::TaskCenter(Storage& storage, PlanCatalog& catalog, Runner& runner, TaskCenterOptions options)
     : state_(new State{storage, catalog, runner, std::move(options)}) {}
 
 TaskCenter::~TaskCenter() = default;
 
+Result<void> TaskCenter::check(const Campaign& campaign) {
+  const auto compiled = campaign.shared();
+  const auto index = state_->merchants.find(compiled->definition.merchant);
+  std::vector<task_detail::UnknownVersion> unknown;
+  const auto earlier = task_detail::earlier_versions(state_->storage, *compiled, index.get(), unknown);
+  if (!earlier) return fail(earlier.error());
+  if (auto fits = task_detail::check_updates(*compiled, index.get(), *earlier); !fits) return fits;
+  for (const auto& plan : compiled->plans) {
+    const auto& definition = plan.definition();
+    const auto there = state_->catalog.find(definition.id, definition.version);
+    if (!there || there->sha256() == plan.sha256()) continue;
+    return fail(
+        ErrorCode::conflict,
+        fmt::format("pipeline \"{}\" version \"{}\" is there with another content; give the changed one "
+                    "another version",
+                    definition.id, definition.version));
+  }
+  if (const auto missing = task_detail::missing_versions(state_->storage, *compiled); !missing)
+    return fail(missing.error());
+  return {};
+}
+
 Result<void> TaskCenter::publish(const Campaign& campaign) {
   auto compiled = campaign.shared();
+  auto earlier = state_->earlier_versions(*compiled);
+  if (!earlier) return fail(std::move(earlier).error());
   if (auto stored = task_detail::store_versions(state_->storage, *compiled); !stored) return stored;
   for (const auto& plan : compiled->plans) {
     if (auto added = state_->catalog.add(plan); !added) return added;
   }
-  state_->merchants.put(std::move(compiled));
+  state_->merchants.put(std::move(compiled), *std::move(earlier));
   return {};
 }
 

@@ -87,6 +87,10 @@ bool UserWork::take(PendingEvent* event) {
       // A zone that is not known here refuses the event when it is applied.
       const auto calendar = calendar_of(*event, candidate);
       candidate.cycle = calendar ? calendar->cycle_of(event->event->at) : "-";
+      // Its days, too, are those of the zone the user began in, which was not known before.
+      if (calendar && task.measure == Measure::streak) {
+        candidate.contributed = streak_of(task, candidate.entry->rule, calendar->zone(), event->event->at);
+      }
     }
     slot_of(task.definition->id, candidate.cycle);
     if (task.definition->per_user != 0) counter_of(task.definition->id);
@@ -150,12 +154,16 @@ bool UserWork::apply(std::span<std::optional<Record>> stored, Timestamp now,
   return true;
 }
 
-/// Answers an event that was applied before; false where it was not.
+/// Answers an event that was applied before, or that bears the id of another one; false where it is new.
 bool UserWork::answer_known(const PendingEvent& event, std::span<Result<Receipt>> answers) {
   if (event.key.empty()) return false;
   const auto& slot = event_slots_[event_slot_of(event.key)];
-  if (!slot.record || slot.record->fingerprint.empty()) return false;
-  if (slot.record->fingerprint != event.fingerprint) {
+  if (!slot.record) return false;
+  // A stored event that still waits has its id already; whoever reports the same one applies it.
+  const bool waits = slot.record->fingerprint.empty();
+  const auto& known = waits ? slot.record->waiting : slot.record->fingerprint;
+  if (known.empty() || (waits && known == event.fingerprint)) return false;
+  if (known != event.fingerprint) {
     answers[event.place] = fail(
         ErrorCode::conflict,
         fmt::format("{} \"{}\" of user \"{}\" was reported before with another content; nothing was applied",
@@ -241,8 +249,13 @@ void UserWork::write() {
       if (anchored.fresh && begun) put(anchor_key(anchored.task), absent, encode(anchored.anchor));
     }
   }
-  for (auto& todo : started_.todos) put(todo.key, absent, encode(todo.todo), {.due_in = options_.lease});
-  for (auto& run : started_.runs) operations.push_back(std::move(run.run.insert));
+  // Who will do it comes after the caller's COMMIT, and need not wait for a lease to end.
+  const auto todo_due = options_.store_only ? Duration::zero() : options_.lease;
+  for (auto& todo : started_.todos) put(todo.key, absent, encode(todo.todo), {.due_in = todo_due});
+  for (auto& run : started_.runs) {
+    if (options_.store_only) runner_.leave(run.run);
+    operations.push_back(std::move(run.run.insert));
+  }
 }
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {

@@ -20,7 +20,24 @@ struct RunWanted {
   std::int64_t generation;
   bool revoked;
   std::string key;
+  std::string partition;
 };
+
+/// Of a group's members the one that is furthest from its end says how a stage's reward stands.
+int urgency(RunState state) noexcept {
+  switch (state) {
+    case RunState::succeeded: return 0;
+    case RunState::cancelled: return 1;
+    case RunState::failed: return 2;
+    case RunState::needs_attention: return 3;
+    case RunState::running: return 4;
+  }
+  return 0;
+}
+
+std::string member_todo_of(const ViewWanted& wanted, std::int64_t number) {
+  return todo_key({Todo::Kind::member, {{}, {}, wanted.task, wanted.cycle, number, 1}});
+}
 
 std::string run_key_of(const ViewWanted& wanted, const CompiledStage& stage, std::int64_t number,
                        std::int64_t generation, bool revoked) {
@@ -37,17 +54,32 @@ std::string run_key_of(const ViewWanted& wanted, const CompiledStage& stage, std
 
 std::vector<RunWanted> runs_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task) {
   std::vector<RunWanted> runs;
-  if (wanted.user.empty()) return runs;
-  if (!task.tracked) {
-    for (std::int64_t number = 1; number <= instance.reached; ++number)
-      runs.push_back({number, 1, false, run_key_of(wanted, task.stage(number), number, 1, false)});
+  if (wanted.user.empty()) {
+    auto member = wanted;
+    for (std::int64_t number = 1; number <= instance.reached; ++number) {
+      // Until it is done, no run of the stage may be there yet.
+      runs.push_back({number, 1, false, member_todo_of(wanted, number), wanted.partition});
+      for (const auto& name : instance.members) {
+        member.user = name;
+        member.partition = user_partition(wanted.partition.substr(0, wanted.partition.find('/')), name);
+        runs.push_back(
+            {number, 1, false, run_key_of(member, task.stage(number), number, 1, false), member.partition});
+      }
+    }
     return runs;
   }
+  for (const auto number : instance.untracked())
+    runs.push_back(
+        {number, 1, false, run_key_of(wanted, task.stage(number), number, 1, false), wanted.partition});
   for (const auto& grant : instance.grants) {
     const bool revoked = grant.state == Grant::State::revoked;
     if (!revoked && grant.state != Grant::State::granted) continue;
-    runs.push_back({grant.stage, grant.generation, revoked,
-                    run_key_of(wanted, task.stage(grant.stage), grant.stage, grant.generation, revoked)});
+    const auto& stage = task.stage(grant.stage);
+    runs.push_back({grant.stage, grant.generation, false,
+                    run_key_of(wanted, stage, grant.stage, grant.generation, false), wanted.partition});
+    if (revoked)
+      runs.push_back({grant.stage, grant.generation, true,
+                      run_key_of(wanted, stage, grant.stage, grant.generation, true), wanted.partition});
   }
   return runs;
 }
@@ -69,9 +101,14 @@ void resolve(InstanceView& view, const CompiledTask& task) {
   if (const auto exhausted = is(RunState::needs_attention); exhausted != view.grants.end()) {
     trigger = Trigger::reward_exhausted;
     view.reason = "retry_exhausted";
-  } else if (const auto failed = is(RunState::failed); failed != view.grants.end()) {
-    trigger = Trigger::reward_failed;
-    view.reason = failed->reason;
+  } else {
+    for (const auto state : {RunState::failed, RunState::cancelled}) {
+      const auto failed = is(state);
+      if (failed == view.grants.end()) continue;
+      trigger = Trigger::reward_failed;
+      view.reason = failed->reason;
+      break;
+    }
   }
   const MoveFacts facts{view.reached == static_cast<std::int64_t>(task.stages.size())};
   if (const auto* found = find_move(view.status, trigger, facts)) view.status = found->to;
@@ -83,25 +120,36 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
                     instance.reached,  instance.status,       instance.reason, current_run(instance, task),
                     instance.deadline, instance.collect_until};
   view.members = instance.members;
-  if (!task.tracked) {
-    for (std::int64_t number = 1; number <= instance.reached; ++number)
-      view.grants.push_back({number, 1, grant_states[static_cast<std::size_t>(Grant::State::granted)]});
-  }
+  for (const auto number : instance.untracked())
+    view.grants.push_back({number, 1, grant_states[static_cast<std::size_t>(Grant::State::granted)]});
   for (const auto& grant : instance.grants) {
     view.grants.push_back(
         {grant.stage, grant.generation, grant_states[static_cast<std::size_t>(grant.state)]});
   }
-  // A run whose retention has passed has ended well, or somebody looked at it.
+  std::stable_sort(view.grants.begin(), view.grants.end(),
+                   [](const GrantView& a, const GrantView& b) { return a.stage < b.stage; });
+  // A run whose record is gone has succeeded: no other ever goes.
   for (auto& grant : view.grants) {
     if (grant.state == "granted") grant.run = RunState::succeeded;
   }
   for (const auto& run : runs_of(wanted, instance, task)) {
     const auto found = known.find(run.key);
     if (found == known.end() || !found->second) continue;
+    if (found->first.starts_with(todo_prefix)) {
+      for (auto& grant : view.grants) {
+        if (grant.stage == run.stage) grant.run = RunState::running;
+      }
+      continue;
+    }
     auto stored = decode_run_view(*found->second);
     if (!stored) return fail(std::move(stored).error());
     for (auto& grant : view.grants) {
       if (grant.stage != run.stage) continue;
+      // Until a reward can be taken back, its own run says what keeps it: told after it, the other one
+      // counts.
+      const bool own = grant.state == "revoked" && !run.revoked;
+      if (wanted.user.empty() && urgency(stored->state) <= urgency(grant.run)) continue;
+      if (own && stored->state != RunState::needs_attention) continue;
       grant.run = stored->state;
       grant.reason = stored->reason;
       grant.owed = run.revoked && stored->state != RunState::succeeded && stored->state != RunState::running;
@@ -142,7 +190,7 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   if (!stored) return fail(std::move(stored).error());
   std::vector<std::optional<Instance>> instances(wanted.size());
   std::vector<Known> known(wanted.size());
-  std::vector<std::pair<std::size_t, std::string>> missing;
+  std::vector<std::pair<std::size_t, RunWanted>> missing;
   for (std::size_t i = 0, next = 0; i < wanted.size(); next += counts[i], ++i) {
     const auto& record = (*stored)[next];
     if (!record) continue;
@@ -152,17 +200,17 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
       known[i].emplace(keys[next + k], std::move((*stored)[next + k]));
     if (const auto* task = wanted[i].merchant->find(wanted[i].task, instance->version)) {
       for (auto& run : runs_of(wanted[i], *instance, *task)) {
-        if (!known[i].contains(run.key)) missing.emplace_back(i, std::move(run.key));
+        if (!known[i].contains(run.key)) missing.emplace_back(i, std::move(run));
       }
     }
     instances[i] = *std::move(instance);
   }
   refs.clear();
-  for (const auto& [place, key] : missing) refs.push_back({wanted[place].partition, key});
+  for (const auto& [place, run] : missing) refs.push_back({run.partition, run.key});
   auto more = read_all(storage, refs);
   if (!more) return fail(std::move(more).error());
   for (std::size_t i = 0; i < missing.size(); ++i)
-    known[missing[i].first].insert_or_assign(missing[i].second, std::move((*more)[i]));
+    known[missing[i].first].insert_or_assign(missing[i].second.key, std::move((*more)[i]));
   std::vector<std::optional<InstanceView>> views(wanted.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (!instances[i] || instances[i]->status == Status::not_taken) continue;

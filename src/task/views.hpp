@@ -33,5 +33,16 @@ Result<std::vector<std::string>> unrewarded(Storage& storage, const MerchantInde
 Result<RunView> decode_run_view(const Record& record);
 /// What makes an ended run that has not succeeded go on where it stopped. Errors: corrupt.
 Result<Operation> push_on(const Record& record);
+/// What a reward's run has given, as far as its record tells.
+enum class Given : std::uint8_t {
+  nothing,
+  something,
+  unknown,  ///< it goes on, or an effect of it is in doubt
+};
+/// Errors: corrupt.
+Result<Given> given_by(const Record& record);
+/// Ends for good a run that has stopped short of success: nobody who pushes on what failed finds it then.
+/// Errors: corrupt.
+Result<Operation> call_off(const Record& record);
 
 }  // namespace onceward::task_detail

@@ -29,8 +29,9 @@ struct Candidate {
   const IndexEntry* entry;
   std::string cycle;  ///< empty where it depends on what is stored of the user
   Contributed contributed;
-  std::string_view refused{};  ///< why it begins no new instance; empty: it may
-  bool cycle_given = false;    ///< by the request
+  std::string_view refused{};     ///< why it begins no new instance; empty: it may
+  bool cycle_given = false;       ///< by the request
+  std::optional<Error> failed{};  ///< a version not in force cannot compute it: told to those who work on it
 };
 
 /// What a request, an operator or a timer does to an instance: applied as events are, on the same records.
@@ -40,10 +41,11 @@ struct Act {
   std::string actor{};
   std::string reason{};
   bool forced = false;
-  std::optional<WaitingTodo> unit{};  ///< claim: the unit taken for it; its todo is the fence
+  std::optional<WaitingTodo> unit{};  ///< claim, replay: the unit taken for it; its todo is the fence
 };
 
-/// A contribution that counts for somebody else: applied there after this event's batch.
+/// A contribution that counts for somebody else, or that waits for its version to be known: applied there
+/// after this event's batch.
 struct PassedOn {
   std::string owner;
   std::string task;
@@ -73,12 +75,19 @@ struct PendingEvent {
   std::string zone{};          ///< of the user's profile
   std::optional<Act> act{};    ///< a request instead of an event; its key may be empty: it is not deduped
   Ahead ahead{};
+  bool handed_over = false;  ///< the own part of an event that another batch passed on
 
   [[nodiscard]] bool looks_ahead() const noexcept;
 };
 
 /// Who a profile is asked of; null where the host has none.
 using Profiles = std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)>;
+
+/// Times of events and requests lie from 1900 to 2099, where cycles are known.
+inline constexpr auto earliest = Timestamp(std::chrono::days(-25567));
+inline constexpr auto latest = Timestamp(std::chrono::days(47482));
+/// What ids of events must not begin with: completions are kept among them, to be taken back as events are.
+inline constexpr std::string_view completion_prefix = "complete:";
 
 /// Checks an event and computes what it would contribute. Errors: as TaskCenter::report.
 Result<PendingEvent> look_at(const Event& event, std::size_t place,
@@ -90,6 +99,9 @@ Result<PendingEvent> look_at_passed_on(const Event& event, std::size_t place,
                                        std::string_view task, std::int64_t reduced);
 /// Errors: invalid_argument naming the limit.
 Result<void> check(const Event& event);
+/// Whether an event's attributes read back as they were, of one that is written down for later.
+/// Errors: invalid_argument naming the attribute.
+Result<void> check_stored(const Event& event);
 
 /// A run that waits to be driven.
 struct WaitingRun {
@@ -120,6 +132,8 @@ struct Line {
   std::string actor{};
 };
 void tell(Journal* journal, std::span<const Line> lines);
+/// That work() could not do what a record asks for.
+void tell_trouble(Journal* journal, std::string_view partition, std::string_view subject, const Error& error);
 /// That a reward's run has ended.
 [[nodiscard]] Line line_of(std::string partition, std::string subject, RunState state, std::string reason);
 
@@ -228,14 +242,20 @@ class UserWork {
                           Effects& effects);
   std::optional<Instance> begin(const Candidate& candidate, Timestamp cycle_end, Timestamp at,
                                 Effects& effects, std::string_view& refused);
-  static Result<bool> pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance);
+  enum class Pinned : std::uint8_t { here, elsewhere, unknown };
+  static bool migrate(const MerchantIndex& merchant, const IndexEntry& entry, Instance& instance);
+  static Pinned pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance);
+  Result<void> wait_for_version(const PendingEvent& event, const Candidate& candidate,
+                                const Instance& instance, std::int64_t reduced, Effects& effects);
   static bool join(const PendingEvent& event, const Candidate& candidate, Instance& instance, bool& joined);
+  static void share(Instance& instance, const std::string& user, std::int64_t by);
   Result<Effects> act_of(const PendingEvent& event);
   Result<void> claim(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   Result<void> collect(const PendingEvent& event, const IndexEntry& entry, std::size_t place,
                        Effects& effects);
   Result<bool> collect_one(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Grant& grant,
                            Effects& effects);
+  void return_claim_unit(const PendingEvent& event, const Slot& slot, Instance& instance, Effects& effects);
   void end(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   void push_on(const PendingEvent& event, const IndexEntry& entry, std::size_t place, Effects& effects);
   void earn_again(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Grant& grant,
@@ -254,6 +274,8 @@ class UserWork {
                              std::span<const std::string> members, std::int64_t first, std::int64_t last,
                              Effects& effects);
   void pass_on(const PendingEvent& event, std::int64_t reduced, Effects& effects) const;
+  void pass_on(const PendingEvent& event, const PassedOn& passed, std::int64_t reduced,
+               Effects& effects) const;
   void add_todo(const PendingEvent& event, Todo todo, std::size_t grant, Effects& effects) const;
   void add_line(const Slot& slot, Trigger trigger, Status from, Status to, std::string reason,
                 Effects& effects, const std::string& actor = {}) const;

@@ -23,8 +23,10 @@ struct RunnerOptions {
   std::size_t span = 256;                         ///< runs driven side by side with shared commits, 1..1024
   unsigned workers = 2;                           ///< threads of start(), 1..256
   Duration idle_poll = std::chrono::milliseconds(500);  ///< longest sleep of an idle worker
-  /// How long an ended run is kept. One that needs attention stays until somebody ends it.
-  Duration retention = std::chrono::hours(24 * 365);
+  Duration retention = std::chrono::hours(24 * 365);    ///< how long a run that succeeded is kept
+  /// How long a failed or cancelled run is kept; unset: until somebody pushes it on and it succeeds. Views of
+  /// tasks take a run that is gone for one that succeeded. What needs attention stays.
+  std::optional<Duration> failed_retention{};
   /// At most so many at once in this runner: calls of a step by its name ("grant-points@1"), due runs of a
   /// pipeline by its id.
   std::map<std::string, std::size_t, std::less<>> limits{};
@@ -110,6 +112,8 @@ class Runner {
   /// Makes the record of a new run for a batch of the caller's, owned by this runner for one lease.
   /// Errors: invalid_argument as start.
   Result<PreparedRun> prepare(const Plan& plan, std::string partition, std::string key, Value input) const;
+  /// Leaves a prepared run to work(), of any runner: in the batch it is nobody's, and due at once.
+  void leave(PreparedRun& run) const;
   /// Drives prepared runs whose batch was applied (`revisions[i]` is that batch's revision) side by side,
   /// each to its end or its first durable wait; their state() tells which. Errors: those of the storage; what
   /// was not finished is found again by work() after the lease.

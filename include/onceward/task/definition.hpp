@@ -34,7 +34,8 @@ enum class CountFrom : std::uint8_t {
 enum class OnUpdate : std::uint8_t {
   pin,      ///< they go on as they began
   migrate,  ///< they go on with the new one from their next event or request on; what is reached stays
-            ///< reached
+            ///< reached. It keeps the measure (and a streak's unit) and has at least the stages of every
+            ///< version before it: publishing it is refused otherwise
 };
 /// When a reward takes its unit of a quota.
 enum class QuotaAt : std::uint8_t {
@@ -110,6 +111,7 @@ struct TaskDefinition {
   int month_day = 1;       ///< period month: the day it begins at, or its last where it is shorter; 1..31
   Duration every{};        ///< period fixed (from `starts`) and rolling (from the user's own start)
   bool user_zone = false;  ///< cycles follow the user's zone, as it was when the user began with the task
+  std::string timezone{};  ///< of its cycles, quota and streaks; empty: the campaign's
   std::optional<Duration> late{};  ///< an event counts so long after its cycle ended; unset: for ever
   Duration within{};          ///< how long an instance has from its claim to its last stage; zero: its cycle
   Duration collect_within{};  ///< how long a reward waits for collect(); zero: for ever

@@ -15,11 +15,14 @@ namespace onceward {
 /// Its text is UTF-8.
 struct Event {
   std::string merchant;
-  std::string id;    ///< 1..200 bytes
+  std::string
+      id;  ///< 1..200 bytes; "complete:<key>" is what complete() did under that key: for `reverses` only
   std::string user;  ///< 1..128 bytes
   std::string type;  ///< 1..64 bytes, such as "order.paid"
   Timestamp at{};    ///< when it happened: it chooses the cycle, whenever it is reported
-  Map attributes{};  ///< what expressions read as event.<name>
+  /// What expressions read as event.<name>. An event that is written down for later (report_async, `credit`,
+  /// `group`, `reverses`) is refused where they are no UTF-8, no finite numbers or more than 48 levels deep.
+  Map attributes{};
   /// The id of an event of the same user that this one takes back: exactly what it contributed, also where it
   /// comes first. Such an event contributes nothing itself. Empty: it takes nothing back.
   std::string reverses{};
@@ -59,7 +62,8 @@ struct Contribution {
 struct Skipped {
   std::string task;
   std::string cycle;
-  /// Stable: "not_claimed", "late", "ended", "not_eligible", "limit", "full", "self_invite", "group_full".
+  /// Stable: "not_claimed", "late", "ended", "not_eligible", "limit", "full", "self_invite", "group_full",
+  /// "not_published" (of a version that is not known here: it is applied where it is).
   std::string reason;
 
   friend bool operator==(const Skipped&, const Skipped&) = default;

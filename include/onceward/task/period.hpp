@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,6 +72,8 @@ class Calendar {
 
   [[nodiscard]] std::int64_t number_of(Timestamp time) const noexcept;
   [[nodiscard]] std::string name_of(std::int64_t number) const;
+  /// The number of the cycle with this name; empty where name_of gives no cycle of 1900 to 2099 this name.
+  [[nodiscard]] std::optional<std::int64_t> number_named(std::string_view name) const;
   /// The first instant; the smallest Timestamp for once.
   [[nodiscard]] Timestamp begin_of(std::int64_t number) const noexcept;
   /// The first instant after it; the largest Timestamp for once.

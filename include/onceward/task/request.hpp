@@ -30,8 +30,10 @@ struct InstanceView {
   std::int64_t progress = 0;
   std::int64_t reached = 0;  ///< stages reached, from the first
   Status status = Status::not_taken;
-  std::string reason{};                      ///< of failed and terminated, and of expired
-  std::int64_t run = 0;                      ///< of a streak: the run that ends at the latest period
+  std::string reason{};  ///< of failed and terminated, and of expired
+  /// Of a streak: the run that ends at the latest period, told in order: a freeze that was used is used.
+  /// `progress` is the longest run there is, wherever it begins.
+  std::int64_t run = 0;
   std::optional<Timestamp> deadline{};       ///< to reach the last stage
   std::optional<Timestamp> collect_until{};  ///< of the rewards that wait
   std::vector<GrantView> grants{};
@@ -45,10 +47,13 @@ struct Request {
   std::string merchant;
   std::string user;
   std::string task;
-  std::string key;                ///< 1..200 bytes; the same key with another content is a conflict
-  std::string cycle{};            ///< empty: the one of `at`
+  std::string key;  ///< 1..200 bytes; the same key with another content is a conflict
+  /// Empty: the one of `at`. A task is begun (claim; complete, where claiming is automatic) in that one only:
+  /// "not_started" and "ended" are the causes of another one, and a name the task never gives is
+  /// invalid_argument.
+  std::string cycle{};
   std::int64_t stage = 0;         ///< collect: the stage; 0: all
-  std::optional<Timestamp> at{};  ///< when it was asked; unset: the storage's time
+  std::optional<Timestamp> at{};  ///< when it was asked, 1900 to 2099; unset: the storage's time
   std::string actor{};            ///< who asks on the user's behalf
   std::string reason{};
 };
@@ -93,7 +98,7 @@ struct Ticket {
 struct ListRequest {
   std::string merchant;
   std::string user;
-  std::optional<Timestamp> at{};  ///< unset: the system's clock; it chooses the cycles alone
+  std::optional<Timestamp> at{};  ///< 1900 to 2099; unset: the system's clock; it chooses the cycles alone
   std::size_t limit = 50;         ///< 1..1000
   std::string cursor{};           ///< of the page before; empty: from the start
 };
@@ -130,8 +135,9 @@ struct ReplayRequest {
   bool dry_run = false;  ///< tells what it would do
 };
 struct ReplayReport {
-  std::vector<std::string> pushed{};   ///< "<task>/<cycle>"
-  std::vector<std::string> refused{};  ///< failed or terminated ones that need force
+  std::vector<std::string> pushed{};  ///< "<task>/<cycle>"
+  /// Failed or terminated ones that need force, or whose quota at the claim has no unit left for them.
+  std::vector<std::string> refused{};
 };
 
 }  // namespace onceward

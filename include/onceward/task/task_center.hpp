@@ -23,6 +23,11 @@ struct TaskCenterOptions {
   Duration lease = std::chrono::seconds(30);
   std::size_t conflict_retries = 64;  ///< how often an event is applied anew when another caller was faster
   Journal* journal = nullptr;         ///< told every move; null: none. It must outlive the task centre
+  /// For a task centre on an enlisted storage, whose writes stand or fall with the caller's transaction:
+  /// events and requests only write what is to be done, and call no step. After the COMMIT work() of any task
+  /// centre on the storage itself does it at once; after a ROLLBACK nothing has happened. Receipts say
+  /// running; the journal is not told the moves of such a call, since they may never happen.
+  bool store_only = false;
   /// Asked on the caller's thread; its errors refuse the event or request. Null: no user has a profile.
   std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)> profile{};
 };
@@ -59,24 +64,38 @@ class TaskCenter {
   /// Puts a merchant's campaign in force, in place of an earlier one of the merchant. Versions are immutable:
   /// what was published under a task's or pipeline's version stays its content for ever. A task the campaign
   /// lacks takes no events and no claims any more; what was earned of it can be collected.
-  /// Errors: conflict (a known version with another content; the message names it), those of the storage.
+  ///
+  /// Every version ever published is stored with its pipelines and read again here, so that instances go on
+  /// with theirs in every later process. One that cannot be compiled any more (a step of it is gone) is told
+  /// to the journal and is not known. The registry the campaign was compiled against must outlive this.
+  /// Errors: conflict (a known version with another content; the message names it), invalid_argument (a task
+  /// with OnUpdate::migrate counts in another way than a version before it, or has fewer stages),
+  /// limit_exceeded (a task
+  /// with its pipelines takes more than 1 MiB of XML), those of the storage.
   Result<void> publish(const Campaign& campaign);
+  /// What publish() would refuse, told without writing anything. Errors: as publish.
+  Result<void> check(const Campaign& campaign);
 
-  /// Applies one event. Errors: not_found (the merchant has no campaign), invalid_argument (a limit of Event,
-  /// an expression that cannot be computed on it: nothing was applied, mend the event or the task and send it
-  /// again), conflict (the id with another content), wrong_state (it reverses what is itself a reversal),
-  /// out_of_range (progress beyond 64 bits), limit_exceeded (more tasks or text than one batch takes), those
-  /// of the storage: in_doubt means it may be applied, so send it again.
+  /// Applies one event. Where its user began a task with a version that is not known here, his other tasks
+  /// count, the receipt says `not_published`, and that task's part is applied by a process that knows it.
+  /// Errors: not_found (the merchant has no campaign; it reverses what went to an unknown version),
+  /// invalid_argument (a limit of Event, an expression that cannot be computed on it: nothing was applied,
+  /// mend the event or the task and send it again), conflict (the id with another content), wrong_state (it
+  /// reverses what is itself a reversal), out_of_range (progress beyond 64 bits), limit_exceeded (more tasks
+  /// or text than one batch takes), those of the storage: in_doubt means it may be applied, so send it again.
   Result<Receipt> report(const Event& event);
 
   /// Applies many events of any users with shared round trips, in order for each user. One answer per event,
   /// at its place; an event that is refused does not keep the others from being applied.
   std::vector<Result<Receipt>> report_many(std::span<const Event> events);
 
-  /// Stores an event and returns: it is durable then, and work() applies it. The ticket fetches its receipt.
-  /// Errors: invalid_argument (a limit of Event), conflict (the id with another content), the storage's.
+  /// Stores an event and returns: it is durable then, its id is taken, and work() applies it. The ticket
+  /// fetches its receipt. What work() refuses is kept with the reason, and its id is free again: mend the
+  /// event or the task and send it again. Errors: not_found (the merchant has no campaign), invalid_argument
+  /// (a limit of Event), conflict (the id with another content), the storage's.
   Result<Ticket> report_async(const Event& event);
-  /// The receipt of an event, whoever reported it; empty while it waits or where it is not known.
+  /// The receipt of an event, whoever reported it; empty while it waits or where it is not known. Errors:
+  /// invalid_argument (it was stored and refused; the message says why), the storage's.
   Result<std::optional<Receipt>> receipt(const Ticket& ticket);
 
   /// Takes a task for a user. Asking again with the same key gives the same reply, replayed.
@@ -97,17 +116,19 @@ class TaskCenter {
   /// The user's instance; empty where there is none.
   Result<std::optional<InstanceView>> instance(std::string_view merchant, std::string_view user,
                                                std::string_view task, std::string_view cycle);
-  /// The same of a group's.
+  /// The same of a group's: of each stage, as the member's reward stands that is furthest from its end. Reads
+  /// a record for each member and reached stage.
   Result<std::optional<InstanceView>> group_instance(std::string_view merchant, std::string_view group,
                                                      std::string_view task, std::string_view cycle);
   /// A page of the merchant's tasks in force, in the campaign's order, with the user's instances of their
-  /// cycles at a time; one round trip where no reward was taken back and no version is an older one's.
+  /// cycles at a time; one round trip where no reward was taken back and no version is an older one's, and
+  /// one more before it where a cycle depends on the user (his zone, his own start).
   Result<TaskPage> list(const ListRequest& request);
   /// Everything that keeps a user from taking a task now, and when it changes where that is known.
   Result<Explanation> explain(const Request& request);
 
-  /// Pushes failed and terminated rewards on. See ReplayRequest. Errors: invalid_argument (forced without an
-  /// actor and a reason), the storage's.
+  /// Pushes failed and terminated rewards on, those of a group's member by his name. See ReplayRequest.
+  /// Errors: invalid_argument (forced without an actor and a reason), the storage's.
   Result<ReplayReport> replay(const ReplayRequest& request);
 
   /// What events would do, applied in order at a time of the clock; nothing is written and no step is called.
@@ -121,6 +142,10 @@ class TaskCenter {
   Result<ImportReport> import(std::string_view merchant, std::string_view lines);
 
   /// Does what is due: todos of dead processes, stored events, deadlines, and runs whose due time has come.
+  /// What cannot be done now (its merchant is not published here, its reward still runs, it is refused or
+  /// cannot be read) is due again after a lease, then later and later up to 16 of them: it keeps nothing else
+  /// from being done, and `taken` counts only what was done. The journal is told what was refused. Errors:
+  /// those of the storage that may be tried again; what was not done stays due.
   /// Call it in a loop (or let the runner's workers drive the runs and call it now and then).
   Result<WorkReport> work(std::size_t limit = 256);
 

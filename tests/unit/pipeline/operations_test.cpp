@@ -134,6 +134,21 @@ TEST_CASE("a signal that came before a run failed is there when it is retried") 
   CHECK(works.later(plan, 1s).state == RunState::succeeded);
 }
 
+TEST_CASE("a run that failed is kept for ever, or for as long as it was said") {
+  Works works;
+  const auto plan = works.plan(pipeline("r").step("a", "book@1"));
+  const bool said = GENERATE(false, true);
+  works.options.retention = 1h;
+  if (said) works.options.failed_retention = 3h;
+  works.next["a"] = {Reject{"no", "never"}};
+  CHECK(works.start(plan).state == RunState::failed);
+  Runner runner(works.storage, works.catalog, works.options);
+  works.clock.advance(2h);
+  CHECK(runner.find("r", "p", "k").value().has_value());
+  works.clock.advance(2h);
+  CHECK(runner.find("r", "p", "k").value().has_value() != said);
+}
+
 TEST_CASE("a run that needs attention is kept until somebody ends it; an ended one for the retention") {
   Works works;
   works.options.retention = 1h;

@@ -438,7 +438,7 @@ TEST_CASE("arguments that cannot be computed end as needs_attention without a ca
   CHECK(second.reason.find("when") != std::string::npos);
 }
 
-TEST_CASE("every unfinished run has a due time, every ended one has none and an expiry [pipeline-70]") {
+TEST_CASE("every unfinished run has a due time, an ended one has none, and only success expires [pipeline-70]") {
   Bench bench;
   bench.add("any@1", [](StepContext& step) -> StepOutcome {
     switch (step.optional_arg<std::int64_t>("amount").value_or(0)) {
@@ -460,7 +460,8 @@ TEST_CASE("every unfinished run has a due time, every ended one has none and an 
       ++looked;
       const bool running = record.value.find("\"state\":\"running\"") != std::string::npos;
       CHECK(record.due.has_value() == running);
-      CHECK(record.expires.has_value() == !running);
+      const bool succeeded = record.value.find("\"state\":\"succeeded\"") != std::string::npos;
+      CHECK(record.expires.has_value() == succeeded);
     }
   });
   Runner runner(bench.storage, bench.catalog, bench.options);

@@ -25,6 +25,7 @@ TaskDefinition full_task() {
   task.day_starts = std::chrono::hours(4);
   task.month_day = 31;
   task.user_zone = true;
+  task.timezone = "Asia/Shanghai";
   task.late = std::chrono::microseconds(1500);
   task.within = std::chrono::hours(48);
   task.collect_within = std::chrono::seconds(90);

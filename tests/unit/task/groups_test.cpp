@@ -202,3 +202,125 @@ TEST_CASE("a page of 50 tasks is one round trip, with what the user has of each"
   CHECK(rest.cursor.empty());
   CHECK(rest.entries[0].task == "t150");
 }
+
+TEST_CASE("a group whose rewards are refused is not rewarded, and each member's is pushed on") {
+  Shop shop("<task id='team' group='event.team' members='2'><on event='joined' distinct='user'/>" +
+            stage(2, 30) + "</task>");
+  shop.granted->reject = true;
+  for (const auto* user : {"ann", "bob"}) shop.report(joined(shop, user));
+  shop.settle();
+  const auto status = [&] { return shop.center->group_instance("shop", "red", "team", "-")->value().status; };
+  CHECK(status() == Status::failed);
+  shop.granted->reject = false;
+  CHECK(shop.center->replay({.merchant = "shop", .user = "ann"})->pushed == Lines{"team/-"});
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{"ann/team/-/1=30"});
+  CHECK(status() == Status::failed);
+  CHECK(shop.center->replay({.merchant = "shop", .user = "bob", .task = "team"})->pushed == Lines{"team/-"});
+  shop.settle();
+  CHECK(status() == Status::rewarded);
+  CHECK(shop.center->replay({.merchant = "shop", .user = "bob"})->pushed.empty());
+}
+
+TEST_CASE("a large group is rewarded also where one event reaches two stages, whatever dies on the way") {
+  using testing::FaultyStorage;
+  const auto big = "<task id='team' group='event.team' members='1000'><on event='joined' add='event.n'/>" +
+                   stage(600, 1) + stage(601, 2) + "</task>";
+  const std::size_t skip = GENERATE(1U, 2U, 3U);
+  Shop shop(big);
+  std::vector<Event> events;
+  for (int i = 0; i < 599; ++i)
+    events.push_back(
+        shop.event({{"team", "red"}, {"n", 1}}, "2024-03-10T12:00:00Z", "u" + std::to_string(i), "joined"));
+  for (const auto& answer : shop.center->report_many(events)) REQUIRE(answer.has_value());
+  shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::after, ErrorCode::corrupt, 1,
+                          skip);
+  shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::corrupt, 1000,
+                          0);
+  const auto last = shop.event({{"team", "red"}, {"n", 2}}, "2024-03-10T12:00:00Z", "u600", "joined");
+  (void)shop.center->report(last);
+  shop.storage.heal();
+  shop.restart();
+  shop.center->publish(shop.campaign(big)).value();
+  shop.report(last);
+  shop.settle();
+  CHECK(shop.granted->list().size() == 1200);
+  CHECK(shop.memory->scan("shop/group/red", "todo/", "", 10).value().records.empty());
+}
+
+TEST_CASE("who took everything back is not rewarded with the group, and leaves his place to another") {
+  Shop shop("<task id='team' group='event.team' members='2'><on event='paid' add='event.n'/>" +
+            stage(100, 10) + stage(200, 20) + "</task>");
+  const auto paid = [&](const char* user, int n) {
+    const auto event = shop.event({{"team", "red"}, {"n", n}}, "2024-03-10T12:00:00Z", user);
+    shop.report(event);
+    return event;
+  };
+  const auto refund = [&](const Event& of, std::optional<std::int64_t> amount = {}) {
+    auto event = shop.event({}, "2024-03-10T13:00:00Z", of.user, "refunded");
+    event.reverses = of.id;
+    event.amount = amount;
+    shop.report(event);
+  };
+  const auto first = paid("eve", 50);
+  const auto second = paid("eve", 10);
+  refund(first);
+  refund(second, 5);
+  CHECK(shop.center->group_instance("shop", "red", "team", "-")->value().members == Lines{"eve"});
+  refund(second, 5);
+  const auto ann = paid("ann", 50);
+  paid("bob", 50);
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{"ann/team/-/1=10", "bob/team/-/1=10"});
+  // Once the group is rewarded the place is kept; the next stage is for those who still take part.
+  refund(ann);
+  paid("eve", 100);
+  paid("bob", 200);
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{"ann/team/-/1=10", "bob/team/-/1=10", "bob/team/-/2=20"});
+}
+
+TEST_CASE("the audience of an invite is the inviter's") {
+  Shop shop(
+      "<task id='invite' audience='profile.vip &amp;&amp; user != &quot;zoe&quot;'>"
+      "<on event='first' credit='event.inviter'/>" +
+      stage(1, 10) + "</task>");
+  for (const auto* member : {"ann", "zoe"}) shop.profiles[member].attributes = Map{{"vip", true}};
+  shop.profiles["bob"].attributes = Map{{"vip", false}};
+  const auto invite = [&](const char* inviter, std::string user) {
+    shop.report(shop.event({{"inviter", inviter}}, "2024-03-10T12:00:00Z", std::move(user), "first"));
+  };
+  SECTION("a member invites somebody who is none") {
+    invite("ann", "bob");
+    CHECK(shop.granted->list() == Lines{"ann/invite/-/1=10"});
+  }
+  SECTION("who is no member invites one") {
+    invite("bob", "ann");
+    CHECK(shop.granted->list() == Lines{});
+  }
+  SECTION("the name asked for is the inviter's as well") {
+    invite("zoe", "ann");
+    invite("ann", "zoe");
+    CHECK(shop.granted->list() == Lines{"ann/invite/-/1=10"});
+  }
+}
+
+TEST_CASE("an invite's cycle is a day of the inviter's zone") {
+  Shop shop("<task id='invite' period='day' zone='user'><on event='first' credit='event.inviter'/>" +
+            stage(1, 10) + "</task>");
+  shop.profiles["ann"].timezone = "Asia/Shanghai";
+  shop.profiles["bob"].timezone = "UTC";
+  shop.report(shop.event({{"inviter", "ann"}}, "2024-03-10T16:30:00Z", "bob", "first"));
+  CHECK(shop.granted->list() == Lines{"ann/invite/D:2024-03-11/1=10"});
+}
+
+TEST_CASE("an order without an inviter is no invite, and counts for all other tasks") {
+  Shop shop(
+      "<task id='invite'><on event='paid' when=\"event.containsKey('inviter') and event.inviter != null\" "
+      "credit='event.inviter' distinct='user'/>" +
+      stage(1, 10) + "</task><task id='t'><on event='paid'/>" + stage(1, 20) + "</task>");
+  shop.report(shop.event({{"n", 1}}));
+  shop.report(shop.event({{"inviter", Value()}}, "2024-03-10T12:00:00Z", "bob"));
+  shop.report(shop.event({{"inviter", "ann"}}, "2024-03-10T12:00:00Z", "cid"));
+  CHECK(shop.granted->list() == Lines{"ann/invite/-/1=10", "ann/t/-/1=20", "bob/t/-/1=20", "cid/t/-/1=20"});
+}

@@ -19,25 +19,13 @@ struct Kept {
   bool gone = false;
 };
 
-/// The longest run of consecutive numbers, where so many missing ones are forgiven: told in order.
+/// The longest run of consecutive numbers, where so many missing ones are forgiven: begun everywhere.
 std::int64_t longest(const std::set<std::int64_t>& days, int freezes) {
   std::int64_t best = 0;
   for (auto first = days.begin(); first != days.end(); ++first) {
-    // A run begins where the one before it ended, so only beginnings that follow a break count.
     std::int64_t length = 0;
-    std::int64_t left = freezes;
-    std::int64_t before = *first;
-    for (auto day = first; day != days.end(); ++day) {
-      const auto missed = day == first ? 0 : *day - before - 1;
-      if (missed > left) break;
-      left -= missed;
-      before = *day;
-      ++length;
-    }
+    for (auto day = first; day != days.end() && *day - *first - length <= freezes; ++day) ++length;
     best = std::max(best, length);
-    auto next = first;
-    std::advance(next, length - 1);
-    first = next;
   }
   return best;
 }

@@ -86,6 +86,52 @@ TEST_CASE("fixed and rolling cycles are as long as they say") {
   CHECK(fixed.cycle_of(at("2024-02-29T00:00:00Z")) == "F:2024-02-27T06:00:00Z");
 }
 
+TEST_CASE("a cycle is found by the name it has, and by no other") {
+  const auto zone = Zone::find("Europe/London").value();
+  const std::vector<Calendar> calendars = {
+      Calendar({Period::once}, zone),
+      Calendar({Period::day}, zone),
+      Calendar({Period::week}, zone),
+      Calendar({Period::month}, zone),
+      Calendar({Period::month, 31}, zone),
+      Calendar({.period = Period::fixed, .every = std::chrono::hours(36), .from = at("2024-01-01T04:00:00Z")},
+               zone),
+      Calendar(
+          {.period = Period::rolling, .every = std::chrono::days(7), .from = at("2024-01-01T04:00:00.25Z")},
+          zone)};
+  for (const auto& calendar : calendars) {
+    for (const auto* time : {"1900-01-02T12:00:00Z", "2020-12-31T12:00:00Z", "2021-01-03T12:00:00Z",
+                             "2024-02-29T12:00:00Z", "2024-12-30T12:00:00Z", "2099-12-01T12:00:00Z"}) {
+      const auto number = calendar.number_of(at(time));
+      INFO(calendar.name_of(number));
+      if (calendar.rule().period == Period::week || at(time) > at("1901-01-01T00:00:00Z"))
+        CHECK(calendar.number_named(calendar.name_of(number)) == number);
+    }
+    for (const auto* name : {"",
+                             "-2",
+                             "bogus",
+                             "D:9999-99-99",
+                             "D:2023-02-29",
+                             "D:2024-2-1",
+                             "D:2024-02-01 ",
+                             "d:2024-02-01",
+                             "D:1899-12-31",
+                             "D:2100-01-01",
+                             "W:2021-53",
+                             "W:2024-00",
+                             "W:2024-1",
+                             "W:2024-1x",
+                             "W:2024-+1",
+                             "M:2024-13",
+                             "M:2024-1",
+                             "F:2024-01-01T05:00:00Z",
+                             "F:2024-01-01T04:00:00.0Z",
+                             "R:2024-01-01T04:00:00Z",
+                             "a/b"})
+      CHECK_FALSE(calendar.number_named(name).has_value());
+  }
+}
+
 TEST_CASE("summer time goes on after the last year the database lists") {
   CHECK(cycle(Period::day, "Europe/London", "2039-06-30T22:59:59Z") == "D:2039-06-30");
   CHECK(cycle(Period::day, "Europe/London", "2039-06-30T23:00:00Z") == "D:2039-07-01");

@@ -96,3 +96,135 @@ TEST_CASE(
     }
   }
 }
+
+TEST_CASE("a unit taken at the claim stays taken once a reward of it was issued") {
+  const std::string refund = GENERATE("keep", "clawback");
+  const auto steps = [&](int target) {
+    return "<stage target='" + std::to_string(target) + "' pipeline='grant'" +
+           (refund == "keep" ? "" : " take-back='take'") + "><arg name='points' value='10'/></stage>";
+  };
+  Shop shop("<task id='t' claim='manual' on-refund='" + refund + "'><on event='paid'/>" + steps(1) +
+            steps(5) + "<quota limit='1' at='claim'/></task>");
+  std::vector<Event> events;
+  const auto claim = [&](const char* user) {
+    if (shop.center->claim(shop.request("t", user))->outcome != Reply::Outcome::done) return;
+    events.push_back(shop.event({}, "2024-03-10T12:00:00Z", user));
+    events.back().at = shop.clock.now() + std::chrono::seconds(1);
+    shop.report(events.back());
+    shop.center->abandon(shop.request("t", user)).value();
+    shop.settle();
+  };
+  for (const auto* user : {"ann", "bob", "cid", "dan"}) claim(user);
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=10"});
+  // Taken back, there is no reward for it any more.
+  auto back = shop.event({}, "2024-03-10T12:00:00Z", "ann");
+  back.reverses = events.front().id;
+  shop.report(back);
+  shop.settle();
+  claim("eve");
+  CHECK(shop.granted->list().size() == (refund == "keep" ? 1 : 3));
+}
+
+TEST_CASE("forced on, an abandoned instance takes a unit at the claim anew, or is refused") {
+  using testing::FaultyStorage;
+  const std::string tasks = "<task id='t' claim='manual'><on event='paid'/>" + stage(1, 10) +
+                            "<quota limit='1' at='claim'/></task>";
+  const ReplayRequest force{"shop", "ann", {}, {}, true, "ops", "asked"};
+  Shop shop(tasks);
+  shop.center->claim(shop.request("t", "ann")).value();
+  shop.center->abandon(shop.request("t", "ann")).value();
+  shop.settle();
+  const auto pay = [&](const char* user) {
+    auto event = shop.event({}, "2024-03-10T12:00:00Z", user);
+    event.at = shop.clock.now() + std::chrono::seconds(1);
+    shop.report(event);
+  };
+  SECTION("somebody else has it") {
+    CHECK(shop.center->claim(shop.request("t", "bob"))->outcome == Reply::Outcome::done);
+    const auto replayed = shop.center->replay(force).value();
+    CHECK(replayed.pushed.empty());
+    CHECK(replayed.refused == std::vector<std::string>{"t/-"});
+    pay("ann");
+    pay("bob");
+    CHECK(shop.granted->list() == std::vector<std::string>{"bob/t/-/1=10"});
+  }
+  SECTION("it is there, whatever dies on the way") {
+    const auto fault = GENERATE(FaultyStorage::Fault::before, FaultyStorage::Fault::after);
+    const std::size_t skip = GENERATE(0U, 1U, 2U, 3U);
+    shop.storage.fail_calls(FaultyStorage::Call::commit, fault, ErrorCode::corrupt, 1, skip);
+    shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::corrupt,
+                            1000, 0);
+    (void)shop.center->replay(force);
+    shop.storage.heal();
+    shop.restart();
+    shop.center->publish(shop.campaign(tasks)).value();
+    shop.settle();
+    shop.center->replay(force).value();
+    CHECK(shop.view("t", "-").status == Status::in_progress);
+    CHECK(read_one(*shop.memory, "shop/quota/t", "count/-").value()->value == "1");
+    CHECK(shop.center->claim(shop.request("t", "bob"))->outcome == Reply::Outcome::out_of_stock);
+    pay("ann");
+    CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=10"});
+  }
+}
+
+TEST_CASE("forced on by two operators at once, an instance takes one unit, and keeps it") {
+  Shop shop("<task id='t' claim='manual'><on event='paid'/>" + stage(1, 10) +
+            "<quota limit='2' at='claim'/></task>");
+  shop.center->claim(shop.request("t")).value();
+  for (int round = 0; round < 50; ++round) {
+    shop.center->abandon(shop.request("t")).value();
+    shop.settle();
+    std::vector<std::thread> operators;
+    for (int i = 0; i < 2; ++i) {
+      operators.emplace_back([&shop] {
+        shop.center->replay({"shop", "ann", {}, {}, true, "ops", "asked"}).value();
+      });
+    }
+    for (auto& one : operators) one.join();
+    shop.settle();
+    REQUIRE(shop.view("t", "-").status == Status::in_progress);
+    REQUIRE(read_one(*shop.memory, "shop/quota/t", "count/-").value()->value == "1");
+  }
+}
+
+TEST_CASE("a unit stays taken for a reward that a version gave which kept no record of it") {
+  const auto version = [](const std::string& number, const std::string& more) {
+    return "<task id='t' version='" + number + "' claim='manual' on-update='migrate'" + more +
+           "><on event='paid'/>" + stage(1, 10) + stage(5, 50) + "<quota limit='1' at='claim'/></task>";
+  };
+  Shop shop(version("1", ""));
+  shop.center->claim(shop.request("t")).value();
+  auto event = shop.event();
+  event.at = shop.clock.now() + std::chrono::seconds(1);
+  shop.report(event);
+  CHECK(shop.granted->list().size() == 1);
+  shop.center->publish(shop.campaign(version("2", " collect='manual'"))).value();
+  CHECK(shop.center->abandon(shop.request("t"))->outcome == Reply::Outcome::done);
+  CHECK(shop.view("t", "-").version == "2");
+  shop.settle();
+  CHECK(shop.center->claim(shop.request("t", "bob"))->outcome == Reply::Outcome::out_of_stock);
+}
+
+TEST_CASE(
+    "an automatic reward reached before the deadline is issued also where the process died before its unit") {
+  const std::string tasks = "<task id='t' within='1h'><on event='paid'/>" + stage(1, 10) + stage(5, 50) +
+                            "<quota limit='10'/></task>";
+  const bool abandoned = GENERATE(true, false);
+  Shop shop(tasks);
+  auto event = shop.event();
+  event.at = shop.clock.now();
+  // The event's batch is durable, everything after it fails: the process is gone.
+  shop.storage.fail_calls(testing::FaultyStorage::Call::commit, testing::FaultyStorage::Fault::before,
+                          ErrorCode::unavailable, 1000, 1);
+  (void)shop.center->report(event);
+  shop.storage.heal();
+  shop.restart();
+  shop.center->publish(shop.campaign(tasks)).value();
+  if (abandoned) CHECK(shop.center->abandon(shop.request("t"))->outcome == Reply::Outcome::done);
+  shop.clock.advance(std::chrono::hours(2));
+  shop.settle();
+  CHECK(shop.view("t", "-").status == (abandoned ? Status::terminated : Status::expired));
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=10"});
+  CHECK(shop.memory->scan("shop/quota/t", "unit/", "", 10).value().records.size() == 1);
+}

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+#include <limits>
+
 using namespace task_test;
 using Lines = std::vector<std::string>;
 
@@ -239,5 +241,160 @@ TEST_CASE("a crash at any write of a refund after the reward: taken back once, i
       CHECK(read_one(*shop.memory, "shop/quota/buy", "count/-").value()->value == "0");
       CHECK(shop.memory->scan("shop/user/ann", "todo/", "", 10).value().records.empty());
     }
+  }
+}
+
+TEST_CASE("what never arrived is not taken back, and never arrives afterwards") {
+  Shop shop("<task id='buy' on-refund='clawback'><on event='paid' add='event.n'/>" + fragile(10, 10) +
+            fragile(20, 20) + "</task>");
+  shop.granted->reject = true;
+  const auto order = shop.event({{"n", 20}});
+  shop.report(order);
+  CHECK(shop.view("buy", "-").status == Status::failed);
+  shop.granted->reject = false;
+  CHECK(shop.report(reversal(shop, order)).grants.at(0).taken_back);
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{});
+  CHECK(shop.view("buy", "-").grants.at(0).state == "voided");
+  CHECK(shop.view("buy", "-").grants.at(1).state == "voided");
+  // Whoever pushes failed runs on finds none.
+  CHECK(shop.center->replay({.merchant = "shop", .user = "ann"})->pushed.empty());
+  CHECK(shop.runner->find("grant", "shop/user/ann", "shop/ann/buy/-/1/1").value()->state ==
+        RunState::cancelled);
+  shop.report(shop.event({{"n", 10}}));
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=10"});
+}
+
+TEST_CASE("a reward that arrived in part is taken back, and the rest of it never arrives") {
+  const auto pay = [](std::string id, std::string user) {
+    return "<step id='" + id + "' use='grant-points@1'><arg name='user' value='" + user +
+           "'/><arg name='amount' value='points'/></step>";
+  };
+  Shop shop(
+      "<task id='buy' on-refund='clawback'><on event='paid'/><stage target='1' pipeline='two' take-back='take'>"
+      "<arg name='points' value='10'/></stage></task><pipeline id='two'><input><param name='user'/>"
+      "<param name='points' type='int'/></input>" +
+      pay("first", "user") + pay("second", "user") + "</pipeline>");
+  shop.granted->reject_from = 2;
+  const auto order = shop.event();
+  CHECK(shop.report(order).grants.at(0).state == RunState::failed);
+  shop.granted->reject_from = 0;
+  shop.report(reversal(shop, order));
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10"});
+  CHECK(shop.runner->find("two", "shop/user/ann", "shop/ann/buy/-/1/1").value()->state ==
+        RunState::cancelled);
+}
+
+TEST_CASE("where nobody knows whether a reward arrived, it is pushed on first and taken back then") {
+  Shop shop("<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "</task>");
+  shop.granted->unknown = true;
+  const auto order = shop.event();
+  shop.report(order);
+  for (int hour = 0; hour < 200 && shop.view("buy", "-").status == Status::rewarding; ++hour) shop.settle();
+  REQUIRE(shop.view("buy", "-").grants.at(0).run == RunState::needs_attention);
+  shop.report(reversal(shop, order));
+  shop.settle();
+  shop.clock.advance(std::chrono::hours(1));
+  CHECK(shop.center->work().value().taken == 0);  // it waits, and nothing was done
+  CHECK(shop.view("buy", "-").status == Status::revoked);
+  CHECK(shop.view("buy", "-").grants.at(0).run == RunState::needs_attention);
+  CHECK(shop.granted->list() == Lines{});
+  shop.granted->unknown = false;
+  CHECK(shop.center->replay({.merchant = "shop", .user = "ann"})->pushed == Lines{"buy/-"});
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10"});
+  CHECK(shop.view("buy", "-").grants.at(0).run == RunState::succeeded);
+}
+
+TEST_CASE("a reward that waits for its unit when its event is taken back is void, and nothing is taken") {
+  using testing::FaultyStorage;
+  const auto task =
+      "<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "<quota limit='5'/></task>";
+  Shop shop(task);
+  const auto order = shop.event();
+  // The event's batch is durable, everything after it fails: the process is gone.
+  shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, ErrorCode::corrupt, 1000,
+                          1);
+  (void)shop.center->report(order);
+  shop.storage.heal();
+  shop.restart();
+  shop.center->publish(shop.campaign(task)).value();
+  shop.report(reversal(shop, order));
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{});
+  CHECK(shop.view("buy", "-").grants.at(0).state == "voided");
+  CHECK(read_one(*shop.memory, "shop/quota/buy", "count/-").value().has_value() == false);
+}
+
+TEST_CASE(
+    "a crash at any write of a refund after the reward was refused: nothing is taken, its unit returns") {
+  using testing::FaultyStorage;
+  const auto task =
+      "<task id='buy' on-refund='clawback'><on event='paid'/>" + fragile(1, 10) + "<quota limit='5'/></task>";
+  for (const auto fault : {FaultyStorage::Fault::before, FaultyStorage::Fault::after}) {
+    for (std::size_t skip = 0; skip < 5; ++skip) {
+      INFO("fault " << static_cast<int>(fault) << ", commit " << skip);
+      Shop shop(task);
+      shop.granted->reject = true;
+      const auto order = shop.event();
+      shop.report(order);
+      shop.granted->reject = false;
+      const auto dead = ErrorCode::corrupt;
+      shop.storage.fail_calls(FaultyStorage::Call::commit, fault, dead, 1, skip);
+      shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before, dead, 1000, 0);
+      const auto refund = reversal(shop, order);
+      (void)shop.center->report(refund);
+      shop.storage.heal();
+      shop.restart();
+      shop.center->publish(shop.campaign(task)).value();
+      shop.report(refund);
+      shop.settle();
+      CHECK(shop.granted->list() == Lines{});
+      CHECK(shop.view("buy", "-").grants.at(0).state == "voided");
+      CHECK(read_one(*shop.memory, "shop/quota/buy", "count/-").value()->value == "0");
+      CHECK(shop.memory->scan("shop/user/ann", "todo/", "", 10).value().records.empty());
+    }
+  }
+}
+
+TEST_CASE("a refund claws a reward back also after its instance was abandoned or has expired") {
+  const std::string stages = fragile(10, 10) + fragile(100, 100) + "</task>";
+  const bool abandoned = GENERATE(true, false);
+  Shop shop("<task id='buy' within='1h' on-refund='clawback'><on event='paid' add='event.n'/>" + stages);
+  auto order = shop.event({{"n", 10}});
+  order.at = shop.clock.now();
+  shop.report(order);
+  if (abandoned) {
+    CHECK(shop.center->abandon(shop.request("buy"))->outcome == Reply::Outcome::done);
+  } else {
+    shop.clock.advance(std::chrono::hours(2));
+    shop.settle();
+  }
+  const auto ended = abandoned ? Status::terminated : Status::expired;
+  CHECK(shop.view("buy", "-").status == ended);
+  const auto refund = reversal(shop, order);
+  CHECK(shop.report(refund).grants.at(0).taken_back);
+  CHECK(shop.report(refund).duplicate);
+  shop.settle();
+  CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10"});
+  CHECK(shop.view("buy", "-").status == ended);
+  CHECK(shop.view("buy", "-").reached == 0);
+  // Forced on it earns the stage again, as the next generation.
+  shop.center->replay({"shop", "ann", {}, {}, true, "ops", "asked"}).value();
+  CHECK(shop.granted->list().size() == 2);
+  CHECK(shop.report(shop.event({{"n", 10}})).grants.at(0).generation == 2);
+  CHECK(shop.granted->list().size() == 3);
+}
+
+TEST_CASE("a refund far beyond what was bought is no error, however often") {
+  Shop shop("<task id='t'><on event='paid' add='event.n'/>" + stage(100, 10) + "</task>");
+  const auto order = shop.event({{"n", 10}});
+  shop.report(order);
+  for (int i = 0; i < 3; ++i) {
+    auto refund = shop.event({}, "2024-03-10T13:00:00Z", "ann", "refunded");
+    refund.reverses = order.id;
+    refund.amount = std::numeric_limits<std::int64_t>::max();
+    CHECK(shop.report(refund).contributions.size() == (i == 0 ? 1U : 0U));
+    CHECK(shop.progress("t", "-") == 0);
   }
 }

@@ -29,7 +29,9 @@ class Granted : public Step {
     ++calls_;
     if (fail_calls > 0 && fail_calls-- > 0) return Retry{"busy"};
     if (reject_negative && step.arg<int>("amount") < 0) return Reject{"spent", "the points are spent"};
-    if (reject) return Reject{"refused", "the account is closed"};
+    if (reject || (reject_from > 0 && calls_ >= reject_from))
+      return Reject{"refused", "the account is closed"};
+    if (unknown) return Unknown{"the answer was lost"};
     effects_.emplace(step.token(),
                      std::string(step.run_key()) + "=" + std::to_string(step.arg<int>("amount")));
     return Done{};
@@ -50,6 +52,8 @@ class Granted : public Step {
   int fail_calls = 0;            ///< of the next calls
   bool reject_negative = false;  ///< what is spent cannot be taken back
   bool reject = false;
+  int reject_from = 0;   ///< from so many calls on; 0: none
+  bool unknown = false;  ///< nobody hears what became of a call
 
   [[nodiscard]] int calls() const {
     const std::lock_guard lock(mutex_);

@@ -46,6 +46,76 @@ TEST_CASE("one freeze forgives one missed day of a streak; two missed begin it a
   CHECK(shop.progress("habit", "-") == 7);
 }
 
+TEST_CASE("one more day never makes a streak shorter, whichever way it is told") {
+  Shop shop("<task id='t' collect='manual'><on event='in' streak='day' freeze='1'/>" + stage(4, 10) +
+            "</task>");
+  const auto in = [&](const char* day) {
+    shop.report(shop.event({}, "2024-03-" + std::string(day) + "T12:00:00Z", "ann", "in"));
+  };
+  for (const auto* day : {"03", "05", "06", "07"}) in(day);
+  CHECK(shop.view("t", "-").progress == 4);
+  CHECK(shop.view("t", "-").status == Status::completed);
+  in("01");
+  CHECK(shop.view("t", "-").progress == 4);
+  CHECK(shop.view("t", "-").run == 3);  // told in order the second was frozen, and the fourth missed
+  CHECK(shop.view("t", "-").status == Status::completed);
+  in("09");  // the freeze goes to either gap: 3 to 7, or 5 to 9
+  CHECK(shop.view("t", "-").progress == 4);
+  CHECK(shop.view("t", "-").run == 4);
+  in("04");
+  CHECK(shop.view("t", "-").progress == 6);  // 3 to 9 without the 8th
+}
+
+TEST_CASE("streaks of all sets of ten days only grow by one day more") {
+  for (int freeze = 0; freeze < 3; ++freeze) {
+    const auto longest = [&](unsigned days) {
+      int best = 0;
+      for (int first = 0; first < 10; ++first) {
+        int missed = 0;
+        int run = 0;
+        for (int day = first; day < 10 && missed <= freeze; ++day) {
+          if ((days >> day & 1U) == 0) {
+            ++missed;
+          } else if (++run > best && (days >> first & 1U) != 0) {
+            best = run;
+          }
+        }
+      }
+      return best;
+    };
+    Shop shop("<task id='t'><on event='in' streak='day' freeze='" + std::to_string(freeze) + "'/>" +
+              stage(100, 10) + "</task>");
+    for (unsigned days = 1; days < 1024; ++days) {
+      const auto user = "u" + std::to_string(days);
+      // The later half first, so that days come before those that are known.
+      for (int i = 0; i < 10; ++i) {
+        const int day = (i + 5) % 10;
+        if ((days >> day & 1U) != 0)
+          shop.report(shop.event({}, "2024-03-" + std::to_string(10 + day) + "T12:00:00Z", user, "in"));
+      }
+      INFO("days " << days << ", freeze " << freeze);
+      REQUIRE(shop.progress("t", "-", user) == longest(days));
+    }
+  }
+}
+
+TEST_CASE("a task in the user's zone counts the days of a streak in it, as it was when he began") {
+  Shop shop("<task id='t' zone='user'><on event='in' streak='day'/>" + stage(3, 10) + "</task>");
+  shop.profiles["ann"].timezone = "Asia/Shanghai";
+  // 23:30 on the 10th and 00:30 on the 11th in Shanghai: two days; one in UTC.
+  shop.report(shop.event({}, "2024-03-10T15:30:00Z", "ann", "in"));
+  const auto second = shop.event({}, "2024-03-10T16:30:00Z", "ann", "in");
+  shop.report(second);
+  CHECK(shop.progress("t", "-") == 2);
+  shop.profiles["ann"].timezone = "UTC";
+  shop.report(shop.event({}, "2024-03-11T16:30:00Z", "ann", "in"));  // the 12th in Shanghai
+  CHECK(shop.progress("t", "-") == 3);
+  auto refund = shop.event({}, "2024-03-13T12:00:00Z", "ann", "out");
+  refund.reverses = second.id;
+  shop.report(refund);
+  CHECK(shop.progress("t", "-") == 1);
+}
+
 TEST_CASE("an event in the grace of a day forgives the day before it") {
   Shop shop("<task id='habit'><on event='paid' streak='day' grace='3h'/>" + stage(9, 1) + "</task>");
   shop.report(shop.event({}, "2024-03-10T10:00:00Z"));
@@ -122,9 +192,73 @@ TEST_CASE("a new version that migrates takes its users along with what they have
   CHECK(shop.granted->list() == Lines{"ann/buy/-/1=20"});
 }
 
+TEST_CASE("a rule of an older version refuses the events of those alone who work on that version") {
+  const auto v = [](std::string version, std::string attribute) {
+    return "<task id='t' version='" + version + "'><on event='paid' add='event." + attribute + "'/>" +
+           stage(9, 10) + "</task>";
+  };
+  Shop shop(v("1", "n"));
+  shop.report(shop.event({{"n", 1}}));
+  shop.center->publish(shop.campaign(v("2", "m"))).value();
+  CHECK(shop.center->report(shop.event({{"m", 1}})).error().code == ErrorCode::unknown_name);
+  shop.report(shop.event({{"m", 1}}, "2024-03-10T12:00:00Z", "bob"));
+  CHECK(shop.progress("t", "-") == 1);
+  CHECK(shop.progress("t", "-", "bob") == 1);
+}
+
 TEST_CASE("a user may take a task so often") {
   Shop shop("<task id='day' period='day' per-user='2'><on event='paid'/>" + stage(1, 1) + "</task>");
   CHECK(shop.report(shop.event({}, "2024-03-10T12:00:00Z")).grants.size() == 1);
   CHECK(shop.report(shop.event({}, "2024-03-11T12:00:00Z")).grants.size() == 1);
   CHECK(shop.report(shop.event({}, "2024-03-12T12:00:00Z")).skipped.at(0).reason == "limit");
+}
+
+TEST_CASE("nobody completes a task that is over or not offered, also where it began before") {
+  const auto other = "<task id='u'><on event='x'/>" + stage(5, 10) + "</task>";
+  const auto both = "<task id='t' complete='manual' ends='2030-01-01T00:00:00Z'><on event='paid'/>" +
+                    stage(5, 10) + "</task>";
+  Shop shop(both + other);
+  shop.report(shop.event());
+  auto request = shop.request("t");
+  SECTION("not offered, and offered again") {
+    shop.center->publish(shop.campaign(other)).value();
+    const auto reply = shop.center->complete(request).value();
+    CHECK(reply.outcome == Reply::Outcome::wrong_state);
+    CHECK(reply.view->progress == 1);
+    CHECK(shop.granted->list().empty());
+    shop.center->publish(shop.campaign(both + other)).value();
+    CHECK(shop.center->complete(request)->outcome == Reply::Outcome::done);
+    CHECK(shop.granted->list().size() == 1);
+    // What was done is replayed, whatever became of the task.
+    shop.center->publish(shop.campaign(other)).value();
+    CHECK(shop.center->complete(request)->replayed);
+  }
+  SECTION("over") {
+    request.at = at("2031-01-01T00:00:00Z");
+    CHECK(shop.center->complete(request)->outcome == Reply::Outcome::wrong_state);
+    CHECK(shop.granted->list().empty());
+  }
+}
+
+TEST_CASE("an event in its time counts, whenever the timers were looked at") {
+  Shop shop("<task id='t' within='1h'><on event='paid'/>" + stage(2, 10) + "</task>");
+  const auto paid = [&](Timestamp time, std::string user) {
+    auto event = shop.event({}, "2024-03-10T12:00:00Z", std::move(user));
+    event.at = time;
+    return shop.report(event);
+  };
+  // An import of what happened two days ago, with work() in between.
+  const auto then = shop.clock.now() - std::chrono::hours(48);
+  for (const auto* user : {"ann", "bob", "cid"}) paid(then, user);
+  shop.center->work().value();
+  CHECK(shop.view("t", "-").deadline == then + std::chrono::hours(1));
+  paid(then + std::chrono::minutes(10), "ann");
+  CHECK(paid(then + std::chrono::minutes(61), "bob").skipped.at(0).reason == "ended");
+  shop.clock.advance(std::chrono::minutes(59));
+  shop.center->work().value();
+  CHECK(paid(then + std::chrono::minutes(59), "bob").grants.size() == 1);
+  shop.clock.advance(std::chrono::minutes(2));
+  shop.center->work().value();
+  CHECK(shop.view("t", "-", "cid").status == Status::expired);
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=10", "bob/t/-/1=10"});
 }
