@@ -126,6 +126,7 @@ TEST_CASE("a run that needs attention can be given up by an operator") {
   Works works;
   testing::RecordedJournal journal;
   works.options.journal = &journal;
+  works.options.failed_retention = 1h;
   const auto plan = works.plan(pipeline("r").step("a", "book@1").retry(steady(1)));
   works.next["a"] = {Unknown{"lost"}};
   CHECK(works.start(plan).state == RunState::needs_attention);
