@@ -26,9 +26,9 @@ bool is_bounded(const Run& run, const Call& call) {
 
 }  // namespace
 
-void Held::hear(Timestamp time) noexcept {
+void Held::hear(Timestamp time, std::chrono::steady_clock::time_point at) noexcept {
   now = time;
-  heard = std::chrono::steady_clock::now();
+  heard = at;
 }
 
 Timestamp Held::time(std::chrono::steady_clock::time_point at) const noexcept {
@@ -169,7 +169,8 @@ void Driver::take_in(Ready& item, Keeper::Clock::time_point now, const std::stop
     const auto* retry = std::get_if<Retry>(&item.outcome);
     if (retry != nullptr && !retry->after) return release(*item.call, false, retry->reason, run);
   }
-  apply(run, *item.call, std::move(item.outcome), random_chance(), item.held->time(now));
+  const bool done = std::holds_alternative<Done>(item.outcome);
+  apply(run, *item.call, std::move(item.outcome), done ? 0 : random_chance(), item.held->time(now));
 }
 
 void Driver::move_on(Held& held, Keeper::Clock::time_point now, const std::stop_token& stop) const {

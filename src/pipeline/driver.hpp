@@ -40,7 +40,8 @@ struct Held {
 
   [[nodiscard]] RunState state() const noexcept { return lost ? lost->state : run.state; }
   [[nodiscard]] RunView view() const { return lost ? *lost : view_of(run, partition, key, due); }
-  void hear(Timestamp time) noexcept;
+  void hear(Timestamp time,
+            std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now()) noexcept;
   /// The storage's time by then: long calls are counted. The epoch where it was never heard.
   [[nodiscard]] Timestamp time(
       std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now()) const noexcept;
@@ -70,7 +71,8 @@ class Driver {
   /// The run's write as it is now, for a caller that commits it itself.
   [[nodiscard]] Operation write_of(Held& held) const;
   /// What the answer to the run's own write says of it.
-  void applied(Held& held, const BatchAnswer& answer, Timestamp now) const;
+  void applied(Held& held, const BatchAnswer& answer, Timestamp now,
+               Keeper::Clock::time_point heard = Keeper::Clock::now()) const;
   /// What a refused or lost write of this holding means. True where it is to be written again.
   bool settle(Held& held, const std::optional<Record>& found) const;
 

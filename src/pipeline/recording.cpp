@@ -121,10 +121,11 @@ bool Driver::turn_refused(Held& held, const BatchAnswer& answer) const {
   return true;
 }
 
-void Driver::applied(Held& held, const BatchAnswer& answer, Timestamp now) const {
+void Driver::applied(Held& held, const BatchAnswer& answer, Timestamp now,
+                     Keeper::Clock::time_point heard) const {
   held.revision = answer.revision;
-  held.hear(now);
-  held.stored = {};
+  held.hear(now, heard);
+  if (!held.stored.key.empty()) held.stored = {};
   if (held.run.turn_revision == turn_of_this_write) held.run.turn_revision = answer.revision;
   const auto due = timing_of(held.next).due_in;
   held.due = due ? std::optional(now + *due) : std::nullopt;
@@ -172,12 +173,13 @@ Result<void> Driver::record(std::span<Held*> runs) {
     for (auto* held : left) batches.push_back(batch_of(*held));
     auto committed = storage_.commit(batches);
     if (committed) {
+      const auto heard = Keeper::Clock::now();
       std::vector<Held*> again;
       for (std::size_t i = 0; i < left.size(); ++i) {
         auto& held = *left[i];
         auto& answer = committed->batches[i];
         if (answer.applied()) {
-          applied(held, answer, committed->now);
+          applied(held, answer, committed->now, heard);
         } else if (turn_refused(held, answer) || settle(held, answer.found)) {
           again.push_back(&held);
         }
