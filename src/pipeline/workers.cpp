@@ -91,7 +91,7 @@ Result<void> Runner::State::put_off(std::span<const PutOff> records, Duration pa
 }
 
 Result<WorkReport> Runner::State::work(std::size_t limit, const std::stop_token& stop) {
-  // Other rooms keep due records too; a whole page is read, so that they hide no run.
+  // Other rooms keep due records too, and put off what they cannot do.
   auto due = storage.due({}, limits::page_records);
   if (!due) return fail(due.error());
   WorkReport report;

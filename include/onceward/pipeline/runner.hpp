@@ -161,10 +161,10 @@ class Runner {
   Result<std::optional<RunView>> find(std::string_view pipeline, std::string_view partition,
                                       std::string_view key);
 
-  /// Takes up to `limit` runs whose due time has come and drives them; of the 1,000 that have been due for
-  /// longest, those of a higher priority first. Where all of those are runs that it cannot take, they are
-  /// put off: by a minute where it does not know their plans or cannot read them, by a second where their
-  /// pipeline is at its limit. Call it in a loop, or use start_workers().
+  /// Takes up to `limit` runs whose due time has come and drives them; of the 1,000 records that have been
+  /// due for longest, those of a higher priority first. Where so many are due, runs among them that it cannot
+  /// take are put off, so that they hide no others: by a minute where it does not know their plans or cannot
+  /// read them, by a second where their pipeline is at its limit. Call it in a loop, or use start_workers().
   Result<WorkReport> work(std::size_t limit = 256);
 
   /// Starts the worker threads. Where a step takes longer than a tenth of a second, the other runs of its
