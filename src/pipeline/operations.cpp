@@ -21,7 +21,6 @@ using pipeline_detail::wrong_state;
 
 namespace {
 
-constexpr int most_tries = 200;  // against workers and others that write the same run
 constexpr std::size_t most_acts = 100;
 constexpr std::size_t most_actor = 128;
 
@@ -170,7 +169,7 @@ Result<void> Runner::operate(const RunName& name, const Operator& by,
                              const std::function<Result<RunAct>(Run&, const Record&)>& change) {
   if (auto fine = pipeline_detail::check_operator(by); !fine) return fine;
   const auto record_key = run_record_key(name.pipeline, name.key);
-  for (int tries = 0; tries < most_tries; ++tries) {
+  for (int tries = 0; tries < pipeline_detail::most_tries; ++tries) {
     const RecordRef ref{name.partition, record_key};
     const auto read = state_->storage.read(std::span(&ref, 1));
     if (!read) return fail(read.error());

@@ -21,7 +21,6 @@ using pipeline_detail::wrong_state;
 
 namespace {
 
-constexpr int most_tries = 200;  // against workers and others that write the same run
 constexpr std::ptrdiff_t most_signals = 64;
 
 void append(Run& run, Request request) {
@@ -88,7 +87,7 @@ Result<RunAct> cancel_stopped(Run& run, Cancel mode, const std::string& reason) 
 
 Result<void> Runner::State::ask(const RunName& name, const Change& change) {
   const auto record_key = run_record_key(name.pipeline, name.key);
-  for (int tries = 0; tries < most_tries; ++tries) {
+  for (int tries = 0; tries < pipeline_detail::most_tries; ++tries) {
     const RecordRef ref{name.partition, record_key};
     const auto read = storage.read(std::span(&ref, 1));
     if (!read) return fail(read.error());

@@ -14,6 +14,7 @@ namespace onceward {
 namespace pipeline_detail {
 inline constexpr std::size_t most_span = 1024;
 inline constexpr unsigned most_workers = 256;
+inline constexpr int most_tries = 200;  ///< against workers and others that write the same run
 }  // namespace pipeline_detail
 
 struct Runner::State {

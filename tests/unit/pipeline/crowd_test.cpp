@@ -8,6 +8,19 @@
 #include <thread>
 
 namespace onceward::pipeline_test {
+namespace {
+
+/// Looks for work again and again, each time after all leases have ended.
+void work_without_errors(Works& works, Runner& runner) {
+  for (int i = 0; i < 20; ++i) {
+    const auto worked = runner.work();
+    INFO((worked ? std::string() : describe(worked.error())));
+    CHECK(worked);
+    works.clock.advance(31s);
+  }
+}
+
+}  // namespace
 
 TEST_CASE("runs of a plan that a worker does not know hide no others") {
   Works works;
@@ -61,14 +74,7 @@ TEST_CASE("a run whose input fills its record holds up no others") {
   }
   runner.enqueue(works.storage, mine, "p", "m", Map()).value();
   works.clock.advance(1s);
-  std::string errors;
-  for (int i = 0; i < 20; ++i) {
-    const auto worked = runner.work();
-    if (!worked) errors = describe(worked.error());
-    works.clock.advance(31s);
-  }
-  INFO(errors);
-  CHECK(errors.empty());
+  work_without_errors(works, runner);
   CHECK(runner.find("mine", "p", "m").value()->state == RunState::succeeded);
 }
 
@@ -87,14 +93,7 @@ TEST_CASE("a foreach whose items do not fit its record holds up no others") {
   runner.start(big, "p", "b", Map{{"items", items}}).value();
   runner.enqueue(works.storage, mine, "p", "m", Map()).value();
   works.clock.advance(2s);
-  std::string errors;
-  for (int i = 0; i < 20; ++i) {
-    const auto worked = runner.work();
-    if (!worked) errors = describe(worked.error());
-    works.clock.advance(31s);
-  }
-  INFO(errors);
-  CHECK(errors.empty());
+  work_without_errors(works, runner);
   CHECK(runner.find("mine", "p", "m").value()->state == RunState::succeeded);
   CHECK(runner.find("big", "p", "b").value()->state == RunState::needs_attention);
 }

@@ -15,8 +15,9 @@ TEST_CASE("one slow step does not hold up the runs that an idle worker could dri
   const auto add = [&](const char* name, FunctionStep::Body body) {
     registry.add(std::make_unique<FunctionStep>(StepSpec{.name = name}, std::move(body))).value();
   };
-  add("slow@1", [](StepContext&) -> StepOutcome {
-    std::this_thread::sleep_for(3s);
+  std::atomic<bool> let_slow_end{false};
+  add("slow@1", [&](StepContext&) -> StepOutcome {
+    while (!let_slow_end) std::this_thread::sleep_for(1ms);
     return Done{};
   });
   add("fast@1", [&](StepContext&) -> StepOutcome {
@@ -32,8 +33,10 @@ TEST_CASE("one slow step does not hold up the runs that an idle worker could dri
   runner.enqueue(*storage, slow, "p", "s", Map()).value();
   for (int i = 0; i < 100; ++i) runner.enqueue(*storage, quick, "p", "q" + std::to_string(i), Map()).value();
   runner.start_workers();
-  std::this_thread::sleep_for(1500ms);
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  while (fast < 200 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
   CHECK(fast == 200);
+  let_slow_end = true;
   runner.stop_workers();
 }
 
@@ -41,13 +44,14 @@ TEST_CASE("a graceful stop releases the runs that are behind a slow step at once
   auto storage = open_memory({}).value();
   StepRegistry registry;
   std::atomic<bool> slow{false};
+  std::atomic<bool> let_slow_end{false};
   registry
       .add(std::make_unique<FunctionStep>(
           StepSpec{.name = "mixed@1", .arguments = {{"slow", Value::Kind::boolean, true}}},
           [&](StepContext& step) -> StepOutcome {
             if (step.arg<bool>("slow")) {
               slow = true;
-              std::this_thread::sleep_for(2s);
+              while (!let_slow_end) std::this_thread::sleep_for(1ms);
             }
             return Done{};
           }))
@@ -69,12 +73,18 @@ TEST_CASE("a graceful stop releases the runs that are behind a slow step at once
   std::jthread stopping([&] { runner.stop_workers(); });
   Runner other(*storage, catalog, {.workers = 1, .idle_poll = 5ms});
   other.start_workers();
-  std::this_thread::sleep_for(1s);
-  int done = 0;
-  for (int i = 1; i < 20; ++i)
-    done +=
-        other.find("one", "p", "k" + std::to_string(10 + i)).value()->state == RunState::succeeded ? 1 : 0;
-  CHECK(done == 19);
+  const auto done = [&] {
+    int count = 0;
+    for (int i = 1; i < 20; ++i) {
+      const auto view = other.find("one", "p", "k" + std::to_string(10 + i)).value();
+      count += view->state == RunState::succeeded ? 1 : 0;
+    }
+    return count;
+  };
+  const auto until = std::chrono::steady_clock::now() + 20s;  // shorter than a lease
+  while (done() < 19 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+  CHECK(done() == 19);
+  let_slow_end = true;
 }
 
 TEST_CASE("after a stop no call begins that waited for its limit") {
@@ -83,9 +93,10 @@ TEST_CASE("after a stop no call begins that waited for its limit") {
   std::atomic<int> calls{0};
   registry
       .add(std::make_unique<FunctionStep>(StepSpec{.name = "slow@1"},
-                                          [&](StepContext&) -> StepOutcome {
+                                          [&](StepContext& step) -> StepOutcome {
                                             ++calls;
-                                            std::this_thread::sleep_for(600ms);
+                                            while (!step.stop().stop_requested())
+                                              std::this_thread::sleep_for(1ms);
                                             return Done{};
                                           }))
       .value();
@@ -95,7 +106,8 @@ TEST_CASE("after a stop no call begins that waited for its limit") {
   Runner runner(*storage, catalog, {.span = 1, .workers = 3, .idle_poll = 5ms, .limits = {{"slow@1", 1}}});
   for (int i = 0; i < 3; ++i) runner.enqueue(*storage, plan, "p", "k" + std::to_string(i), Map()).value();
   runner.start_workers();
-  std::this_thread::sleep_for(300ms);
+  // One calls, and the others hold their runs and wait for its place.
+  while (calls == 0 || !storage->due({}, 10).value().entries.empty()) std::this_thread::sleep_for(1ms);
   runner.stop_workers();
   CHECK(calls == 1);
 }
