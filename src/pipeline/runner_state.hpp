@@ -15,6 +15,17 @@ namespace pipeline_detail {
 inline constexpr std::size_t most_span = 1024;
 inline constexpr unsigned most_workers = 256;
 inline constexpr int most_tries = 200;  ///< against workers and others that write the same run
+
+/// Threads that are told to stop all at once: none of them takes up what another leaves because of the stop.
+struct Crew {
+  std::stop_source stop{};
+  std::vector<std::jthread> threads{};
+
+  Crew() = default;
+  Crew(Crew&&) = default;
+  Crew& operator=(Crew&&) = default;
+  ~Crew() { stop.request_stop(); }
+};
 }  // namespace pipeline_detail
 
 struct Runner::State {
@@ -35,7 +46,7 @@ struct Runner::State {
   std::uint64_t wakes = 0;  ///< counted, so that a worker on its way to sleep misses none
   std::function<void(const RunView&)> on_attention;
   std::function<void(const Error&)> on_error;
-  std::vector<std::jthread> workers;
+  pipeline_detail::Crew crew;
 
   /// Tells of a run that has ended, once its end is recorded.
   void tell(const pipeline_detail::Held& held);

@@ -216,19 +216,17 @@ void Runner::State::work_until(const std::stop_token& stop) {
 
 void Runner::start_workers() {
   const std::lock_guard lock(state_->mutex);
-  if (!state_->workers.empty()) return;
+  auto& crew = state_->crew;
+  if (!crew.threads.empty()) return;
   for (unsigned i = 0; i < state_->options.workers; ++i) {
-    state_->workers.emplace_back([this](const std::stop_token& stop) { state_->work_until(stop); });
+    crew.threads.emplace_back([this, stop = crew.stop.get_token()] { state_->work_until(stop); });
   }
 }
 
 void Runner::stop_workers() {
-  std::vector<std::jthread> workers;
-  {
-    const std::lock_guard lock(state_->mutex);
-    workers.swap(state_->workers);
-  }
-  for (auto& worker : workers) worker.request_stop();
+  pipeline_detail::Crew crew;
+  const std::lock_guard lock(state_->mutex);
+  std::swap(crew, state_->crew);
 }
 
 }  // namespace onceward
