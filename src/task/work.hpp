@@ -2,6 +2,7 @@
 #include <onceward/journal/journal.hpp>
 #include <onceward/task/task_center.hpp>
 
+#include "task/board.hpp"
 #include "task/merchants.hpp"
 #include "task/moving.hpp"
 #include "task/progress.hpp"
@@ -160,7 +161,7 @@ class UserWork {
   /// The records it needs, and how many; `stored` gives them back in this order.
   void name_records(std::vector<RecordRef>& refs) const;
   [[nodiscard]] std::size_t record_count() const noexcept {
-    return event_slots_.size() + slots_.size() + counters_.size();
+    return event_slots_.size() + (slots_.empty() ? 0 : 1) + slots_.size() + counters_.size();
   }
 
   /// Applies the events in order to what is stored and makes the batch. Answers of events that need no write
@@ -182,9 +183,11 @@ class UserWork {
     std::string key;
     std::string cycle;
     std::optional<Instance> instance{};
-    Revision revision = absent;
+    Revision revision = absent;  ///< of its own record
     bool moved = false;
+    std::size_t on_board = nowhere;  ///< its place there
   };
+  static constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
   /// The record of an event of the batch, or of one that is reversed.
   struct EventSlot {
     std::string key;
@@ -236,6 +239,9 @@ class UserWork {
   void recall(const PendingEvent& event, EventRecord record);
   void keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers);
   void write();
+  void put(std::string key, Revision revision, std::string value, Timing timing = {});
+  void write_instances();
+  void write_board(std::span<const Slot* const> plain);
 
   Result<Effects> effects_of(const PendingEvent& event, const EventRecord* early);
   Result<void> contribute(const PendingEvent& event, const Candidate& candidate, std::int64_t reduced,
@@ -292,6 +298,8 @@ class UserWork {
   std::vector<PendingEvent*> events_;
   std::vector<EventSlot> event_slots_;
   std::vector<Slot> slots_;
+  std::vector<BoardEntry> board_;  ///< views into what was read
+  Revision board_revision_ = absent;
   std::vector<Counter> counters_;
   std::vector<Anchored> anchors_;
   Batch batch_;
