@@ -35,16 +35,15 @@ Instance BoardEntry::instance() const {
   return instance;
 }
 
-Result<std::vector<BoardEntry>> decode_board(const Record& record) {
-  std::vector<BoardEntry> board;
-  board.reserve(record.value.size() / (usual_bytes / 2) + 1);
+Result<void> decode_board(const Record& record, std::pmr::vector<BoardEntry>& board) {
+  board.reserve(static_cast<std::size_t>(std::count(record.value.begin(), record.value.end(), ':')));
   Cursor cursor(record.value);
   bool right = cursor.skip("{");
-  if (right && cursor.rest() == "}") return board;
+  if (right && cursor.rest() == "}") return {};
   do {
     right = right && read_entry(cursor, board.emplace_back());
   } while (right && cursor.skip(","));
-  if (right && cursor.rest() == "}") return board;
+  if (right && cursor.rest() == "}") return {};
   return fail(ErrorCode::corrupt,
               fmt::format("the record \"{}\" is not what this version writes; look at it before going on",
                           record.key));

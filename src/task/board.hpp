@@ -1,6 +1,8 @@
 #pragma once
 #include "task/records.hpp"
 
+#include <memory_resource>
+#include <span>
 #include <vector>
 
 namespace onceward::task_detail {
@@ -29,9 +31,9 @@ struct BoardEntry {
   [[nodiscard]] Instance instance() const;
 };
 
-/// In the order they were written, the latest last. The views live as long as the record.
-/// Errors: corrupt.
-Result<std::vector<BoardEntry>> decode_board(const Record& record);
+/// Reads the entries, the ones written last at the end, into what is empty. The views live as long as the
+/// record. Errors: corrupt.
+Result<void> decode_board(const Record& record, std::pmr::vector<BoardEntry>& board);
 /// Null where it is not there.
 [[nodiscard]] const BoardEntry* find_on(std::span<const BoardEntry> board, std::string_view name) noexcept;
 [[nodiscard]] inline std::string_view name_on_board(std::string_view instance_key) noexcept {

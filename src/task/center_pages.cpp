@@ -173,10 +173,11 @@ Result<ReplayReport> TaskCenter::replay(const ReplayRequest& request) {
   const auto board = read_one(state_->storage, partition, task_detail::board_key);
   if (!board) return fail(board.error());
   if (*board) {
-    const auto entries = task_detail::decode_board(**board);
-    if (!entries) return fail(entries.error());
-    for (const auto& entry : *entries) {
-      const Record record{std::string(task_detail::instance_prefix).append(entry.name), task_detail::encode(entry.instance())};
+    std::pmr::vector<task_detail::BoardEntry> entries;
+    if (auto read = task_detail::decode_board(**board, entries); !read) return fail(std::move(read).error());
+    for (const auto& entry : entries) {
+      const Record record{std::string(task_detail::instance_prefix).append(entry.name),
+                          task_detail::encode(entry.instance())};
       const auto [task, cycle] = task_detail::parse_instance_key(record.key);
       if (!record.key.starts_with(prefix) || (!request.cycle.empty() && cycle != request.cycle)) continue;
       if (auto done = state_->replay_one(request, partition, record, {}, report); !done)

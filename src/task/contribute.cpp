@@ -33,6 +33,8 @@ Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event, const 
   if (early != nullptr) effects.record.gone = early->gone;
   if (!effects.record.gone) {
     effects.record.contributions.reserve(event.candidates.size());
+    effects.record.takings.reserve(event.candidates.size());
+    effects.moved.swap(scratch_.moved_);
     effects.moved.reserve(event.candidates.size());
     const auto reduced = event.reduced + (early == nullptr ? 0 : early->taken);
     for (const auto& candidate : event.candidates) {

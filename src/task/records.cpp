@@ -501,8 +501,8 @@ Result<Event> event_of(const Value& value) {
 
 std::string fingerprint_of(const Event& event) {
   // Every part ends in a zero byte, which JSON escapes, after a name that says its length.
-  std::string text;
-  text.reserve(256);
+  thread_local std::string text;  // kept for its memory
+  text.clear();
   text.append(event.type).push_back('\0');
   append_number(text, event.at.time_since_epoch().count());
   for (const auto& [name, value] : event.attributes) {

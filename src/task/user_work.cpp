@@ -17,6 +17,19 @@ constexpr std::size_t most_written = limits::batch_operations - operations_of_bo
 
 }  // namespace
 
+UserWork::UserWork(std::string_view partition, const Runner& runner, const TaskCenterOptions& options,
+                   Scratch& scratch)
+    : partition_(partition),
+      runner_(runner),
+      options_(options),
+      scratch_(scratch),
+      events_(scratch.round()),
+      event_slots_(scratch.round()),
+      slots_(scratch.round()),
+      board_(scratch.round()),
+      counters_(scratch.round()),
+      anchors_(scratch.round()) {}
+
 std::size_t UserWork::slot_of(const std::string& task, const std::string& cycle) {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].task == task && slots_[i].cycle == cycle) return i;
@@ -25,7 +38,7 @@ std::size_t UserWork::slot_of(const std::string& task, const std::string& cycle)
   return slots_.size() - 1;
 }
 
-std::size_t UserWork::event_slot_of(const std::string& key) {
+std::size_t UserWork::event_slot_of(std::string_view key) {
   for (std::size_t i = 0; i < event_slots_.size(); ++i) {
     if (event_slots_[i].key == key) return i;
   }
@@ -125,9 +138,7 @@ bool UserWork::load(std::span<std::optional<Record>> stored, std::span<Result<Re
   }
   stored = stored.subspan(event_slots_.size());
   if (!slots_.empty() && stored.front()) {
-    auto board = decode_board(*stored.front());
-    if (!board) return refuse(board.error());
-    board_ = *std::move(board);
+    if (auto read = decode_board(*stored.front(), board_); !read) return refuse(read.error());
     board_revision_ = stored.front()->revision;
   }
   if (!slots_.empty()) stored = stored.subspan(1);
@@ -245,25 +256,21 @@ void UserWork::put(std::string key, Revision revision, std::string value, Timing
 }
 
 void UserWork::write_instances() {
-  std::vector<const Slot*> plain;
   bool board_moves = false;
   for (const auto& slot : slots_) {
     if (!slot.moved) continue;
-    const bool begins = slot.revision == absent;
-    board_moves = board_moves || begins;
     if (slot.on_board != nowhere) board_[slot.on_board].moved = true;
-    if (begins && is_plain(*slot.instance)) {
-      plain.push_back(&slot);
-    } else {
+    board_moves = board_moves || slot.revision == absent;
+    if (!slot.on_the_board())
       put(slot.key, slot.revision, encode(*slot.instance), timing_of(*slot.instance, now_));
-    }
   }
-  if (board_moves) write_board(plain);
+  if (board_moves) write_board();
 }
 
-void UserWork::write_board(std::span<const Slot* const> plain) {
-  auto entries = plain.size();
-  for (const auto& entry : board_) entries += entry.moved ? 0 : 1;
+void UserWork::write_board() {
+  std::size_t entries = 0;
+  for (const auto& entry : board_) entries += entry.moved ? 0U : 1U;
+  for (const auto& slot : slots_) entries += slot.on_the_board() ? 1U : 0U;
   auto leaving = entries > most_on_board ? entries - left_on_board : 0;
   BoardWriter board(entries - leaving);
   for (const auto& entry : board_) {
@@ -275,12 +282,13 @@ void UserWork::write_board(std::span<const Slot* const> plain) {
       put(std::string(instance_prefix).append(entry.name), absent, encode(entry.instance()));
     }
   }
-  for (const auto* slot : plain) {
+  for (const auto& slot : slots_) {
+    if (!slot.on_the_board()) continue;
     if (leaving == 0) {
-      board.add(name_on_board(slot->key), *slot->instance);
+      board.add(name_on_board(slot.key), *slot.instance);
     } else {
       --leaving;
-      put(slot->key, absent, encode(*slot->instance));
+      put(slot.key, absent, encode(*slot.instance));
     }
   }
   put(std::string(board_key), board_revision_, board.finish());
@@ -289,11 +297,12 @@ void UserWork::write_board(std::span<const Slot* const> plain) {
 void UserWork::write() {
   auto& operations = batch_.operations;
   operations = std::move(fences_);
-  operations.reserve(operations.size() + event_slots_.size() + slots_.size() + started_.todos.size() +
+  operations.reserve(operations.size() + event_slots_.size() + 1 + started_.todos.size() +
                      started_.runs.size());
   for (auto& slot : event_slots_) {
     if (!slot.changed) continue;
-    put(slot.key, slot.revision, slot.encoded.empty() ? encode(*slot.record) : std::move(slot.encoded));
+    put(std::string(slot.key), slot.revision,
+        slot.encoded.empty() ? encode(*slot.record) : std::move(slot.encoded));
   }
   write_instances();
   for (const auto& counter : counters_) {
@@ -349,6 +358,8 @@ void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result
     slots_[place].instance = std::move(instance);
     slots_[place].moved = true;
   }
+  effects.moved.clear();
+  effects.moved.swap(scratch_.moved_);
   for (const auto counter : effects.taken) {
     ++counters_[counter].count;
     counters_[counter].changed = true;

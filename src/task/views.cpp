@@ -210,12 +210,13 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   std::vector<Known> known(wanted.size());
   std::vector<std::pair<std::size_t, RunWanted>> missing;
   std::span<std::optional<Record>> records(*stored);
-  std::vector<BoardEntry> board;
+  std::pmr::vector<BoardEntry> board;
   for (std::size_t i = 0, next = 0; i < wanted.size(); next += counts[i], ++i) {
     if (begins_user(i)) {
-      auto read = records.front() ? decode_board(*records.front()) : std::vector<BoardEntry>();
-      if (!read) return fail(std::move(read).error());
-      board = *std::move(read);
+      board.clear();
+      if (records.front()) {
+        if (auto read = decode_board(*records.front(), board); !read) return fail(std::move(read).error());
+      }
       records = records.subspan(1);
     }
     const auto of_view = records.first(counts[i]);
