@@ -10,6 +10,7 @@ namespace onceward::task_detail {
 namespace {
 
 constexpr std::size_t usual_bytes = 48;  ///< of an entry
+constexpr std::size_t least_bytes = 24;
 
 bool read_entry(Cursor& cursor, BoardEntry& entry) {
   const auto from = cursor.rest();
@@ -27,16 +28,15 @@ bool read_entry(Cursor& cursor, BoardEntry& entry) {
 
 }  // namespace
 
-Instance BoardEntry::instance() const {
-  Instance instance{std::string(version)};
-  instance.progress = progress;
-  instance.reached = reached;
-  instance.status = status;
-  return instance;
+void BoardEntry::read_into(Instance& fresh) const {
+  fresh.version = version;
+  fresh.progress = progress;
+  fresh.reached = reached;
+  fresh.status = status;
 }
 
 Result<void> decode_board(const Record& record, std::pmr::vector<BoardEntry>& board) {
-  board.reserve(static_cast<std::size_t>(std::count(record.value.begin(), record.value.end(), ':')));
+  board.reserve(record.value.size() / least_bytes + 1);
   Cursor cursor(record.value);
   bool right = cursor.skip("{");
   if (right && cursor.rest() == "}") return {};

@@ -28,7 +28,12 @@ struct BoardEntry {
   std::string_view text{};  ///< the whole of it
   bool moved = false;       ///< written anew, or gone to a record of its own
 
-  [[nodiscard]] Instance instance() const;
+  void read_into(Instance& fresh) const;
+  [[nodiscard]] Instance instance() const {
+    Instance fresh;
+    read_into(fresh);
+    return fresh;
+  }
 };
 
 /// Reads the entries, the ones written last at the end, into what is empty. The views live as long as the

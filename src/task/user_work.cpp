@@ -108,7 +108,7 @@ bool UserWork::take(PendingEvent* event) {
         candidate.contributed = streak_of(task, candidate.entry->rule, calendar->zone(), event->event->at);
       }
     }
-    slot_of(task.definition->id, candidate.cycle);
+    candidate.slot = slot_of(task.definition->id, candidate.cycle);
     if (task.definition->per_user != 0) counter_of(task.definition->id);
   }
   if (original != nullptr) {
@@ -146,7 +146,7 @@ bool UserWork::load(std::span<std::optional<Record>> stored, std::span<Result<Re
     if (!stored[i]) {
       const auto* entry = find_on(board_, name_on_board(slots_[i].key));
       if (entry == nullptr) continue;
-      slots_[i].instance = entry->instance();
+      entry->read_into(slots_[i].instance.emplace());
       slots_[i].on_board = static_cast<std::size_t>(entry - board_.data());
       continue;
     }

@@ -36,6 +36,7 @@ struct Candidate {
   bool cycle_given = false;    ///< by the request
   /// Why a version that is not in force cannot compute it, told to those who work on it; null: it can.
   std::shared_ptr<const Error> failed{};
+  std::size_t slot = 0;  ///< of its instance in the batch it was taken into
 };
 
 /// What a request, an operator or a timer does to an instance: applied as events are, on the same records.
@@ -298,7 +299,7 @@ class UserWork {
   Result<void> check_size(const PendingEvent& event, const Effects& effects) const;
 
   const Instance* current(const Effects& effects, std::size_t slot) const;
-  static void put(Effects& effects, std::size_t slot, Instance instance);
+  static void put(Effects& effects, std::size_t slot, Instance&& instance);
   static GrantReceipt receipt_of(const EventRecord::Grant& grant, const PendingEvent& event);
   static std::string_view user_of(const PendingEvent& event) noexcept;
 
