@@ -36,7 +36,7 @@ struct Grant {
   friend bool operator==(const Grant&, const Grant&) = default;
 };
 
-/// "instance/<task>/<cycle>": a user's progress.
+/// "instance/<task>/<cycle>", or a line of "board": a user's progress.
 struct Instance {
   std::string version;  ///< of the task, pinned when the instance began
   std::int64_t progress = 0;
