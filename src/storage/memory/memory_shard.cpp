@@ -81,9 +81,12 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
 
   met_.assign(batch.operations.size(), {});
   for (std::size_t i = 0; i < met_.size(); ++i) {
+    met_[i].hash = core_detail::KeyTable<Entry>::hash_of(batch.operations[i].key);
+    if (known != partitions_.end()) known->second.records.prefetch(met_[i].hash);
+  }
+  for (std::size_t i = 0; i < met_.size(); ++i) {
     const auto& operation = batch.operations[i];
     auto& met = met_[i];
-    met.hash = core_detail::KeyTable<Entry>::hash_of(operation.key);
     if (known != partitions_.end()) met.entry = known->second.records.find(met.hash, operation.key);
     const Entry* live = nullptr;
     if (met.entry != nullptr) {
@@ -144,13 +147,21 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
 }
 
 void MemoryShard::read(std::span<const RecordRef> refs, Timestamp now,
-                       std::vector<std::optional<Record>>& records) const {
+                       std::vector<std::optional<Record>>& records) {
   const auto partition = partitions_.find(refs.front().partition);
+  if (partition == partitions_.end()) {
+    records.resize(records.size() + refs.size());
+    return;
+  }
+  const auto& known = partition->second.records;
+  hashes_.clear();
   for (const auto& ref : refs) {
+    hashes_.push_back(core_detail::KeyTable<Entry>::hash_of(ref.key));
+    known.prefetch(hashes_.back());
+  }
+  for (std::size_t i = 0; i < refs.size(); ++i) {
     auto& record = records.emplace_back();
-    if (partition == partitions_.end()) continue;
-    const auto* entry =
-        partition->second.records.find(core_detail::KeyTable<Entry>::hash_of(ref.key), ref.key);
+    const auto* entry = known.find(hashes_[i], refs[i].key);
     if (entry != nullptr && entry->live(now)) record = to_record(*entry);
   }
 }

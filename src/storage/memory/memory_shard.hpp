@@ -18,8 +18,7 @@ class MemoryShard {
 
   BatchAnswer apply(const Batch& batch, Timestamp now);
   /// Appends the records of these references, all to one partition.
-  void read(std::span<const RecordRef> refs, Timestamp now,
-            std::vector<std::optional<Record>>& records) const;
+  void read(std::span<const RecordRef> refs, Timestamp now, std::vector<std::optional<Record>>& records);
   void scan(std::string_view partition, std::string_view prefix, std::string_view cursor, std::size_t limit,
             ScanPage& page);
   /// Appends up to `limit` due records, oldest first, and lowers `next` to the first one after them.
@@ -111,7 +110,8 @@ class MemoryShard {
   Partitions partitions_;
   TimeHeap<Entry, &Entry::due_at> due_;
   TimeHeap<Entry, &Entry::expiry_at> expiry_;
-  std::vector<Met> met_;       ///< of the batch in progress; kept for its memory
+  std::vector<Met> met_;               ///< of the batch in progress; kept for its memory
+  std::vector<std::uint64_t> hashes_;  ///< of the keys to be read; kept for its memory
   Revision removed_ = absent;  ///< the largest revision a removed record had: later ones must be larger
 };
 
