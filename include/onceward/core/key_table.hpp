@@ -34,6 +34,13 @@ class KeyTable {
     }
     return nullptr;
   }
+  /// Every entry, in no order.
+  template <class Visit>
+  void each(const Visit& visit) const {
+    for (const auto& slot : slots_) {
+      if (slot.entry) visit(*slot.entry);
+    }
+  }
   /// One whose key is not there.
   Entry& insert(std::unique_ptr<Entry> entry) {
     if ((count_ + 1) * 3 > slots_.size() * 2) grow();

@@ -20,9 +20,9 @@ Record MemoryShard::to_record(const Entry& entry) {
           time_of(entry.expires, never)};
 }
 
-MemoryShard::Entry& MemoryShard::Partition::add(std::uint64_t hash, std::string_view key,
+MemoryShard::Entry& MemoryShard::Partition::add(std::uint64_t key_hash, std::string_view key,
                                                 std::string_view value) {
-  auto& entry = records.insert(std::make_unique<Entry>(*this, hash, key, value));
+  auto& entry = records.insert(std::make_unique<Entry>(*this, key_hash, key, value));
   entry.after = unsorted;
   if (unsorted != nullptr) unsorted->before = &entry;
   unsorted = &entry;
@@ -65,7 +65,7 @@ void MemoryShard::erase(Entry& entry) {
   due_.erase(entry);
   expiry_.erase(entry);
   partition.remove(entry);
-  if (partition.records.empty()) partitions_.erase(partitions_.find(*partition.name));
+  if (partition.records.empty()) partitions_.erase(partition);
 }
 
 void MemoryShard::purge(Timestamp now) {
@@ -77,17 +77,18 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
   purge(now);
   BatchAnswer answer;
   answer.revision = std::max(now.time_since_epoch().count(), removed_ + 1);
-  const auto known = partitions_.find(batch.partition);
+  const auto name_hash = core_detail::KeyTable<Partition>::hash_of(batch.partition);
+  auto* known = partitions_.find(name_hash, batch.partition);
 
   met_.assign(batch.operations.size(), {});
   for (std::size_t i = 0; i < met_.size(); ++i) {
     met_[i].hash = core_detail::KeyTable<Entry>::hash_of(batch.operations[i].key);
-    if (known != partitions_.end()) known->second.records.prefetch(met_[i].hash);
+    if (known != nullptr) known->records.prefetch(met_[i].hash);
   }
   for (std::size_t i = 0; i < met_.size(); ++i) {
     const auto& operation = batch.operations[i];
     auto& met = met_[i];
-    if (known != partitions_.end()) met.entry = known->second.records.find(met.hash, operation.key);
+    if (known != nullptr) met.entry = known->records.find(met.hash, operation.key);
     const Entry* live = nullptr;
     if (met.entry != nullptr) {
       answer.revision = std::max(answer.revision, met.entry->revision + 1);
@@ -113,10 +114,9 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
       std::any_of(batch.operations.begin(), batch.operations.end(), [](const Operation& operation) {
         return operation.kind != Operation::Kind::require && operation.kind != Operation::Kind::remove;
       });
-  const bool fresh = known == partitions_.end();
-  if (!writes && fresh) return answer;
-  auto& [name, partition] = fresh ? *partitions_.try_emplace(batch.partition).first : *known;
-  partition.name = &name;
+  if (!writes && known == nullptr) return answer;
+  auto& partition =
+      known != nullptr ? *known : partitions_.insert(std::make_unique<Partition>(name_hash, batch.partition));
   std::vector<Entry*> removed;
   for (std::size_t i = 0; i < met_.size(); ++i) {
     const auto& operation = batch.operations[i];
@@ -148,12 +148,12 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
 
 void MemoryShard::read(std::span<const RecordRef> refs, Timestamp now,
                        std::vector<std::optional<Record>>& records) {
-  const auto partition = partitions_.find(refs.front().partition);
-  if (partition == partitions_.end()) {
+  const auto* partition = find(refs.front().partition);
+  if (partition == nullptr) {
     records.resize(records.size() + refs.size());
     return;
   }
-  const auto& known = partition->second.records;
+  const auto& known = partition->records;
   hashes_.clear();
   for (const auto& ref : refs) {
     hashes_.push_back(core_detail::KeyTable<Entry>::hash_of(ref.key));
@@ -168,10 +168,10 @@ void MemoryShard::read(std::span<const RecordRef> refs, Timestamp now,
 
 void MemoryShard::scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
                        std::size_t limit, ScanPage& page) {
-  const auto known = partitions_.find(partition);
-  if (known == partitions_.end()) return;
-  known->second.sort();
-  const auto& keys = known->second.sorted;
+  auto* known = find(partition);
+  if (known == nullptr) return;
+  known->sort();
+  const auto& keys = known->sorted;
   auto item = cursor < prefix ? keys.lower_bound(prefix) : keys.upper_bound(cursor);
   if (cursor.empty() && prefix.empty()) item = keys.begin();
   for (; item != keys.end() && (*item)->key().starts_with(prefix); ++item) {
@@ -192,16 +192,16 @@ void MemoryShard::due(std::size_t limit, DuePage& page) const {
       if (!page.next || timed.at < *page.next) page.next = timed.at;
       return false;
     }
-    page.entries.push_back({*timed.item->partition.name, to_record(*timed.item)});
+    page.entries.push_back({timed.item->partition.name, to_record(*timed.item)});
     ++taken;
     return true;
   });
 }
 
 void MemoryShard::partitions(std::string_view cursor, std::vector<std::string>& names) const {
-  for (const auto& [name, partition] : partitions_) {
-    if (name > cursor) names.push_back(name);
-  }
+  partitions_.each([&](const Partition& partition) {
+    if (partition.name > cursor) names.push_back(partition.name);
+  });
 }
 
 }  // namespace onceward::storage_detail

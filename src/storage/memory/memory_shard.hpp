@@ -6,7 +6,6 @@
 
 #include <mutex>
 #include <set>
-#include <unordered_map>
 
 namespace onceward::storage_detail {
 
@@ -79,22 +78,19 @@ class MemoryShard {
   };
   /// The records of a partition. They are sorted when somebody scans them, which for most nobody does.
   struct Partition {
-    const std::string* name = nullptr;
+    Partition(std::uint64_t name_hash, std::string_view named) : hash(name_hash), name(named) {}
+
+    std::uint64_t hash;
+    std::string name;
     core_detail::KeyTable<Entry> records{};
     Entry* unsorted = nullptr;  ///< a list, which takes no memory of its own
     std::set<Entry*, ByKey> sorted{};
 
-    Entry& add(std::uint64_t hash, std::string_view key, std::string_view value);
+    [[nodiscard]] std::string_view key() const noexcept { return name; }
+    Entry& add(std::uint64_t key_hash, std::string_view key, std::string_view value);
     void remove(Entry& entry);
     void sort();
   };
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept {
-      return std::hash<std::string_view>()(text);
-    }
-  };
-  using Partitions = std::unordered_map<std::string, Partition, Hash, std::equal_to<>>;
   /// What an operation of a batch met.
   struct Met {
     Entry* entry = nullptr;  ///< null where there is none
@@ -106,8 +102,12 @@ class MemoryShard {
   void stamp(Entry& entry, const Operation& operation, Revision revision, Timestamp now);
   void erase(Entry& entry);
   void purge(Timestamp now);
+  /// Null where it has no record.
+  [[nodiscard]] Partition* find(std::string_view partition) const noexcept {
+    return partitions_.find(core_detail::KeyTable<Partition>::hash_of(partition), partition);
+  }
 
-  Partitions partitions_;
+  core_detail::KeyTable<Partition> partitions_;
   TimeHeap<Entry, &Entry::due_at> due_;
   TimeHeap<Entry, &Entry::expiry_at> expiry_;
   std::vector<Met> met_;               ///< of the batch in progress; kept for its memory
