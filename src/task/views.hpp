@@ -31,8 +31,10 @@ Result<std::vector<std::string>> unrewarded(Storage& storage, const MerchantInde
 
 /// A run as stored. Errors: corrupt.
 Result<RunView> decode_run_view(const Record& record);
-/// What makes an ended run that has not succeeded go on where it stopped. Errors: corrupt.
-Result<Operation> push_on(const Record& record);
+/// What makes an ended run that has not succeeded go on where it stopped; it keeps who asked for it, and why.
+/// Errors: corrupt, wrong_state (it was undone), exhausted (it keeps no more acts).
+Result<Operation> push_on(const Record& record, const std::string& actor, const std::string& reason,
+                          Timestamp now);
 /// What a reward's run has given, as far as its record tells.
 enum class Given : std::uint8_t {
   nothing,

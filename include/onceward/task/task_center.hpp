@@ -127,8 +127,14 @@ class TaskCenter {
   /// Everything that keeps a user from taking a task now, and when it changes where that is known.
   Result<Explanation> explain(const Request& request);
 
-  /// Pushes failed and terminated rewards on, those of a group's member by his name. See ReplayRequest.
-  /// Errors: invalid_argument (forced without an actor and a reason), the storage's.
+  /// Pushes failed and terminated rewards on, those of a group's member by his name: what took effect stays,
+  /// what stopped has fresh attempts under its old tokens, and work() drives it. One page a call: a user's
+  /// instances, or those of all users, until `cursor` is empty. Whoever is pushed on is told to the journal
+  /// with actor and reason, which his run keeps as well; pushed on twice at once, it goes on once. A process
+  /// that dies has pushed on what it had come to: call it again with the cursor before.
+  /// Errors: invalid_argument (forced, or for all users, without an actor and a reason; a limit of
+  /// ReplayRequest; a cursor that is none), not_found (the merchant has no campaign), wrong_state (for all
+  /// users: the storage cannot list its partitions), the storage's.
   Result<ReplayReport> replay(const ReplayRequest& request);
 
   /// What events would do, applied in order at a time of the clock; nothing is written and no step is called.
