@@ -26,6 +26,7 @@ class Requests {
     std::string partition;
     std::string cycle;
     Timestamp at{};
+    Timestamp now{};  ///< the storage's
     Timestamp cycle_end = Timestamp::max();
     bool cycle_exists = true;            ///< the task, as it is in force, has a cycle of this name
     std::optional<Cause> other_cycle{};  ///< why the cycle of this name is not the one of `at`

@@ -228,15 +228,18 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   return views;
 }
 
+ViewWanted prerequisite(const MerchantIndex& merchant, std::string_view merchant_name, std::string_view user,
+                        const std::string& task, Timestamp at) {
+  const auto* known = merchant.in_force(task);
+  return {&merchant, user_partition(merchant_name, user), std::string(user), task,
+          known == nullptr ? "-" : known->calendar.cycle_of(at)};
+}
+
 Result<std::vector<std::string>> unrewarded(Storage& storage, const MerchantIndex& merchant,
                                             std::string_view merchant_name, std::string_view user,
                                             std::span<const std::string> tasks, Timestamp at) {
   std::vector<ViewWanted> wanted;
-  for (const auto& id : tasks) {
-    const auto* task = merchant.in_force(id);
-    wanted.push_back({&merchant, user_partition(merchant_name, user), std::string(user), id,
-                      task == nullptr ? "-" : task->calendar.cycle_of(at)});
-  }
+  for (const auto& id : tasks) wanted.push_back(prerequisite(merchant, merchant_name, user, id, at));
   const auto views = read_views(storage, wanted);
   if (!views) return fail(views.error());
   std::vector<std::string> missing;

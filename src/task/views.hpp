@@ -21,6 +21,9 @@ struct ViewWanted {
 Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
                                                             std::span<const ViewWanted> wanted);
 
+/// A task that comes before another one, in its cycle at a time.
+[[nodiscard]] ViewWanted prerequisite(const MerchantIndex& merchant, std::string_view merchant_name,
+                                      std::string_view user, const std::string& task, Timestamp at);
 /// Of these tasks, the first that is not rewarded to the user in its cycle at a time, and so on.
 Result<std::vector<std::string>> unrewarded(Storage& storage, const MerchantIndex& merchant,
                                             std::string_view merchant_name, std::string_view user,

@@ -60,11 +60,14 @@ struct Request {
 
 /// Why a user may not take a task, or a request was refused.
 struct Cause {
-  /// Stable: "not_online", "not_started", "ended", "audience", "prerequisite", "limit", "out_of_stock",
-  /// "wrong_state", "late".
+  /// Stable: "not_online", "not_started", "ended", "late" (its cycle's grace is over), "audience",
+  /// "prerequisite", "limit", "out_of_stock", "wrong_state"; of a replay those of Replayed::why.
   std::string code;
-  std::string message;                    ///< for a person; names what is missing
-  std::optional<Timestamp> changes_at{};  ///< when it will no longer hold by itself
+  std::string message;  ///< for a person; names what is missing
+  /// When this cause ends by itself, at the earliest: the task or its cycle begins, it is scheduled to go
+  /// online, the quota's next period begins, the next cycle of what the user has, or of what comes first and
+  /// brings no reward in this one. Unset: it never does, or somebody has to act.
+  std::optional<Timestamp> changes_at{};
 
   friend bool operator==(const Cause&, const Cause&) = default;
 };
