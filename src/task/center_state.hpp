@@ -3,6 +3,7 @@
 
 #include "task/replay_walk.hpp"
 #include "task/requests.hpp"
+#include "task/reward_moves.hpp"
 #include "task/views.hpp"
 
 namespace onceward {
@@ -13,6 +14,7 @@ struct TaskCenter::State {
   Runner& runner;
   TaskCenterOptions options;
   task_detail::Merchants merchants{};
+  std::shared_ptr<task_detail::RewardMoves> reward_moves{};  ///< where there is a journal
 
   task_detail::Requests requests() { return {storage, runner, options, merchants}; }
   /// Versions published before that this process has not met: instances of theirs go on. What cannot be
@@ -68,14 +70,12 @@ struct TaskCenter::State {
     std::vector<task_detail::WaitingTodo> todos{};
     std::vector<LookedAt> tried{};
     std::vector<LookedAt> strange{};  ///< not for this process: counted by no limit
-    std::vector<std::pair<std::string, std::string>> rewards{};
   };
   /// Has times end, and finds the todos to be done.
   Result<Due> look_at_due(const DuePage& page, std::size_t limit);
   Result<bool> end_time(const DuePage::Entry& entry, Timestamp now);
   /// Puts off what is still as it was: it could not be done now. Gives how many that were.
   Result<std::size_t> put_off(std::span<const LookedAt> looked);
-  Result<void> tell_ended(std::span<const std::pair<std::string, std::string>> rewards);
 };
 
 }  // namespace onceward

@@ -1,5 +1,6 @@
 #include "task/chores.hpp"
 
+#include "task/reward_moves.hpp"
 #include "task/views.hpp"
 
 #include <fmt/format.h>
@@ -157,8 +158,7 @@ Result<void> Chores::decide(std::vector<Decision> decisions, std::vector<Waiting
     if (!stored) return fail(stored.error());
     std::size_t next = 0;
     std::vector<Batch> batches;
-    std::vector<std::vector<Decision>> decided;
-    std::vector<std::vector<WaitingRun>> started;
+    std::vector<Decided> decided;
     decisions.clear();
     for (auto& [name, some] : by_instance) {
       const auto& record = stored->records[next++];
@@ -168,17 +168,18 @@ Result<void> Chores::decide(std::vector<Decision> decisions, std::vector<Waiting
       auto instance = decode_instance(*record);
       if (!instance) return fail(std::move(instance).error());
       Batch batch{name.first, {}};
-      std::vector<WaitingRun> of_batch;
-      std::vector<Decision> mine;
+      Decided mine;
       bool moved = false;
+      const auto from = instance->status;
       for (std::size_t i = 0; i < some.size(); ++i) {
         const auto& grant = some[i].todo->todo.grant;
         if (const auto& todo = stored->records[todos + i]) {
-          auto done = decide_one(some[i], *instance, batch, of_batch);
+          auto done = decide_one(some[i], *instance, batch, mine.runs);
           if (!done) return fail(std::move(done).error());
           moved = moved || *done;
+          mine.settles = mine.settles || (*done && !some[i].granted);
           batch.operations.push_back(Operation::remove(some[i].todo->key, todo->revision));
-          mine.push_back(some[i]);
+          mine.decisions.push_back(some[i]);
         }
         // Another caller may have decided it the same way, since a grant's unit is taken at most once.
         if (const auto* stands = instance->grant_of(grant.stage))
@@ -190,19 +191,27 @@ Result<void> Chores::decide(std::vector<Decision> decisions, std::vector<Waiting
                                 Operation::replace(name.second, record->revision, encode(*instance),
                                                    timing_of(*instance, stored->now)));
       }
+      if (instance->status != from)
+        mine.lines.push_back({name.first, name.second, Trigger::event, from, instance->status});
       batches.push_back(std::move(batch));
       decided.push_back(std::move(mine));
-      started.push_back(std::move(of_batch));
     }
     if (batches.empty()) return {};
     const auto answered = commit_all(storage_, batches);
     if (!answered) return fail(answered.error());
     for (std::size_t i = 0; i < batches.size(); ++i) {
+      auto& done = decided[i];
       if (!(*answered)[i].applied()) {
-        decisions.insert(decisions.end(), decided[i].begin(), decided[i].end());
+        decisions.insert(decisions.end(), done.decisions.begin(), done.decisions.end());
         continue;
       }
-      for (auto& run : started[i]) {
+      tell(options_.journal, done.lines);
+      if (done.settles && options_.journal != nullptr) {
+        const auto& grant = done.decisions.front().todo->todo.grant;
+        tell_settled(storage_, *done.decisions.front().todo->merchant, batches[i].partition, grant,
+                     (*answered)[i].revision, *options_.journal);
+      }
+      for (auto& run : done.runs) {
         run.revision = (*answered)[i].revision;
         runs.push_back(std::move(run));
       }
@@ -313,6 +322,12 @@ Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::
     } else if (decided[i].run) {
       runs.push_back({decided[i].todo->place, decided[i].todo->grant, *std::move(decided[i].run),
                       (*answers)[i].revision});
+    } else if (decided[i].voided) {
+      const auto& grant = decided[i].todo->todo.grant;
+      const Line line{batches[i].partition, instance_key(grant.task, grant.cycle),
+                      Trigger::take_back,   *decided[i].voided,
+                      *decided[i].voided,   fmt::format("stage {}: void, it had given nothing", grant.stage)};
+      tell(options_.journal, {&line, 1});
     }
   }
   return set_aside(wrong);
@@ -352,6 +367,7 @@ Result<std::optional<Chores::TakingBack>> Chores::taking_back(const WaitingTodo&
   if (grant == nullptr || grant->generation != key.generation || grant->state != Grant::State::revoked)
     return std::optional(std::move(taking));
   grant->state = Grant::State::voided;
+  taking.voided = instance->status;
   taking.batch.operations.push_back(
       Operation::replace(stored->key, stored->revision, encode(*instance), timing_of(*instance, now)));
   return std::optional(std::move(taking));

@@ -35,6 +35,9 @@ class Chores {
   Result<void> members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs);
   /// Gives up claims whose process died before it was answered.
   Result<void> lapse(std::span<WaitingTodo> todos);
+  /// Tells the journal what a caller's transaction has kept for it. Whoever's batch removes the todo tells
+  /// it: a crash in between loses the lines. Without a journal they stay for who has one.
+  Result<void> tell_kept(std::span<const WaitingTodo> todos);
   /// Keeps what can never be done with the reason, due no more: it stands in nobody's way. The id of a stored
   /// event is free again in the same batch: nothing was applied, and it may be sent again, mended or as it
   /// is.
@@ -47,6 +50,13 @@ class Chores {
     WaitingTodo* todo;
     bool granted;
   };
+  /// An instance whose grants were decided: one batch.
+  struct Decided {
+    std::vector<Decision> decisions;
+    std::vector<WaitingRun> runs;
+    std::vector<Line> lines;
+    bool settles = false;  ///< a reward it waited for never comes
+  };
   Result<void> decide(std::vector<Decision> decisions, std::vector<WaitingRun>& runs,
                       std::span<Result<Receipt>> answers);
   Result<bool> decide_one(const Decision& decision, Instance& instance, Batch& batch,
@@ -57,6 +67,7 @@ class Chores {
     const WaitingTodo* todo;
     std::optional<PreparedRun> run;
     Batch batch;
+    std::optional<Status> voided{};  ///< it had given nothing: where its instance stands
   };
   Result<void> take_back_some(std::vector<const WaitingTodo*>& left, std::vector<WaitingRun>& runs);
   Result<std::optional<TakingBack>> taking_back(const WaitingTodo& todo, const Record* reward,

@@ -276,7 +276,8 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
   if (from != instance.status) {
     if (instance.status == Status::completed && task.definition->collect_within != Duration::zero())
       instance.collect_until = now_ + task.definition->collect_within;
-    add_line(slot, trigger, from, instance.status, {}, effects);
+    add_line(slot, trigger, from, instance.status, event.act ? event.act->reason : std::string(), effects,
+             event.act ? event.act->actor : std::string());
   } else if (trigger == Trigger::take_back && done.fallen.empty()) {
     add_line(slot, trigger, from, from, "kept", effects);
   }

@@ -281,19 +281,21 @@ Result<std::optional<Cause>> TaskCenter::State::push_on(const ReplayRequest& req
     auto why = force_on(request, page.partition, line.user, *stopped.record, page.now);
     if (!why || *why) return why;
   }
-  const auto pushed = task_detail::commit_all(storage, batches);
-  if (!pushed) return fail(pushed.error());
-  // What ended was told as it was forced on.
-  if (stopped.ended) return std::optional<Cause>();
-  const bool any = std::any_of(pushed->begin(), pushed->end(), [](const auto& one) { return one.applied(); });
-  if (!any) return because(moved_meanwhile());
-  // What goes on beside a reward that stopped stays where it is.
+  // What goes on beside a reward that stopped stays where it is; what ended was told as it was forced on.
   const bool moves = stopped.status == Status::failed || stopped.status == Status::terminated;
   const task_detail::Line told{
       page.partition, task_detail::instance_key(line.task, line.cycle), Trigger::replay,
       stopped.status, moves ? Status::rewarding : stopped.status,       request.reason,
       request.actor};
-  task_detail::tell(options.journal, {&told, 1});
+  const bool later = options.store_only && options.journal != nullptr;
+  if (!stopped.ended && later)
+    batches.front().operations.push_back(task_detail::tell_later(page.partition, {&told, 1}));
+  const auto pushed = task_detail::commit_all(storage, batches);
+  if (!pushed) return fail(pushed.error());
+  if (stopped.ended) return std::optional<Cause>();
+  const bool any = std::any_of(pushed->begin(), pushed->end(), [](const auto& one) { return one.applied(); });
+  if (!any) return because(moved_meanwhile());
+  if (!later) task_detail::tell(options.journal, {&told, 1});
   return std::optional<Cause>();
 }
 

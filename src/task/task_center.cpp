@@ -71,9 +71,16 @@ Result<task_detail::Campaigns> TaskCenter::State::earlier_versions(
 }
 
 TaskCenter::TaskCenter(Storage& storage, PlanCatalog& catalog, Runner& runner, TaskCenterOptions options)
-    : state_(new State{storage, catalog, runner, std::move(options)}) {}
+    : state_(new State{storage, catalog, runner, std::move(options)}) {
+  if (state_->options.journal == nullptr || state_->options.store_only) return;
+  state_->reward_moves =
+      std::make_shared<task_detail::RewardMoves>(storage, state_->merchants, *state_->options.journal);
+  runner.observe(state_->reward_moves);
+}
 
-TaskCenter::~TaskCenter() = default;
+TaskCenter::~TaskCenter() {
+  if (state_->reward_moves != nullptr) state_->reward_moves->close();
+}
 
 Result<void> TaskCenter::check(const Campaign& campaign) {
   const auto compiled = campaign.shared();

@@ -114,11 +114,13 @@ void resolve(InstanceView& view, const CompiledTask& task) {
   if (const auto* found = find_move(view.status, trigger, facts)) view.status = found->to;
 }
 
-Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task,
-                             const Known& known) {
-  InstanceView view{wanted.task,       instance.version,      wanted.cycle,    instance.progress,
-                    instance.reached,  instance.status,       instance.reason, current_run(instance, task),
-                    instance.deadline, instance.collect_until};
+Result<Seen> view_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task,
+                     const Known& known) {
+  Seen seen{{}, instance.status};
+  auto& view = seen.view;
+  view = {wanted.task,       instance.version,      wanted.cycle,    instance.progress,
+          instance.reached,  instance.status,       instance.reason, current_run(instance, task),
+          instance.deadline, instance.collect_until};
   view.members = instance.members;
   for (const auto number : instance.untracked())
     view.grants.push_back({number, 1, grant_states[static_cast<std::size_t>(Grant::State::granted)]});
@@ -143,6 +145,11 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
     }
     auto stored = decode_run_view(*found->second);
     if (!stored) return fail(std::move(stored).error());
+    if (!run.revoked &&
+        std::pair(found->second->revision, run.stage) > std::pair(seen.newest, seen.newest_stage)) {
+      seen.newest = found->second->revision;
+      seen.newest_stage = run.stage;
+    }
     for (auto& grant : view.grants) {
       if (grant.stage != run.stage) continue;
       // Until a reward can be taken back, its own run says what keeps it: told after it, the other one
@@ -156,7 +163,7 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
     }
   }
   resolve(view, task);
-  return view;
+  return seen;
 }
 
 }  // namespace
@@ -168,6 +175,16 @@ bool has_stopped(const GrantView& grant) noexcept {
 
 Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
                                                             std::span<const ViewWanted> wanted) {
+  auto seen = read_seen(storage, wanted);
+  if (!seen) return fail(std::move(seen).error());
+  std::vector<std::optional<InstanceView>> views(seen->size());
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    if ((*seen)[i]) views[i] = std::move((*seen)[i]->view);
+  }
+  return views;
+}
+
+Result<std::vector<std::optional<Seen>>> read_seen(Storage& storage, std::span<const ViewWanted> wanted) {
   std::vector<std::string> keys;
   std::vector<std::size_t> counts;
   for (const auto& view : wanted) {
@@ -211,14 +228,14 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   if (!more) return fail(std::move(more).error());
   for (std::size_t i = 0; i < missing.size(); ++i)
     known[missing[i].first].insert_or_assign(missing[i].second.key, std::move((*more)[i]));
-  std::vector<std::optional<InstanceView>> views(wanted.size());
+  std::vector<std::optional<Seen>> views(wanted.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (!instances[i] || instances[i]->status == Status::not_taken) continue;
     const auto* task = wanted[i].merchant->find(wanted[i].task, instances[i]->version);
     if (task == nullptr) {
-      views[i] = InstanceView{wanted[i].task,         instances[i]->version, wanted[i].cycle,
-                              instances[i]->progress, instances[i]->reached, instances[i]->status,
-                              instances[i]->reason};
+      views[i] = Seen{{wanted[i].task, instances[i]->version, wanted[i].cycle, instances[i]->progress,
+                       instances[i]->reached, instances[i]->status, instances[i]->reason},
+                      instances[i]->status};
       continue;
     }
     auto view = view_of(wanted[i], *instances[i], *task, known[i]);

@@ -21,6 +21,15 @@ struct ViewWanted {
 Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
                                                             std::span<const ViewWanted> wanted);
 
+/// The same with what only records tell.
+struct Seen {
+  InstanceView view;
+  Status stored = Status::not_taken;  ///< before the rewards' runs were looked at
+  Revision newest = absent;           ///< of the rewards' runs, the last write
+  std::int64_t newest_stage = 0;      ///< and its stage; of two at once the later stage
+};
+Result<std::vector<std::optional<Seen>>> read_seen(Storage& storage, std::span<const ViewWanted> wanted);
+
 /// A task that comes before another one, in its cycle at a time.
 [[nodiscard]] ViewWanted prerequisite(const MerchantIndex& merchant, std::string_view merchant_name,
                                       std::string_view user, const std::string& task, Timestamp at);

@@ -22,11 +22,16 @@ struct TaskCenterOptions {
   /// How long a caller that died in the middle of an event keeps others from finishing its reward.
   Duration lease = std::chrono::seconds(30);
   std::size_t conflict_retries = 64;  ///< how often an event is applied anew when another caller was faster
-  Journal* journal = nullptr;         ///< told every move; null: none. It must outlive the task centre
+  /// Told every move, with its trigger and reason, after it is durable; it must outlive the task centre. A
+  /// line is told by who made the move, at most once: a process that dies in between loses it. What a
+  /// reward's end means for its instance is told by the runner that drove it, whatever called it: of the task
+  /// centres of one runner give one a journal. Null: none.
+  Journal* journal = nullptr;
   /// For a task centre on an enlisted storage, whose writes stand or fall with the caller's transaction:
   /// events and requests only write what is to be done, and call no step. After the COMMIT work() of any task
   /// centre on the storage itself does it at once; after a ROLLBACK nothing has happened. Receipts say
-  /// running; the journal is not told the moves of such a call, since they may never happen.
+  /// running. With a journal the lines of such a call are written down in the transaction, and told by work()
+  /// of a task centre that has a journal, since they may never happen.
   bool store_only = false;
   /// Asked on the caller's thread; its errors refuse the event or request. Null: no user has a profile.
   std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)> profile{};

@@ -163,7 +163,7 @@ TEST_CASE("a reward is taken back once, and earned again as the next generation 
   CHECK(shop.granted->list() == Lines{"ann/buy/-/1=-10", "ann/buy/-/1=10", "ann/buy/-/1=10"});
   CHECK(shop.moves(journal) == Lines{"not_taken-claim-claimed", "claimed-event-rewarding",
                                      "rewarding-reward_done-rewarded", "rewarding-take_back-revoked",
-                                     "rewarding-reward_done-rewarded", "revoked-event-rewarding",
+                                     "revoked-take_back-revoked", "revoked-event-rewarding",
                                      "rewarding-reward_done-rewarded"});
 }
 
