@@ -6,6 +6,9 @@
 #include "task/reward_moves.hpp"
 #include "task/views.hpp"
 
+#include <map>
+#include <mutex>
+
 namespace onceward {
 
 struct TaskCenter::State {
@@ -71,6 +74,13 @@ struct TaskCenter::State {
     std::vector<LookedAt> tried{};
     std::vector<LookedAt> strange{};  ///< not for this process: counted by no limit
   };
+  /// Gives back the units of a task's quota at the claim that are held by what has lapsed: claims whose
+  /// processes died, and holds whose time passed; false where there was none. One look for each tenth of a
+  /// second of the storage's.
+  Result<bool> free_lapsed(std::string_view merchant, std::string_view task, Timestamp now);
+  std::mutex looking{};
+  std::map<std::string, Timestamp, std::less<>> last_looks{};  ///< "<merchant>/<task>" -> for what has lapsed
+
   /// Has times end, and finds the todos to be done.
   Result<Due> look_at_due(const DuePage& page, std::size_t limit);
   Result<bool> end_time(const DuePage::Entry& entry, Timestamp now);

@@ -279,18 +279,21 @@ Result<void> Chores::take_back(std::span<WaitingTodo> todos, std::vector<Waiting
 
 /// `left` keeps those whose batch met another caller's.
 Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::vector<WaitingRun>& runs) {
-  std::vector<std::string> keys;
+  std::vector<std::vector<std::string>> keys;  // of each the instance, and where its reward's run may be
+  std::vector<RecordRef> refs;
   for (const auto* todo : left) {
     const auto& grant = todo->todo.grant;
-    const auto& plan = entry_of(*todo).task->stage(grant.stage).plan;
-    keys.push_back(run_record_key(plan.definition().id, to_run_key(grant)));
-    keys.push_back(instance_key(grant.task, grant.cycle));
+    auto& mine = keys.emplace_back();
+    mine.push_back(instance_key(grant.task, grant.cycle));
+    const auto& task = *entry_of(*todo).task;
+    for (const auto& pipeline : pipelines_of(*todo->merchant, task, grant.stage, false))
+      mine.push_back(run_record_key(pipeline, to_run_key(grant)));
   }
-  std::vector<RecordRef> refs;
+  std::vector<std::size_t> first;
   for (std::size_t i = 0; i < left.size(); ++i) {
+    first.push_back(refs.size());
     refs.push_back({left[i]->partition, left[i]->key});
-    refs.push_back({left[i]->partition, keys[2 * i]});
-    refs.push_back({left[i]->partition, keys[2 * i + 1]});
+    for (const auto& key : keys[i]) refs.push_back({left[i]->partition, key});
   }
   const auto stored = read_many(storage_, refs);
   if (!stored) return fail(stored.error());
@@ -303,8 +306,12 @@ Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::
   std::vector<std::pair<const WaitingTodo*, Error>> wrong;
   for (std::size_t i = 0; i < left.size(); ++i) {
     // Another process has done it, or put it off.
-    if (at(3 * i) == nullptr || at(3 * i)->revision != left[i]->revision) continue;
-    auto taking = taking_back(*left[i], at(3 * i + 1), at(3 * i + 2), stored->now);
+    const auto* todo = at(first[i]);
+    if (todo == nullptr || todo->revision != left[i]->revision) continue;
+    const Record* reward = nullptr;
+    for (std::size_t key = 1; key < keys[i].size() && reward == nullptr; ++key)
+      reward = at(first[i] + 1 + key);
+    auto taking = taking_back(*left[i], reward, at(first[i] + 1), stored->now);
     if (!taking) {
       wrong.emplace_back(left[i], std::move(taking).error());
       continue;
@@ -444,7 +451,12 @@ Result<void> Chores::set_aside(std::span<const std::pair<const WaitingTodo*, Err
     const auto& [waiting, error] = wrong[i];
     auto todo = waiting->todo;
     todo.error = error.message;
-    Batch batch{waiting->partition, {Operation::replace(waiting->key, waiting->revision, encode(todo))}};
+    Timing kept{};
+    if (todo.kind == Todo::Kind::apply || todo.kind == Todo::Kind::pass_on)
+      kept.expires_in =
+          std::clamp(options_.refused_retention, Duration::zero(), Duration(limits::duration_us));
+    Batch batch{waiting->partition,
+                {Operation::replace(waiting->key, waiting->revision, encode(todo), kept)}};
     auto freed = free_id((*events)[i]);
     if (!freed) return fail(std::move(freed).error());
     if (*freed) batch.operations.push_back(**std::move(freed));

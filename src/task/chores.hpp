@@ -38,7 +38,8 @@ class Chores {
   /// Tells the journal what a caller's transaction has kept for it. Whoever's batch removes the todo tells
   /// it: a crash in between loses the lines. Without a journal they stay for who has one.
   Result<void> tell_kept(std::span<const WaitingTodo> todos);
-  /// Keeps what can never be done with the reason, due no more: it stands in nobody's way. The id of a stored
+  /// Keeps what can never be done with the reason, due no more: it stands in nobody's way. An event is kept
+  /// for a while, what is owed to somebody for good. The id of a stored
   /// event is free again in the same batch: nothing was applied, and it may be sent again, mended or as it
   /// is.
   Result<void> set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong);

@@ -167,10 +167,11 @@ Result<std::vector<TaskCenter::State::Stopped>> TaskCenter::State::stopped_insta
       stopped.reasons.push_back(grant.reason);
       const auto run_key =
           to_run_key({request.merchant, page.user, view->task, view->cycle, grant.stage, grant.generation});
-      const auto& stage = task->stage(grant.stage);
-      stopped.runs.push_back(run_record_key(stage.plan.definition().id, run_key));
-      if (grant.state == "revoked" && stage.take_back)
-        stopped.runs.push_back(run_record_key(stage.take_back->definition().id, run_key));
+      for (const bool back : {false, true}) {
+        if (back && grant.state != "revoked") continue;
+        for (const auto& pipeline : task_detail::pipelines_of(replaying.index, *task, grant.stage, back))
+          stopped.runs.push_back(run_record_key(pipeline, run_key));
+      }
     }
     if (stopped.ended || stopped.cancelled || !stopped.runs.empty()) found.push_back(std::move(stopped));
   }

@@ -309,6 +309,7 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
       receipt.grants.back().taken_back = grant.taken_back;
       // A run whose record is gone has succeeded: no other ever goes.
       if (!grant.tracked) receipt.grants.back().state = RunState::succeeded;
+      if (grant.taken_back && grant.pipeline.empty()) receipt.grants.back().state = RunState::cancelled;
       if (!grant.tracked || grant.taken_back) continue;
       const Todo todo{Todo::Kind::take_unit, key_of(event, grant)};
       places.push_back({i, g, instance_key(grant.task, grant.cycle), todo_key(todo)});
@@ -357,6 +358,12 @@ Result<void> Reporter::recall_runs(std::span<KnownEvent> known, std::span<Result
       auto* receipt = grant_at(answers, event.place, g);
       if (receipt == nullptr || receipt->out_of_stock || receipt->collectable || grant.pipeline.empty())
         continue;
+      if (grant.taken_back) {
+        const auto state = taken_back(storage_, event.partition, key_of(event, grant), grant.pipeline);
+        if (!state) return fail(state.error());
+        receipt->state = *state;
+        continue;
+      }
       auto run = runner_.find(grant.pipeline, event.partition, to_run_key(key_of(event, grant)));
       if (!run) return fail(std::move(run).error());
       if (*run) receipt->state = (*run)->state;

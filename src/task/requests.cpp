@@ -97,7 +97,7 @@ Result<Requests::Asked> Requests::ask(Trigger trigger, const Request& request) {
     if (asked.kept_cycle.empty() && !before->grants.empty())
       asked.kept_cycle = std::move(before->grants.front().cycle);
   }
-  asked.now = stored->now;
+  asked.now = asked_at_ = stored->now;
   asked.at = request.at.value_or(stored->now);
   auto calendar = Result<Calendar>(task.calendar);
   if (task.own_cycles) {

@@ -11,6 +11,8 @@ class Requests {
       : storage_(storage), runner_(runner), options_(options), merchants_(merchants), drives_(drives) {}
 
   Result<Reply> run(Trigger trigger, const Request& request);
+  /// The storage's time of the last request.
+  [[nodiscard]] Timestamp asked_at() const noexcept { return asked_at_; }
   Result<Explanation> explain(const Request& request);
   /// Takes a unit of a quota at the claim anew, for an instance that goes on whose unit has returned. It
   /// lapses where the act it is for does not take it. Empty with `out_of_stock` where none is left.
@@ -48,6 +50,7 @@ class Requests {
   const TaskCenterOptions& options_;
   const Merchants& merchants_;
   bool drives_;
+  Timestamp asked_at_{};
 };
 
 }  // namespace onceward::task_detail

@@ -314,6 +314,7 @@ GrantReceipt UserWork::receipt_of(const EventRecord::Grant& grant, const Pending
   GrantReceipt receipt{grant.task, grant.cycle, grant.stage};
   receipt.generation = grant.generation;
   receipt.taken_back = grant.taken_back;
+  if (grant.taken_back && grant.pipeline.empty()) receipt.state = RunState::cancelled;
   if (grant.taken_back || !grant.tracked || (event.act && event.act->trigger == Trigger::collect))
     return receipt;
   for (const auto& task : event.candidates) {

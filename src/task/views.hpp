@@ -38,6 +38,14 @@ Result<std::vector<std::string>> unrewarded(Storage& storage, const MerchantInde
                                             std::string_view merchant_name, std::string_view user,
                                             std::span<const std::string> tasks, Timestamp at);
 
+/// The pipelines under which a stage's reward may have been issued, or taken back: this version's, and those
+/// of the versions it took users over from.
+[[nodiscard]] std::vector<std::string> pipelines_of(const MerchantIndex& merchant, const CompiledTask& task,
+                                                    std::int64_t stage, bool take_back);
+/// How far the taking back of a reward has come; cancelled where there was nothing to take back.
+Result<RunState> taken_back(Storage& storage, std::string_view partition, const GrantKey& grant,
+                            std::string_view pipeline);
+
 /// Whether a reward's run, or what takes it back, has ended without success.
 [[nodiscard]] bool has_stopped(const GrantView& grant) noexcept;
 

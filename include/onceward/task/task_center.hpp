@@ -35,6 +35,8 @@ struct TaskCenterOptions {
   bool store_only = false;
   /// Asked on the caller's thread; its errors refuse the event or request. Null: no user has a profile.
   std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)> profile{};
+  /// How long a stored event that was refused is kept with the reason, for receipt() to tell.
+  Duration refused_retention = std::chrono::hours(24 * 30);
 };
 
 /// What an import did.
@@ -95,8 +97,9 @@ class TaskCenter {
   std::vector<Result<Receipt>> report_many(std::span<const Event> events);
 
   /// Stores an event and returns: it is durable then, its id is taken, and work() applies it. The ticket
-  /// fetches its receipt. What work() refuses is kept with the reason, and its id is free again: mend the
-  /// event or the task and send it again. Errors: not_found (the merchant has no campaign), invalid_argument
+  /// fetches its receipt. What work() refuses is kept with the reason for
+  /// TaskCenterOptions::refused_retention, and its id is free again: mend the event or the task and send it
+  /// again. Errors: not_found (the merchant has no campaign), invalid_argument
   /// (a limit of Event), conflict (the id with another content), the storage's.
   Result<Ticket> report_async(const Event& event);
   /// The receipt of an event, whoever reported it; empty while it waits or where it is not known. Errors:
