@@ -4,6 +4,7 @@
 #include <onceward/storage/partitions.hpp>
 
 #include "pipeline/run_scan.hpp"
+#include "task/board.hpp"
 #include "task/records.hpp"
 
 #include <fmt/format.h>
@@ -24,12 +25,14 @@ ReplayWalk::ReplayWalk(Storage& storage, const MerchantIndex& index, std::string
       merchant_(std::move(merchant)),
       task_(std::move(task)),
       users_(user_partition(merchant_, "")),
+      instances_(std::string(instance_prefix) + (task_.empty() ? "" : task_ + "/")),
       listed_(user.empty()) {
   if (!listed_) partitions_.push_back(user_partition(merchant_, user));
 }
 
 std::set<std::string> ReplayWalk::prefixes_of(std::string_view user) const {
-  std::set<std::string> prefixes{std::string(instance_prefix) + (task_.empty() ? "" : task_ + "/")};
+  // The board comes first: what leaves it meanwhile is found behind it.
+  std::set<std::string> prefixes{std::string(board_key), instances_};
   for (const auto& [id, versions] : index_.versions) {
     if (!task_.empty() && task_ != id) continue;
     for (const auto& [version, known] : versions) {
@@ -65,6 +68,32 @@ bool ReplayWalk::done() const noexcept {
   return at_.partition == partitions_.size() && (!listed_ || (begun_ && list_next_.empty()));
 }
 
+/// The instances of a user's board, as if each had a record of its own.
+Result<ScanPage> ReplayWalk::scan_board(const std::string& partition, std::size_t most) {
+  const RecordRef ref{partition, board_key};
+  const auto stored = storage_.read({&ref, 1});
+  if (!stored) return fail(stored.error());
+  ScanPage page{stored->now};
+  const auto& board = stored->records.front();
+  if (!board) return page;
+  std::pmr::vector<BoardEntry> entries;
+  if (const auto read = decode_board(*board, entries); !read) {
+    page.records.push_back(*board);  // told as what cannot be read
+    return page;
+  }
+  for (const auto& entry : entries) {
+    auto key = std::string(instance_prefix).append(entry.name);
+    if (!key.starts_with(instances_) || key <= at_.behind) continue;
+    page.records.push_back({std::move(key), encode(entry.instance()), board->revision});
+  }
+  std::sort(page.records.begin(), page.records.end(),
+            [](const Record& a, const Record& b) { return a.key < b.key; });
+  if (page.records.size() <= most) return page;
+  page.records.resize(most);
+  page.cursor = page.records.back().key;
+  return page;
+}
+
 Result<ReplayWalk::Page> ReplayWalk::next(std::size_t most) {
   Page page;
   if (at_.partition == partitions_.size()) {
@@ -81,10 +110,12 @@ Result<ReplayWalk::Page> ReplayWalk::next(std::size_t most) {
   }
   if (*prefix != at_.prefix) at_.behind.clear();
   at_.prefix = *prefix;
-  auto found = storage_.scan(page.partition, *prefix, at_.behind, std::min(most, limits::page_records));
+  auto found = *prefix == board_key
+                   ? scan_board(page.partition, most)
+                   : storage_.scan(page.partition, *prefix, at_.behind, std::min(most, limits::page_records));
   if (!found) return fail(std::move(found).error());
   page.now = found->now;
-  page.instances = prefix->starts_with(instance_prefix);
+  page.instances = *prefix == board_key || prefix->starts_with(instance_prefix);
   page.records = std::move(found->records);
   last_ = at_;
   at_.behind = std::move(found->cursor);

@@ -43,13 +43,15 @@ class ReplayWalk {
   };
   [[nodiscard]] std::set<std::string> prefixes_of(std::string_view user) const;
   Result<void> list();
+  Result<ScanPage> scan_board(const std::string& partition, std::size_t most);
 
   Storage& storage_;
   const MerchantIndex& index_;
   std::string merchant_;
   std::string task_;
-  std::string users_;  ///< what their partitions begin with
-  bool listed_;        ///< partitions are asked of the storage
+  std::string users_;      ///< what their partitions begin with
+  std::string instances_;  ///< what their keys begin with
+  bool listed_;            ///< partitions are asked of the storage
   bool begun_ = false;
   std::vector<std::string> partitions_{};
   std::string list_from_{};

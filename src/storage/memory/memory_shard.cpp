@@ -23,28 +23,29 @@ Record MemoryShard::to_record(const Entry& entry) {
 MemoryShard::Entry& MemoryShard::Partition::add(std::uint64_t hash, std::string_view key,
                                                 std::string_view value) {
   auto& entry = records.insert(std::make_unique<Entry>(*this, hash, key, value));
-  entry.unsorted_at = unsorted.size();
-  unsorted.push_back(&entry);
+  entry.after = unsorted;
+  if (unsorted != nullptr) unsorted->before = &entry;
+  unsorted = &entry;
   return entry;
 }
 
 void MemoryShard::Partition::remove(Entry& entry) {
-  if (entry.unsorted_at == Entry::nowhere) {
+  if (entry.sorted) {
     sorted.erase(&entry);
   } else {
-    unsorted.back()->unsorted_at = entry.unsorted_at;
-    unsorted[entry.unsorted_at] = unsorted.back();
-    unsorted.pop_back();
+    (entry.before == nullptr ? unsorted : entry.before->after) = entry.after;
+    if (entry.after != nullptr) entry.after->before = entry.before;
   }
   records.erase(entry);
 }
 
 void MemoryShard::Partition::sort() {
-  for (auto* entry : unsorted) {
-    entry->unsorted_at = Entry::nowhere;
-    sorted.insert(sorted.end(), entry);
+  auto place = sorted.end();  // keys are often made in their order, and the list has the latest first
+  for (auto* entry = unsorted; entry != nullptr; entry = entry->after) {
+    entry->sorted = true;
+    place = sorted.insert(place, entry);
   }
-  unsorted.clear();
+  unsorted = nullptr;
 }
 
 void MemoryShard::stamp(Entry& entry, const Operation& operation, Revision revision, Timestamp now) {

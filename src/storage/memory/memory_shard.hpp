@@ -50,7 +50,9 @@ class MemoryShard {
     Timestamp expires = never;
     std::size_t due_at = nowhere;
     std::size_t expiry_at = nowhere;
-    std::size_t unsorted_at = nowhere;
+    bool sorted = false;  ///< else in its partition's list of those that are not
+    Entry* before = nullptr;
+    Entry* after = nullptr;
 
     [[nodiscard]] std::string_view key() const noexcept {
       return std::string_view(text).substr(0, key_bytes);
@@ -80,7 +82,7 @@ class MemoryShard {
   struct Partition {
     const std::string* name = nullptr;
     core_detail::KeyTable<Entry> records{};
-    std::vector<Entry*> unsorted{};
+    Entry* unsorted = nullptr;  ///< a list, which takes no memory of its own
     std::set<Entry*, ByKey> sorted{};
 
     Entry& add(std::uint64_t hash, std::string_view key, std::string_view value);
