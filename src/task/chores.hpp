@@ -14,6 +14,10 @@ GrantReceipt* grant_at(std::span<Result<Receipt>> answers, std::size_t place, st
 /// Notes in a receipt how a tracked grant stands.
 void note(GrantReceipt* receipt, const Grant& grant);
 
+/// The version a todo is about; without a task where it is not known here.
+[[nodiscard]] IndexEntry entry_of(const WaitingTodo& todo);
+[[nodiscard]] Error too_many(std::string_view key, std::size_t rounds);
+
 /// Does what batches left to be done in other partitions, or later. Each is written down as a todo and each
 /// may be done by several processes at once: the one whose batch removes the todo has done it.
 class Chores {

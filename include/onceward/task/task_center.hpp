@@ -2,6 +2,7 @@
 #include <onceward/pipeline/runner.hpp>
 #include <onceward/task/definition.hpp>
 #include <onceward/task/event.hpp>
+#include <onceward/task/replay.hpp>
 #include <onceward/task/request.hpp>
 
 #include <functional>

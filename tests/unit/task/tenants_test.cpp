@@ -10,15 +10,16 @@ namespace {
 
 /// A merchant's campaign whose pipeline "grant", version 1, gives so many times the points.
 Campaign campaign(const Shop& shop, const std::string& merchant, int times) {
+  const auto pipeline = [&](const std::string& id, const std::string& sign) {
+    return "<pipeline id='" + id + "'><input><param name='user'/><param name='points' type='int'/></input>" +
+           "<step id='points' use='grant-points@1'><arg name='user' value='user'/>" +
+           "<arg name='amount' value='" + sign + "points * " + std::to_string(times) +
+           "'/></step></pipeline>";
+  };
   const auto text =
       "<campaign merchant='" + merchant + "'><task id='t' on-refund='clawback'><on event='paid'/>" +
       "<stage target='1' pipeline='grant' take-back='take'><arg name='points' value='10'/></stage></task>" +
-      "<pipeline id='grant'><input><param name='user'/><param name='points' type='int'/></input>"
-      "<step id='points' use='grant-points@1'><arg name='user' value='user'/><arg name='amount' value='points * " +
-      std::to_string(times) +
-      "'/></step></pipeline><pipeline id='take'><input><param name='user'/><param name='points' type='int'/></input>"
-      "<step id='points' use='grant-points@1'><arg name='user' value='user'/><arg name='amount' value='-points * " +
-      std::to_string(times) + "'/></step></pipeline></campaign>";
+      pipeline("grant", "") + pipeline("take", "-") + "</campaign>";
   return Campaign::compile(parse_campaign_xml(text, "test.xml").value(), shop.registry).value();
 }
 
