@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <tuple>
 
 namespace onceward {
 namespace {
@@ -23,7 +24,9 @@ bool is(const Plan& plan, std::string_view id, std::string_view version, std::st
 
 struct PlanCatalog::State {
   mutable std::mutex mutex;
-  std::map<std::pair<std::string, std::string>, Plan, std::less<>> plans;  ///< by (id, version)
+  using Names = std::tuple<std::string, std::string, std::string>;
+  std::map<Names, Plan, std::less<>> owned;  ///< by (owner, id, version)
+  std::map<Names, Plan, std::less<>> plans;  ///< by (id, version, sha256)
   std::vector<std::weak_ptr<PlanSource>> sources;
   std::deque<Plan> given;  ///< by sources, the last one first
 };
@@ -31,10 +34,11 @@ struct PlanCatalog::State {
 PlanCatalog::PlanCatalog() : state_(std::make_unique<State>()) {}
 PlanCatalog::~PlanCatalog() = default;
 
-Result<void> PlanCatalog::add(Plan plan) {
+Result<void> PlanCatalog::add(Plan plan, std::string_view owner) {
   const auto& definition = plan.definition();
   const std::lock_guard lock(state_->mutex);
-  const auto [known, fresh] = state_->plans.try_emplace({definition.id, definition.version}, plan);
+  const auto [known, fresh] =
+      state_->owned.try_emplace({std::string(owner), definition.id, definition.version}, plan);
   if (!fresh && known->second.sha256() != plan.sha256()) {
     return fail(
         ErrorCode::conflict,
@@ -43,7 +47,9 @@ Result<void> PlanCatalog::add(Plan plan) {
             "give the changed one another version",
             definition.id, definition.version));
   }
-  known->second = std::move(plan);
+  known->second = plan;
+  State::Names names(definition.id, definition.version, plan.sha256());
+  state_->plans.insert_or_assign(std::move(names), std::move(plan));
   return {};
 }
 
@@ -59,8 +65,8 @@ std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view vers
   std::vector<std::weak_ptr<PlanSource>> sources;
   {
     const std::lock_guard lock(state_->mutex);
-    const auto known = state_->plans.find(std::pair(std::string(id), std::string(version)));
-    if (known != state_->plans.end() && known->second.sha256().starts_with(sha256)) return known->second;
+    const auto known = state_->plans.lower_bound(std::tuple(id, version, sha256));
+    if (known != state_->plans.end() && is(known->second, id, version, sha256)) return known->second;
     for (const auto& plan : state_->given) {
       if (is(plan, id, version, sha256)) return plan;
     }
@@ -80,9 +86,14 @@ std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view vers
 }
 
 std::optional<Plan> PlanCatalog::find(std::string_view id, std::string_view version) const {
+  return find_of({}, id, version);
+}
+
+std::optional<Plan> PlanCatalog::find_of(std::string_view owner, std::string_view id,
+                                         std::string_view version) const {
   const std::lock_guard lock(state_->mutex);
-  const auto known = state_->plans.find(std::pair(std::string(id), std::string(version)));
-  return known == state_->plans.end() ? std::nullopt : std::optional(known->second);
+  const auto known = state_->owned.find(std::tuple(owner, id, version));
+  return known == state_->owned.end() ? std::nullopt : std::optional(known->second);
 }
 
 }  // namespace onceward

@@ -218,6 +218,8 @@ Result<void> Runner::operate(const RunName& name, const Operator& by,
            .actor = act->actor,
            .reason = act->reason});
     }
+    const RunMove move{name, before.state, run->state, act->actor, act->reason};
+    if (move.from != move.to) state_->tell_observers({&move, 1});
     return {};
   }
   return fail(ErrorCode::conflict, "others write the run all the time; nothing was done");

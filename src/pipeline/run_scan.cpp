@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t partitions_of_a_page = 256;
 
-/// Texts of any bytes in one: "5:first3:two".
+}  // namespace
+
 std::string packed(std::initializer_list<std::string_view> texts) {
   std::string all;
   for (const auto text : texts) all.append(std::to_string(text.size())).append(":").append(text);
@@ -28,8 +29,6 @@ bool unpack(std::string_view all, std::vector<std::string>& texts) {
   }
   return true;
 }
-
-}  // namespace
 
 RunScan::RunScan(Storage& storage, std::vector<std::string> partitions, std::string prefix, std::size_t page)
     : storage_(storage),

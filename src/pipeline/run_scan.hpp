@@ -1,11 +1,17 @@
 #pragma once
 #include <onceward/storage/storage.hpp>
 
-#include <functional>
+#include <initializer_list>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace onceward::pipeline_detail {
+
+/// Texts of any bytes in one, for cursors: "5:first3:two".
+[[nodiscard]] std::string packed(std::initializer_list<std::string_view> texts);
+/// False for what is no such text.
+[[nodiscard]] bool unpack(std::string_view all, std::vector<std::string>& texts);
 
 /// Walks over the records of runs, partition after partition, a page at a time.
 class RunScan {

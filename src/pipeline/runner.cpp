@@ -52,7 +52,7 @@ Result<void> Runner::State::drive(std::vector<Held*> runs, const std::stop_token
     const auto some = std::span(runs).subspan(first, std::min(options.span, runs.size() - first));
     auto driven = driver.drive(some, stop);
     // Also where it failed: a neighbour's storage error takes nothing from what is recorded.
-    for (const auto* held : some) tell(*held);
+    tell(some);
     if (!driven) return driven;
   }
   return {};

@@ -46,10 +46,13 @@ struct Runner::State {
   std::uint64_t wakes = 0;  ///< counted, so that a worker on its way to sleep misses none
   std::function<void(const RunView&)> on_attention;
   std::function<void(const Error&)> on_error;
+  std::vector<std::weak_ptr<RunObserver>> observers;
   pipeline_detail::Crew crew;
 
-  /// Tells of a run that has ended, once its end is recorded.
+  /// Tells of runs that have ended, once their ends are recorded.
+  void tell(std::span<pipeline_detail::Held* const> runs);
   void tell(const pipeline_detail::Held& held);
+  void tell_observers(std::span<const RunMove> moves);
   /// Calls what a user gave; what it throws is told to the journal, and concerns nobody else.
   template <class Argument>
   void call_back(std::function<void(const Argument&)> State::*callback, const Argument& argument,

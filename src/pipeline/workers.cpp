@@ -153,12 +153,47 @@ void Runner::on_error(std::function<void(const Error&)> callback) {
   state_->on_error = std::move(callback);
 }
 
+void Runner::observe(std::weak_ptr<RunObserver> observer) {
+  const std::lock_guard lock(state_->mutex);
+  std::erase_if(state_->observers, [](const auto& known) { return known.expired(); });
+  state_->observers.push_back(std::move(observer));
+}
+
 void Runner::State::wake_workers() {
   {
     const std::lock_guard lock(mutex);
     ++wakes;
   }
   wake.notify_all();
+}
+
+void Runner::State::tell_observers(std::span<const RunMove> moves) {
+  std::vector<std::weak_ptr<RunObserver>> told;
+  {
+    const std::lock_guard lock(mutex);
+    told = observers;
+  }
+  for (const auto& known : told) {
+    if (const auto observer = known.lock()) observer->moved(moves);
+  }
+}
+
+void Runner::State::tell(std::span<Held* const> runs) {
+  for (const auto* held : runs) tell(*held);
+  {
+    const std::lock_guard lock(mutex);
+    if (observers.empty()) return;
+  }
+  std::vector<RunMove> moves;
+  for (const auto* held : runs) {
+    if (held->state() == RunState::running || held->lost || !held->end_recorded) continue;
+    moves.push_back({{held->run.pipeline, held->partition, held->key},
+                     RunState::running,
+                     held->run.state,
+                     {},
+                     held->run.reason});
+  }
+  if (!moves.empty()) tell_observers(moves);
 }
 
 void Runner::State::tell(const Held& held) {

@@ -29,15 +29,6 @@ bool is_ours(const DuePage::Entry& entry) {
          entry.record.key.starts_with(task_detail::todo_prefix);
 }
 
-/// A reward's run among due records.
-bool is_reward(const Record& record) {
-  constexpr std::string_view prefix = "run/";
-  if (!record.key.starts_with(prefix)) return false;
-  const auto slash = record.key.find('/', prefix.size());
-  return slash != std::string::npos &&
-         parse_run_key(std::string_view(record.key).substr(slash + 1)).has_value();
-}
-
 }  // namespace
 
 Result<Receipt> TaskCenter::State::act(task_detail::Act act, std::string_view merchant, std::string_view user,
@@ -101,7 +92,6 @@ Result<TaskCenter::State::Due> TaskCenter::State::look_at_due(const DuePage& pag
   for (const auto& entry : page.entries) {
     const auto& [partition, record] = entry;
     if (due.tried.size() == limit) break;
-    if (is_reward(record) && options.journal != nullptr) due.rewards.emplace_back(partition, record.key);
     if (!is_ours(entry)) continue;
     const bool timer = record.key.starts_with(task_detail::instance_prefix);
     auto merchant = merchants.find(std::string_view(partition).substr(0, partition.find('/')));
@@ -140,29 +130,7 @@ Result<WorkReport> TaskCenter::work(std::size_t limit) {
   if (auto later = state_->put_off(due->strange); !later) return fail(std::move(later).error());
   auto report = state_->runner.work(limit);
   if (report) report->taken += due->tried.size() - *left;
-  if (auto told = state_->tell_ended(due->rewards); !told) return fail(std::move(told).error());
   return report;
-}
-
-/// Rewards that ended while they were worked on are moves of their instances.
-Result<void> TaskCenter::State::tell_ended(std::span<const std::pair<std::string, std::string>> rewards) {
-  std::vector<RecordRef> refs;
-  for (const auto& [partition, key] : rewards) refs.push_back({partition, key});
-  const auto stored = task_detail::read_all(storage, refs);
-  if (!stored) return fail(stored.error());
-  std::vector<task_detail::Line> lines;
-  for (std::size_t i = 0; i < rewards.size(); ++i) {
-    if (!(*stored)[i]) continue;
-    const auto run = task_detail::decode_run_view(*(*stored)[i]);
-    if (!run) return fail(run.error());
-    if (run->state == RunState::running) continue;
-    const auto& [partition, key] = rewards[i];
-    const auto grant = parse_run_key(std::string_view(key).substr(key.find('/', 4) + 1));
-    lines.push_back(task_detail::line_of(partition, task_detail::instance_key(grant->task, grant->cycle),
-                                         run->state, run->reason));
-  }
-  task_detail::tell(options.journal, lines);
-  return {};
 }
 
 Result<Ticket> TaskCenter::report_async(const Event& event) {

@@ -1,5 +1,6 @@
 #include "task/chores.hpp"
 
+#include "task/reward_moves.hpp"
 #include "task/views.hpp"
 
 #include <fmt/format.h>
@@ -17,16 +18,6 @@ constexpr std::string_view returned_mark = "returned";
 std::string unit_key(const Todo& todo) { return fmt::format("unit/{}/{}", todo.period, todo.unit); }
 std::string count_key(const Todo& todo) { return fmt::format("count/{}", todo.period); }
 
-IndexEntry entry_of(const WaitingTodo& todo) {
-  if (todo.merchant == nullptr) return {nullptr, nullptr, 0, false};
-  return todo.merchant->entry_of(todo.todo.grant.task, todo.todo.version);
-}
-
-Error too_many(std::string_view key, std::size_t rounds) {
-  return {ErrorCode::timeout,
-          fmt::format("\"{}\" met other callers {} times in a row; it is done later", key, rounds)};
-}
-
 /// Frees the id a stored event holds; empty where it holds none.
 Result<std::optional<Operation>> free_id(const std::optional<Record>& record) {
   if (!record) return std::optional<Operation>();
@@ -40,6 +31,16 @@ Result<std::optional<Operation>> free_id(const std::optional<Record>& record) {
 }
 
 }  // namespace
+
+IndexEntry entry_of(const WaitingTodo& todo) {
+  if (todo.merchant == nullptr) return {nullptr, nullptr, 0, false};
+  return todo.merchant->entry_of(todo.todo.grant.task, todo.todo.version);
+}
+
+Error too_many(std::string_view key, std::size_t rounds) {
+  return {ErrorCode::timeout,
+          fmt::format("\"{}\" met other callers {} times in a row; it is done later", key, rounds)};
+}
 
 Result<ReadAnswer> read_many(Storage& storage, std::span<const RecordRef> refs) {
   ReadAnswer answer;
@@ -157,8 +158,7 @@ Result<void> Chores::decide(std::vector<Decision> decisions, std::vector<Waiting
     if (!stored) return fail(stored.error());
     std::size_t next = 0;
     std::vector<Batch> batches;
-    std::vector<std::vector<Decision>> decided;
-    std::vector<std::vector<WaitingRun>> started;
+    std::vector<Decided> decided;
     decisions.clear();
     for (auto& [name, some] : by_instance) {
       const auto& record = stored->records[next++];
@@ -168,17 +168,18 @@ Result<void> Chores::decide(std::vector<Decision> decisions, std::vector<Waiting
       auto instance = decode_instance(*record);
       if (!instance) return fail(std::move(instance).error());
       Batch batch{name.first, {}};
-      std::vector<WaitingRun> of_batch;
-      std::vector<Decision> mine;
+      Decided mine;
       bool moved = false;
+      const auto from = instance->status;
       for (std::size_t i = 0; i < some.size(); ++i) {
         const auto& grant = some[i].todo->todo.grant;
         if (const auto& todo = stored->records[todos + i]) {
-          auto done = decide_one(some[i], *instance, batch, of_batch);
+          auto done = decide_one(some[i], *instance, batch, mine.runs);
           if (!done) return fail(std::move(done).error());
           moved = moved || *done;
+          mine.settles = mine.settles || (*done && !some[i].granted);
           batch.operations.push_back(Operation::remove(some[i].todo->key, todo->revision));
-          mine.push_back(some[i]);
+          mine.decisions.push_back(some[i]);
         }
         // Another caller may have decided it the same way, since a grant's unit is taken at most once.
         if (const auto* stands = instance->grant_of(grant.stage))
@@ -190,19 +191,27 @@ Result<void> Chores::decide(std::vector<Decision> decisions, std::vector<Waiting
                                 Operation::replace(name.second, record->revision, encode(*instance),
                                                    timing_of(*instance, stored->now)));
       }
+      if (instance->status != from)
+        mine.lines.push_back({name.first, name.second, Trigger::event, from, instance->status});
       batches.push_back(std::move(batch));
       decided.push_back(std::move(mine));
-      started.push_back(std::move(of_batch));
     }
     if (batches.empty()) return {};
     const auto answered = commit_all(storage_, batches);
     if (!answered) return fail(answered.error());
     for (std::size_t i = 0; i < batches.size(); ++i) {
+      auto& done = decided[i];
       if (!(*answered)[i].applied()) {
-        decisions.insert(decisions.end(), decided[i].begin(), decided[i].end());
+        decisions.insert(decisions.end(), done.decisions.begin(), done.decisions.end());
         continue;
       }
-      for (auto& run : started[i]) {
+      tell(options_.journal, done.lines);
+      if (done.settles && options_.journal != nullptr) {
+        const auto& grant = done.decisions.front().todo->todo.grant;
+        tell_settled(storage_, *done.decisions.front().todo->merchant, batches[i].partition, grant,
+                     (*answered)[i].revision, *options_.journal);
+      }
+      for (auto& run : done.runs) {
         run.revision = (*answered)[i].revision;
         runs.push_back(std::move(run));
       }
@@ -253,108 +262,6 @@ Result<void> Chores::return_some(std::vector<WaitingTodo*>& left) {
     if (!(*answers)[i].applied()) left.push_back(writers[i]);
   }
   return {};
-}
-
-Result<void> Chores::take_back(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
-  std::vector<const WaitingTodo*> left;
-  for (const auto& todo : todos) {
-    const auto entry = entry_of(todo);
-    if (entry.task != nullptr && entry.task->stage(todo.todo.grant.stage).take_back) left.push_back(&todo);
-  }
-  for (std::size_t round = 0; !left.empty(); ++round) {
-    if (round > options_.conflict_retries) return fail(too_many(left.front()->key, round));
-    if (auto done = take_back_some(left, runs); !done) return done;
-  }
-  return {};
-}
-
-/// `left` keeps those whose batch met another caller's.
-Result<void> Chores::take_back_some(std::vector<const WaitingTodo*>& left, std::vector<WaitingRun>& runs) {
-  std::vector<std::string> keys;
-  for (const auto* todo : left) {
-    const auto& grant = todo->todo.grant;
-    const auto& plan = entry_of(*todo).task->stage(grant.stage).plan;
-    keys.push_back(run_record_key(plan.definition().id, to_run_key(grant)));
-    keys.push_back(instance_key(grant.task, grant.cycle));
-  }
-  std::vector<RecordRef> refs;
-  for (std::size_t i = 0; i < left.size(); ++i) {
-    refs.push_back({left[i]->partition, left[i]->key});
-    refs.push_back({left[i]->partition, keys[2 * i]});
-    refs.push_back({left[i]->partition, keys[2 * i + 1]});
-  }
-  const auto stored = read_many(storage_, refs);
-  if (!stored) return fail(stored.error());
-  const auto at = [&](std::size_t place) {
-    const auto& record = stored->records[place];
-    return record ? &*record : nullptr;
-  };
-  std::vector<TakingBack> decided;
-  std::vector<Batch> batches;
-  std::vector<std::pair<const WaitingTodo*, Error>> wrong;
-  for (std::size_t i = 0; i < left.size(); ++i) {
-    // Another process has done it, or put it off.
-    if (at(3 * i) == nullptr || at(3 * i)->revision != left[i]->revision) continue;
-    auto taking = taking_back(*left[i], at(3 * i + 1), at(3 * i + 2), stored->now);
-    if (!taking) {
-      wrong.emplace_back(left[i], std::move(taking).error());
-      continue;
-    }
-    if (!*taking) continue;
-    batches.push_back(std::move((*taking)->batch));
-    decided.push_back(**std::move(taking));
-  }
-  const auto answers = commit_all(storage_, batches);
-  if (!answers) return fail(answers.error());
-  left.clear();
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    if (!(*answers)[i].applied()) {
-      left.push_back(decided[i].todo);
-    } else if (decided[i].run) {
-      runs.push_back({decided[i].todo->place, decided[i].todo->grant, *std::move(decided[i].run),
-                      (*answers)[i].revision});
-    }
-  }
-  return set_aside(wrong);
-}
-
-/// One batch that takes a reward back or makes it void; empty where that cannot be told yet.
-Result<std::optional<Chores::TakingBack>> Chores::taking_back(const WaitingTodo& todo, const Record* reward,
-                                                              const Record* stored, Timestamp now) const {
-  const auto& key = todo.todo.grant;
-  TakingBack taking{&todo, std::nullopt, {todo.partition, {Operation::remove(todo.key, todo.revision)}}};
-  // A run whose record is gone has succeeded: no other ever goes.
-  auto given = reward == nullptr ? Result<Given>(Given::something) : given_by(*reward);
-  if (!given) return fail(std::move(given).error());
-  if (*given == Given::unknown) return std::optional<TakingBack>();
-  if (reward != nullptr) {
-    const auto run = decode_run_view(*reward);
-    if (!run) return fail(run.error());
-    if (run->state != RunState::succeeded && run->state != RunState::cancelled) {
-      auto off = call_off(*reward);
-      if (!off) return fail(std::move(off).error());
-      taking.batch.operations.push_back(*std::move(off));
-    }
-  }
-  if (*given == Given::something) {
-    const auto& stage = entry_of(todo).task->stage(key.stage);
-    auto run = runner_.prepare(*stage.take_back, todo.partition, to_run_key(key), todo.todo.input);
-    if (!run) return fail(std::move(run).error());
-    taking.batch.operations.push_back(run->insert);
-    taking.run = *std::move(run);
-    return std::optional(std::move(taking));
-  }
-  if (stored == nullptr) return std::optional(std::move(taking));
-  auto instance = decode_instance(*stored);
-  if (!instance) return fail(std::move(instance).error());
-  auto* grant = instance->grant_of(key.stage);
-  // Earned again meanwhile it is another generation.
-  if (grant == nullptr || grant->generation != key.generation || grant->state != Grant::State::revoked)
-    return std::optional(std::move(taking));
-  grant->state = Grant::State::voided;
-  taking.batch.operations.push_back(
-      Operation::replace(stored->key, stored->revision, encode(*instance), timing_of(*instance, now)));
-  return std::optional(std::move(taking));
 }
 
 Result<void> Chores::members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs) {
@@ -428,7 +335,12 @@ Result<void> Chores::set_aside(std::span<const std::pair<const WaitingTodo*, Err
     const auto& [waiting, error] = wrong[i];
     auto todo = waiting->todo;
     todo.error = error.message;
-    Batch batch{waiting->partition, {Operation::replace(waiting->key, waiting->revision, encode(todo))}};
+    Timing kept{};
+    if (todo.kind == Todo::Kind::apply || todo.kind == Todo::Kind::pass_on)
+      kept.expires_in =
+          std::clamp(options_.refused_retention, Duration::zero(), Duration(limits::duration_us));
+    Batch batch{waiting->partition,
+                {Operation::replace(waiting->key, waiting->revision, encode(todo), kept)}};
     auto freed = free_id((*events)[i]);
     if (!freed) return fail(std::move(freed).error());
     if (*freed) batch.operations.push_back(**std::move(freed));

@@ -14,6 +14,10 @@ GrantReceipt* grant_at(std::span<Result<Receipt>> answers, std::size_t place, st
 /// Notes in a receipt how a tracked grant stands.
 void note(GrantReceipt* receipt, const Grant& grant);
 
+/// The version a todo is about; without a task where it is not known here.
+[[nodiscard]] IndexEntry entry_of(const WaitingTodo& todo);
+[[nodiscard]] Error too_many(std::string_view key, std::size_t rounds);
+
 /// Does what batches left to be done in other partitions, or later. Each is written down as a todo and each
 /// may be done by several processes at once: the one whose batch removes the todo has done it.
 class Chores {
@@ -35,7 +39,11 @@ class Chores {
   Result<void> members(std::span<WaitingTodo> todos, std::vector<WaitingRun>& runs);
   /// Gives up claims whose process died before it was answered.
   Result<void> lapse(std::span<WaitingTodo> todos);
-  /// Keeps what can never be done with the reason, due no more: it stands in nobody's way. The id of a stored
+  /// Tells the journal what a caller's transaction has kept for it. Whoever's batch removes the todo tells
+  /// it: a crash in between loses the lines. Without a journal they stay for who has one.
+  Result<void> tell_kept(std::span<const WaitingTodo> todos);
+  /// Keeps what can never be done with the reason, due no more: it stands in nobody's way. An event is kept
+  /// for a while, what is owed to somebody for good. The id of a stored
   /// event is free again in the same batch: nothing was applied, and it may be sent again, mended or as it
   /// is.
   Result<void> set_aside(std::span<const std::pair<const WaitingTodo*, Error>> wrong);
@@ -47,6 +55,13 @@ class Chores {
     WaitingTodo* todo;
     bool granted;
   };
+  /// An instance whose grants were decided: one batch.
+  struct Decided {
+    std::vector<Decision> decisions;
+    std::vector<WaitingRun> runs;
+    std::vector<Line> lines;
+    bool settles = false;  ///< a reward it waited for never comes
+  };
   Result<void> decide(std::vector<Decision> decisions, std::vector<WaitingRun>& runs,
                       std::span<Result<Receipt>> answers);
   Result<bool> decide_one(const Decision& decision, Instance& instance, Batch& batch,
@@ -57,6 +72,7 @@ class Chores {
     const WaitingTodo* todo;
     std::optional<PreparedRun> run;
     Batch batch;
+    std::optional<Status> voided{};  ///< it had given nothing: where its instance stands
   };
   Result<void> take_back_some(std::vector<const WaitingTodo*>& left, std::vector<WaitingRun>& runs);
   Result<std::optional<TakingBack>> taking_back(const WaitingTodo& todo, const Record* reward,

@@ -278,7 +278,8 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
   if (from != instance.status) {
     if (instance.status == Status::completed && task.definition->collect_within != Duration::zero())
       instance.collect_until = now_ + task.definition->collect_within;
-    add_line(slot, trigger, from, instance.status, {}, effects);
+    add_line(slot, trigger, from, instance.status, event.act ? event.act->reason : std::string(), effects,
+             event.act ? event.act->actor : std::string());
   } else if (trigger == Trigger::take_back && done.fallen.empty()) {
     add_line(slot, trigger, from, from, "kept", effects);
   }
@@ -291,11 +292,12 @@ void UserWork::fall(const PendingEvent& event, const CompiledTask& task, const S
                fallen.generation};
   const auto place = effects.record.grants.size();
   const auto& stage = task.stage(fallen.stage);
+  const bool issued = fallen.state == Grant::State::revoked && stage.take_back;
   effects.record.grants.push_back({slot.task, slot.cycle, fallen.stage,
-                                   stage.take_back ? stage.take_back->definition().id : std::string(),
+                                   issued ? stage.take_back->definition().id : std::string(),
                                    fallen.generation, true, true});
   if (fallen.unit) add_todo(event, return_of(key, fallen, task.definition->version), place, effects);
-  if (fallen.state != Grant::State::revoked || !stage.take_back) return;
+  if (!issued) return;
   Todo todo{Todo::Kind::take_back, std::move(key)};
   todo.version = task.definition->version;
   todo.input = take_back_input(*stage.take_back, fallen.input);

@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t fingerprint_digits = 32;
 constexpr std::array<std::string_view, 6> grant_states = {"earned",       "waiting", "granted",
                                                           "out_of_stock", "voided",  "revoked"};
-constexpr std::array<std::string_view, 7> todo_kinds = {"take_unit", "return_unit", "take_back", "pass_on",
-                                                        "apply",     "claim",       "member"};
+constexpr std::array<std::string_view, 8> todo_kinds = {"take_unit", "return_unit", "take_back", "pass_on",
+                                                        "apply",     "claim",       "member",    "tell"};
 
 Unexpected corrupt(const Record& record) {
   return fail(ErrorCode::corrupt,
@@ -408,6 +408,7 @@ std::string todo_key(const Todo& todo) {
     // Names of units and ids of events may be long: their digest names the work as well.
     case Todo::Kind::return_unit:
     case Todo::Kind::claim:
+    case Todo::Kind::tell:
       return fmt::format("{}{}/{}", todo_prefix, kind, sha256_hex(todo.period + "/" + todo.unit));
     case Todo::Kind::pass_on:
     case Todo::Kind::apply: break;

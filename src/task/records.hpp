@@ -125,6 +125,7 @@ struct Todo {
     apply,        ///< `event`, stored by report_async
     claim,        ///< a claim that waits for its unit: given up where its process died
     member,       ///< the runs of a group's members
+    tell,         ///< `event`: lines for the journal, of a transaction of the caller's; `unit` is unique
   };
   Kind kind = Kind::take_unit;
   GrantKey grant{};       ///< merchant, user, task, cycle; stage and generation where a grant is meant

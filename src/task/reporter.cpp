@@ -32,43 +32,6 @@ GrantKey key_of(const KnownEvent& event, const EventRecord::Grant& grant) {
 
 }  // namespace
 
-void tell(Journal* journal, std::span<const Line> lines) {
-  if (journal == nullptr) return;
-  for (const auto& line : lines) {
-    journal->write({.room = "task",
-                    .partition = line.partition,
-                    .subject = line.subject,
-                    .trigger = to_string(line.trigger),
-                    .from = to_string(line.from),
-                    .to = to_string(line.to),
-                    .actor = line.actor,
-                    .reason = line.reason});
-  }
-}
-
-void tell_trouble(Journal* journal, std::string_view partition, std::string_view subject,
-                  const Error& error) {
-  if (journal == nullptr) return;
-  journal->write({.room = "task",
-                  .partition = std::string(partition),
-                  .subject = std::string(subject),
-                  .trigger = "work",
-                  .reason = describe(error)});
-}
-
-Line line_of(std::string partition, std::string subject, RunState state, std::string reason) {
-  Line line{std::move(partition), std::move(subject), Trigger::reward_done,
-            Status::rewarding,    Status::rewarded,   std::move(reason)};
-  if (state == RunState::failed) {
-    line.trigger = Trigger::reward_failed;
-    line.to = Status::failed;
-  } else if (state == RunState::needs_attention) {
-    line.trigger = Trigger::reward_exhausted;
-    line.to = Status::terminated;
-  }
-  return line;
-}
-
 Result<Receipt> Reporter::receipt_of(KnownEvent known) {
   Result<Receipt> answer;
   std::vector<WaitingTodo> todos;
@@ -154,6 +117,7 @@ Result<void> Reporter::do_kind(std::span<WaitingTodo> todos, std::vector<Waiting
     case Kind::take_back: return chores.take_back(todos, runs);
     case Kind::member: return chores.members(todos, runs);
     case Kind::claim: return chores.lapse(todos);
+    case Kind::tell: return chores.tell_kept(todos);
     case Kind::pass_on:
     case Kind::apply: break;
   }
@@ -347,6 +311,7 @@ Result<void> Reporter::recall(std::span<KnownEvent> known, std::span<Result<Rece
       receipt.grants.back().taken_back = grant.taken_back;
       // A run whose record is gone has succeeded: no other ever goes.
       if (!grant.tracked) receipt.grants.back().state = RunState::succeeded;
+      if (grant.taken_back && grant.pipeline.empty()) receipt.grants.back().state = RunState::cancelled;
       if (!grant.tracked || grant.taken_back) continue;
       const Todo todo{Todo::Kind::take_unit, key_of(event, grant)};
       places.push_back({i, g, instance_key(grant.task, grant.cycle), todo_key(todo)});
@@ -395,6 +360,12 @@ Result<void> Reporter::recall_runs(std::span<KnownEvent> known, std::span<Result
       auto* receipt = grant_at(answers, event.place, g);
       if (receipt == nullptr || receipt->out_of_stock || receipt->collectable || grant.pipeline.empty())
         continue;
+      if (grant.taken_back) {
+        const auto state = taken_back(storage_, event.partition, key_of(event, grant), grant.pipeline);
+        if (!state) return fail(state.error());
+        receipt->state = *state;
+        continue;
+      }
       auto run = runner_.find(grant.pipeline, event.partition, to_run_key(key_of(event, grant)));
       if (!run) return fail(std::move(run).error());
       if (*run) receipt->state = (*run)->state;
@@ -416,13 +387,6 @@ Result<void> Reporter::drive(std::vector<WaitingRun>& runs, std::span<Result<Rec
   if (auto driven = runner_.drive(prepared, revisions); !driven) return driven;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     if (auto* receipt = grant_at(answers, runs[i].place, runs[i].grant)) receipt->state = prepared[i].state();
-    if (options_.journal == nullptr || prepared[i].state() == RunState::running) continue;
-    const auto view = prepared[i].view();
-    const auto grant = parse_run_key(view.key);
-    if (!grant) continue;
-    const auto line =
-        line_of(view.partition, instance_key(grant->task, grant->cycle), view.state, view.reason);
-    tell(options_.journal, {&line, 1});
   }
   return {};
 }

@@ -3,7 +3,6 @@
 #include <onceward/core/digest.hpp>
 
 #include "core/utf8.hpp"
-#include "pipeline/storable.hpp"
 #include "task/chores.hpp"
 #include "task/eligible.hpp"
 #include "task/views.hpp"
@@ -98,6 +97,7 @@ Result<Requests::Asked> Requests::ask(Trigger trigger, const Request& request) {
     if (asked.kept_cycle.empty() && !before->grants.empty())
       asked.kept_cycle = std::move(before->grants.front().cycle);
   }
+  asked.now = asked_at_ = stored->now;
   asked.at = request.at.value_or(stored->now);
   auto calendar = Result<Calendar>(task.calendar);
   if (task.own_cycles) {
@@ -132,57 +132,6 @@ Result<std::optional<InstanceView>> Requests::view_of(const Asked& asked) {
   auto views = read_views(storage_, {&wanted, 1});
   if (!views) return fail(std::move(views).error());
   return std::move(views->front());
-}
-
-Result<std::optional<Cause>> Requests::audience_of(const Asked& asked) {
-  const auto& task = *asked.entry.task;
-  if (!task.audience) return std::optional<Cause>();
-  UserProfile profile;
-  if (options_.profile) {
-    auto known = options_.profile(asked.request->merchant, asked.request->user);
-    if (!known) return fail(std::move(known).error());
-    profile = *std::move(known);
-  }
-  const Binding names[] = {{"profile", &profile.attributes}, {"user", nullptr, asked.request->user}};
-  const auto belongs = task.audience->test(names);
-  if (!belongs && belongs.error().code != ErrorCode::unknown_name) return fail(belongs.error());
-  if (belongs && *belongs) return std::optional<Cause>();
-  return std::optional(
-      Cause{"audience", fmt::format("the user does not belong to: {}", task.audience->text())});
-}
-
-Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional<InstanceView>& view) {
-  const auto& definition = *asked.entry.task->definition;
-  const auto& request = *asked.request;
-  auto stands = view_of(asked);
-  if (!stands) return fail(std::move(stands).error());
-  view = *std::move(stands);
-  if (!view && !asked.cycle_exists) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("task \"{}\" has no cycle \"{}\"; leave it empty for the one of the time asked",
-                            request.task, pipeline_detail::readable(asked.cycle, request.cycle.size())));
-  }
-  auto causes = window_causes(asked.entry, asked.at);
-  // A task is begun in the cycle of the time it is asked for: each cycle has rewards of its own.
-  if (!view && asked.other_cycle) causes.push_back(*asked.other_cycle);
-  auto audience = audience_of(asked);
-  if (!audience) return fail(std::move(audience).error());
-  if (*audience) causes.push_back(**std::move(audience));
-  if (!definition.after.empty()) {
-    const auto missing =
-        unrewarded(storage_, *asked.merchant, request.merchant, request.user, definition.after, asked.at);
-    if (!missing) return fail(missing.error());
-    for (const auto& task : *missing)
-      causes.push_back({"prerequisite", fmt::format("\"{}\" comes first", task)});
-  }
-  const auto quota = quota_partition(request.merchant, request.task);
-  const auto counter = counter_key(request.task);
-  const auto count = definition.quota ? "count/" + quota_period(asked.entry, asked.at) : std::string("count");
-  const RecordRef refs[] = {{asked.partition, counter}, {quota, count}};
-  const auto stored = storage_.read(refs);
-  if (!stored) return fail(stored.error());
-  count_causes(asked.entry, stored->records[0], stored->records[1], asked.at, causes);
-  return causes;
 }
 
 /// The todo under which a request's unit is taken. Callers of one request share it, so that none of them
@@ -346,23 +295,6 @@ Result<Reply> Requests::run(Trigger trigger, const Request& request) {
   if (!view) return fail(std::move(view).error());
   reply.view = *std::move(view);
   return reply;
-}
-
-Result<Explanation> Requests::explain(const Request& request) {
-  auto named = request;
-  if (named.key.empty()) named.key = "explain";
-  const auto asked = ask(Trigger::claim, named);
-  if (!asked) return fail(asked.error());
-  Explanation explanation{request.task, asked->cycle};
-  auto causes = causes_of(*asked, explanation.view);
-  if (!causes) return fail(std::move(causes).error());
-  explanation.causes = *std::move(causes);
-  if (explanation.view) {
-    Cause cause{"wrong_state", fmt::format("the user has it: {}", to_string(explanation.view->status))};
-    if (asked->cycle_end != Timestamp::max()) cause.changes_at = asked->cycle_end;
-    explanation.causes.push_back(std::move(cause));
-  }
-  return explanation;
 }
 
 }  // namespace onceward::task_detail

@@ -11,6 +11,8 @@ class Requests {
       : storage_(storage), runner_(runner), options_(options), merchants_(merchants), drives_(drives) {}
 
   Result<Reply> run(Trigger trigger, const Request& request);
+  /// The storage's time of the last request.
+  [[nodiscard]] Timestamp asked_at() const noexcept { return asked_at_; }
   Result<Explanation> explain(const Request& request);
   /// Takes a unit of a quota at the claim anew, for an instance that goes on whose unit has returned. It
   /// lapses where the act it is for does not take it. Empty with `out_of_stock` where none is left.
@@ -26,6 +28,7 @@ class Requests {
     std::string partition;
     std::string cycle;
     Timestamp at{};
+    Timestamp now{};  ///< the storage's
     Timestamp cycle_end = Timestamp::max();
     bool cycle_exists = true;            ///< the task, as it is in force, has a cycle of this name
     std::optional<Cause> other_cycle{};  ///< why the cycle of this name is not the one of `at`
@@ -47,6 +50,7 @@ class Requests {
   const TaskCenterOptions& options_;
   const Merchants& merchants_;
   bool drives_;
+  Timestamp asked_at_{};
 };
 
 }  // namespace onceward::task_detail

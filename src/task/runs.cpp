@@ -1,4 +1,5 @@
 #include "pipeline/run_state.hpp"
+#include "pipeline/storable.hpp"
 #include "task/views.hpp"
 
 #include <algorithm>
@@ -33,15 +34,23 @@ Result<RunView> decode_run_view(const Record& record) {
   return pipeline_detail::view_of(*run, {}, record.key, record.due);
 }
 
-Result<Operation> push_on(const Record& record) {
+Result<Operation> push_on(const Record& record, const std::string& actor, const std::string& reason,
+                          Timestamp now) {
   auto run = pipeline_detail::decode_run(record);
   if (!run) return fail(std::move(run).error());
   anchor(*run, record);
+  if (auto takes = takes_act(*run); !takes) return fail(std::move(takes).error());
+  RunAct act{"replay", actor, pipeline_detail::readable(reason, pipeline_detail::most_text)};
+  act.before = to_string(run->state);
+  act.at = now;
   if (auto again = begin_again(*run); !again) return fail(std::move(again).error());
+  act.after = to_string(run->state);
+  run->acts.push_back(std::move(act));
   // Whoever wrote it last no longer owns it.
   run->owner.clear();
   run->serial = 0;
   run->due_in = 0;
+  stamp(*run);
   return Operation::replace(record.key, record.revision, pipeline_detail::encode(*run),
                             {.due_in = Duration::zero()});
 }

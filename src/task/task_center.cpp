@@ -50,7 +50,7 @@ Result<task_detail::Campaigns> TaskCenter::State::earlier_versions(
     return fail(std::move(fits).error());
   std::erase_if(*earlier, [&](const auto& version) {
     for (const auto& plan : version->plans) {
-      auto added = catalog.add(plan);
+      auto added = catalog.add(plan, merchant);
       if (added) continue;
       const auto& task = version->definition.tasks.front();
       unknown.push_back({task.id + "/" + task.version, std::move(added).error().message});
@@ -71,9 +71,16 @@ Result<task_detail::Campaigns> TaskCenter::State::earlier_versions(
 }
 
 TaskCenter::TaskCenter(Storage& storage, PlanCatalog& catalog, Runner& runner, TaskCenterOptions options)
-    : state_(new State{storage, catalog, runner, std::move(options)}) {}
+    : state_(new State{storage, catalog, runner, std::move(options)}) {
+  if (state_->options.journal == nullptr || state_->options.store_only) return;
+  state_->reward_moves =
+      std::make_shared<task_detail::RewardMoves>(storage, state_->merchants, *state_->options.journal);
+  runner.observe(state_->reward_moves);
+}
 
-TaskCenter::~TaskCenter() = default;
+TaskCenter::~TaskCenter() {
+  if (state_->reward_moves != nullptr) state_->reward_moves->close();
+}
 
 Result<void> TaskCenter::check(const Campaign& campaign) {
   const auto compiled = campaign.shared();
@@ -84,7 +91,8 @@ Result<void> TaskCenter::check(const Campaign& campaign) {
   if (auto fits = task_detail::check_updates(*compiled, index.get(), *earlier); !fits) return fits;
   for (const auto& plan : compiled->plans) {
     const auto& definition = plan.definition();
-    const auto there = state_->catalog.find(definition.id, definition.version);
+    const auto there =
+        state_->catalog.find_of(compiled->definition.merchant, definition.id, definition.version);
     if (!there || there->sha256() == plan.sha256()) continue;
     return fail(
         ErrorCode::conflict,
@@ -103,7 +111,7 @@ Result<void> TaskCenter::publish(const Campaign& campaign) {
   if (!earlier) return fail(std::move(earlier).error());
   if (auto stored = task_detail::store_versions(state_->storage, *compiled); !stored) return stored;
   for (const auto& plan : compiled->plans) {
-    if (auto added = state_->catalog.add(plan); !added) return added;
+    if (auto added = state_->catalog.add(plan, compiled->definition.merchant); !added) return added;
   }
   state_->merchants.put(std::move(compiled), *std::move(earlier));
   return {};
@@ -131,7 +139,13 @@ std::vector<Result<Receipt>> TaskCenter::simulate(std::span<const Event> events,
 }
 
 Result<Reply> TaskCenter::claim(const Request& request) {
-  return state_->requests().run(Trigger::claim, request);
+  auto requests = state_->requests();
+  auto reply = requests.run(Trigger::claim, request);
+  if (!reply || reply->outcome != Reply::Outcome::out_of_stock) return reply;
+  // Units whose time has passed are free, also where nobody has given them back yet.
+  const auto freed = state_->free_lapsed(request.merchant, request.task, requests.asked_at());
+  if (!freed) return fail(freed.error());
+  return *freed ? requests.run(Trigger::claim, request) : std::move(reply);
 }
 Result<Reply> TaskCenter::complete(const Request& request) {
   return state_->requests().run(Trigger::complete, request);

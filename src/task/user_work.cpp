@@ -239,10 +239,14 @@ bool UserWork::apply_one(const PendingEvent& event, std::span<Result<Receipt>> a
     return true;
   }
   const auto operations = effects->operations();
-  if (written_ != 0 && written_ + operations > most_written) return false;
+  if (written_ != 0 && written_ + operations > room()) return false;
   written_ += operations;
   keep(event, *std::move(effects), answers);
   return true;
+}
+
+std::size_t UserWork::room() const noexcept {
+  return most_written - (options_.store_only && options_.journal != nullptr ? 1 : 0);
 }
 
 std::size_t UserWork::Effects::operations() const noexcept {
@@ -323,6 +327,8 @@ void UserWork::write() {
     if (options_.store_only) runner_.leave(run.run);
     operations.push_back(std::move(run.run.insert));
   }
+  if (options_.store_only && !started_.lines.empty())
+    operations.push_back(tell_later(partition_, started_.lines));
 }
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {
@@ -377,6 +383,7 @@ GrantReceipt UserWork::receipt_of(const EventRecord::Grant& grant, const Pending
   GrantReceipt receipt{grant.task, grant.cycle, grant.stage};
   receipt.generation = grant.generation;
   receipt.taken_back = grant.taken_back;
+  if (grant.taken_back && grant.pipeline.empty()) receipt.state = RunState::cancelled;
   if (grant.taken_back || !grant.tracked || (event.act && event.act->trigger == Trigger::collect))
     return receipt;
   for (const auto& task : event.candidates) {
@@ -391,13 +398,13 @@ GrantReceipt UserWork::receipt_of(const EventRecord::Grant& grant, const Pending
 /// What no batch takes is refused here: the storage would refuse the other users' batches with it.
 Result<void> UserWork::check_size(const PendingEvent& event, const Effects& effects) const {
   const auto operations = effects.operations();
-  if (operations > most_written) {
+  if (operations > room()) {
     return fail(
         ErrorCode::limit_exceeded,
         fmt::format("event \"{}\" of user \"{}\" moves {} tasks and reaches {} stages; one batch takes "
                     "{} operations, give its tasks different event types",
                     event.event->id, event.event->user, effects.moved.size(),
-                    effects.todos.size() + effects.runs.size(), limits::batch_operations));
+                    effects.todos.size() + effects.runs.size(), room()));
   }
   const bool todos_fit = std::all_of(effects.todos.begin(), effects.todos.end(), [](const WaitingTodo& todo) {
     return encode(todo.todo).size() <= limits::value_bytes;

@@ -40,17 +40,22 @@ std::string member_todo_of(const ViewWanted& wanted, std::int64_t number) {
   return todo_key({Todo::Kind::member, {{}, {}, wanted.task, wanted.cycle, number, 1}});
 }
 
-std::string run_key_of(const ViewWanted& wanted, const CompiledStage& stage, std::int64_t number,
-                       std::int64_t generation, bool revoked) {
-  const auto& plan = revoked && stage.take_back ? *stage.take_back : stage.plan;
+GrantKey grant_of(const ViewWanted& wanted, std::int64_t number, std::int64_t generation) {
   // The merchant is the first part of every partition.
-  const GrantKey grant{wanted.partition.substr(0, wanted.partition.find('/')),
-                       wanted.user,
-                       wanted.task,
-                       wanted.cycle,
-                       number,
-                       generation};
-  return run_record_key(plan.definition().id, to_run_key(grant));
+  return {wanted.partition.substr(0, wanted.partition.find('/')),
+          wanted.user,
+          wanted.task,
+          wanted.cycle,
+          number,
+          generation};
+}
+
+/// Where the run of a reward, or of what takes it back, may be.
+void add_runs(const ViewWanted& wanted, const CompiledTask& task, std::int64_t number,
+              std::int64_t generation, bool revoked, std::vector<RunWanted>& runs) {
+  const auto run_key = to_run_key(grant_of(wanted, number, generation));
+  for (const auto& pipeline : pipelines_of(*wanted.merchant, task, number, revoked))
+    runs.push_back({number, generation, revoked, run_record_key(pipeline, run_key), wanted.partition});
 }
 
 std::vector<RunWanted> runs_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task) {
@@ -63,24 +68,22 @@ std::vector<RunWanted> runs_of(const ViewWanted& wanted, const Instance& instanc
       for (const auto& name : instance.members) {
         member.user = name;
         member.partition = user_partition(wanted.partition.substr(0, wanted.partition.find('/')), name);
-        runs.push_back(
-            {number, 1, false, run_key_of(member, task.stage(number), number, 1, false), member.partition});
+        add_runs(member, task, number, 1, false, runs);
       }
     }
     return runs;
   }
-  for (const auto number : instance.untracked())
-    runs.push_back(
-        {number, 1, false, run_key_of(wanted, task.stage(number), number, 1, false), wanted.partition});
+  for (const auto number : instance.untracked()) add_runs(wanted, task, number, 1, false, runs);
   for (const auto& grant : instance.grants) {
     const bool revoked = grant.state == Grant::State::revoked;
     if (!revoked && grant.state != Grant::State::granted) continue;
-    const auto& stage = task.stage(grant.stage);
-    runs.push_back({grant.stage, grant.generation, false,
-                    run_key_of(wanted, stage, grant.stage, grant.generation, false), wanted.partition});
-    if (revoked)
-      runs.push_back({grant.stage, grant.generation, true,
-                      run_key_of(wanted, stage, grant.stage, grant.generation, true), wanted.partition});
+    if (revoked) {
+      // Until it is done, no run takes it back yet.
+      const Todo todo{Todo::Kind::take_back, grant_of(wanted, grant.stage, grant.generation)};
+      runs.push_back({grant.stage, grant.generation, true, todo_key(todo), wanted.partition});
+    }
+    add_runs(wanted, task, grant.stage, grant.generation, false, runs);
+    if (revoked) add_runs(wanted, task, grant.stage, grant.generation, true, runs);
   }
   return runs;
 }
@@ -115,11 +118,13 @@ void resolve(InstanceView& view, const CompiledTask& task) {
   if (const auto* found = find_move(view.status, trigger, facts)) view.status = found->to;
 }
 
-Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task,
-                             const Known& known) {
-  InstanceView view{wanted.task,       instance.version,      wanted.cycle,    instance.progress,
-                    instance.reached,  instance.status,       instance.reason, current_run(instance, task),
-                    instance.deadline, instance.collect_until};
+Result<Seen> view_of(const ViewWanted& wanted, const Instance& instance, const CompiledTask& task,
+                     const Known& known) {
+  Seen seen{{}, instance.status};
+  auto& view = seen.view;
+  view = {wanted.task,       instance.version,      wanted.cycle,    instance.progress,
+          instance.reached,  instance.status,       instance.reason, current_run(instance, task),
+          instance.deadline, instance.collect_until};
   view.members = instance.members;
   for (const auto number : instance.untracked())
     view.grants.push_back({number, 1, grant_states[static_cast<std::size_t>(Grant::State::granted)]});
@@ -131,7 +136,7 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
                    [](const GrantView& a, const GrantView& b) { return a.stage < b.stage; });
   // A run whose record is gone has succeeded: no other ever goes.
   for (auto& grant : view.grants) {
-    if (grant.state == "granted") grant.run = RunState::succeeded;
+    if (grant.state == "granted" || grant.state == "revoked") grant.run = RunState::succeeded;
   }
   for (const auto& run : runs_of(wanted, instance, task)) {
     const auto found = known.find(run.key);
@@ -144,6 +149,11 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
     }
     auto stored = decode_run_view(*found->second);
     if (!stored) return fail(std::move(stored).error());
+    if (!run.revoked &&
+        std::pair(found->second->revision, run.stage) > std::pair(seen.newest, seen.newest_stage)) {
+      seen.newest = found->second->revision;
+      seen.newest_stage = run.stage;
+    }
     for (auto& grant : view.grants) {
       if (grant.stage != run.stage) continue;
       // Until a reward can be taken back, its own run says what keeps it: told after it, the other one
@@ -157,7 +167,7 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
     }
   }
   resolve(view, task);
-  return view;
+  return seen;
 }
 
 /// An instance from its own record or from the board; nothing where it is on neither.
@@ -174,6 +184,49 @@ Result<std::optional<Instance>> stands_in(std::span<const BoardEntry> board, con
 
 }  // namespace
 
+std::vector<std::string> pipelines_of(const MerchantIndex& merchant, const CompiledTask& task,
+                                      std::int64_t number, bool take_back) {
+  std::vector<std::string> ids;
+  const auto add = [&](const CompiledTask& version) {
+    if (number > static_cast<std::int64_t>(version.stages.size())) return;
+    const auto& stage = version.stage(number);
+    if (take_back && !stage.take_back) return;
+    const auto& id = (take_back ? *stage.take_back : stage.plan).definition().id;
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  };
+  add(task);
+  if (task.definition->on_update != OnUpdate::migrate) return ids;
+  const auto* versions = merchant.versions_of(task.definition->id);
+  if (versions == nullptr) return ids;
+  for (const auto& [name, version] : *versions) add(*version.task);
+  return ids;
+}
+
+Result<RunState> taken_back(Storage& storage, std::string_view partition, const GrantKey& grant,
+                            std::string_view pipeline) {
+  const auto todo = todo_key({Todo::Kind::take_back, grant});
+  const auto run = run_record_key(pipeline, to_run_key(grant));
+  const auto instance = instance_key(grant.task, grant.cycle);
+  // Neighbours are read at one moment: a todo that is gone has left its run.
+  const RecordRef refs[] = {{partition, todo}, {partition, run}, {partition, instance}};
+  const auto stored = storage.read(refs);
+  if (!stored) return fail(stored.error());
+  if (stored->records[0]) return RunState::running;
+  if (const auto& record = stored->records[1]) {
+    const auto view = decode_run_view(*record);
+    if (!view) return fail(view.error());
+    return view->state;
+  }
+  // A run whose record is gone has succeeded: no other ever goes.
+  if (!stored->records[2]) return RunState::succeeded;
+  const auto known = decode_instance(*stored->records[2]);
+  if (!known) return fail(known.error());
+  const auto* stands = known->grant_of(grant.stage);
+  const bool nothing =
+      stands != nullptr && stands->generation == grant.generation && stands->state == Grant::State::voided;
+  return nothing ? RunState::cancelled : RunState::succeeded;
+}
+
 bool has_stopped(const GrantView& grant) noexcept {
   const bool issued = grant.state == "granted" || grant.state == "revoked";
   return issued && (grant.run == RunState::failed || grant.run == RunState::needs_attention);
@@ -181,6 +234,16 @@ bool has_stopped(const GrantView& grant) noexcept {
 
 Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
                                                             std::span<const ViewWanted> wanted) {
+  auto seen = read_seen(storage, wanted);
+  if (!seen) return fail(std::move(seen).error());
+  std::vector<std::optional<InstanceView>> views(seen->size());
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    if ((*seen)[i]) views[i] = std::move((*seen)[i]->view);
+  }
+  return views;
+}
+
+Result<std::vector<std::optional<Seen>>> read_seen(Storage& storage, std::span<const ViewWanted> wanted) {
   std::vector<std::string> keys;
   std::vector<std::size_t> counts;
   for (const auto& view : wanted) {
@@ -189,7 +252,8 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
     if (const auto* task = view.merchant->in_force(view.task); task != nullptr && !view.user.empty()) {
       for (std::size_t i = 0; i < task->stages.size(); ++i) {
         const auto number = static_cast<std::int64_t>(i) + 1;
-        keys.push_back(run_key_of(view, task->stages[i], number, 1, false));
+        keys.push_back(
+            run_record_key(task->stages[i].plan.definition().id, to_run_key(grant_of(view, number, 1))));
       }
     }
     counts.push_back(keys.size() - before);
@@ -238,14 +302,14 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   if (!more) return fail(std::move(more).error());
   for (std::size_t i = 0; i < missing.size(); ++i)
     known[missing[i].first].insert_or_assign(missing[i].second.key, std::move((*more)[i]));
-  std::vector<std::optional<InstanceView>> views(wanted.size());
+  std::vector<std::optional<Seen>> views(wanted.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (!instances[i] || instances[i]->status == Status::not_taken) continue;
     const auto* task = wanted[i].merchant->find(wanted[i].task, instances[i]->version);
     if (task == nullptr) {
-      views[i] = InstanceView{wanted[i].task,         instances[i]->version, wanted[i].cycle,
-                              instances[i]->progress, instances[i]->reached, instances[i]->status,
-                              instances[i]->reason};
+      views[i] = Seen{{wanted[i].task, instances[i]->version, wanted[i].cycle, instances[i]->progress,
+                       instances[i]->reached, instances[i]->status, instances[i]->reason},
+                      instances[i]->status};
       continue;
     }
     auto view = view_of(wanted[i], *instances[i], *task, known[i]);
@@ -255,15 +319,18 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   return views;
 }
 
+ViewWanted prerequisite(const MerchantIndex& merchant, std::string_view merchant_name, std::string_view user,
+                        const std::string& task, Timestamp at) {
+  const auto* known = merchant.in_force(task);
+  return {&merchant, user_partition(merchant_name, user), std::string(user), task,
+          known == nullptr ? "-" : known->calendar.cycle_of(at)};
+}
+
 Result<std::vector<std::string>> unrewarded(Storage& storage, const MerchantIndex& merchant,
                                             std::string_view merchant_name, std::string_view user,
                                             std::span<const std::string> tasks, Timestamp at) {
   std::vector<ViewWanted> wanted;
-  for (const auto& id : tasks) {
-    const auto* task = merchant.in_force(id);
-    wanted.push_back({&merchant, user_partition(merchant_name, user), std::string(user), id,
-                      task == nullptr ? "-" : task->calendar.cycle_of(at)});
-  }
+  for (const auto& id : tasks) wanted.push_back(prerequisite(merchant, merchant_name, user, id, at));
   const auto views = read_views(storage, wanted);
   if (!views) return fail(views.error());
   std::vector<std::string> missing;

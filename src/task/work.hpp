@@ -139,8 +139,10 @@ struct Line {
 void tell(Journal* journal, std::span<const Line> lines);
 /// That work() could not do what a record asks for.
 void tell_trouble(Journal* journal, std::string_view partition, std::string_view subject, const Error& error);
-/// That a reward's run has ended.
-[[nodiscard]] Line line_of(std::string partition, std::string subject, RunState state, std::string reason);
+/// Has work() tell these lines once the caller's transaction is there.
+[[nodiscard]] Operation tell_later(std::string_view partition, std::span<const Line> lines);
+/// The lines such a todo keeps. Errors: corrupt.
+Result<std::vector<Line>> kept_lines(const WaitingTodo& todo);
 
 /// What applied batches have started and the call has to carry on.
 struct Started {
@@ -297,6 +299,8 @@ class UserWork {
   void add_line(const Slot& slot, Trigger trigger, Status from, Status to, std::string reason,
                 Effects& effects, const std::string& actor = {}) const;
   Result<void> check_size(const PendingEvent& event, const Effects& effects) const;
+  /// How many operations the events of a batch may take: one may be for the lines to be told later.
+  [[nodiscard]] std::size_t room() const noexcept;
 
   const Instance* current(const Effects& effects, std::size_t slot) const;
   static void put(Effects& effects, std::size_t slot, Instance&& instance);

@@ -62,21 +62,27 @@ class PlanSource {
 };
 
 /// The plans a runner may run, by (id, version, sha256). Add at start-up or at a reload, from any thread.
+/// Plans of different owners (a task centre's merchants) have nothing to do with each other, whatever their
+/// names; a run finds its own by the sha256 it is pinned to.
 class PlanCatalog {
  public:
   PlanCatalog();
   ~PlanCatalog();
   /// Adding an equal plan again changes nothing.
-  /// Errors: conflict, where (id, version) is there with another content: versions are immutable.
-  Result<void> add(Plan plan);
+  /// Errors: conflict, where (id, version) of this owner is there with another content: versions are
+  /// immutable.
+  Result<void> add(Plan plan, std::string_view owner = {});
   /// Asks this source too, in the order they were given, for what find() by sha256 does not know. Of what a
   /// source gave, the last 1,000 plans are kept. It is asked for as long as it lives.
   void ask(std::weak_ptr<PlanSource> source);
   /// Empty where it is not there.
   [[nodiscard]] std::optional<Plan> find(std::string_view id, std::string_view version,
                                          std::string_view sha256) const;
-  /// The same by what people know, of the plans that were added alone.
+  /// The same by what people know, of the plans that were added without an owner alone.
   [[nodiscard]] std::optional<Plan> find(std::string_view id, std::string_view version) const;
+  /// The same of this owner's.
+  [[nodiscard]] std::optional<Plan> find_of(std::string_view owner, std::string_view id,
+                                            std::string_view version) const;
 
  private:
   struct State;

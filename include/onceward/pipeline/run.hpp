@@ -28,7 +28,7 @@ struct StepRecord {
 
 /// What an operator did to a run, as its record keeps it.
 struct RunAct {
-  std::string act;  ///< "retry", "skip", "set_result", "rerun_from", "cancel", "redrive"
+  std::string act;  ///< "retry", "skip", "set_result", "rerun_from", "cancel", "redrive", "replay" of a task
   std::string actor;
   std::string reason;
   std::string path{};  ///< of the construct; of a redrive its id

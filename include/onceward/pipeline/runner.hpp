@@ -87,6 +87,28 @@ struct WorkReport {
   std::optional<Duration> next_in{};  ///< until the next known due time; unset where nothing waits
 };
 
+/// A run's move from one state to another, by who drove it or by an operator.
+struct RunMove {
+  RunName run;
+  RunState from = RunState::running;
+  RunState to = RunState::running;
+  std::string actor{};   ///< the operator; empty where it was driven
+  std::string reason{};  ///< the operator's, or the run's
+};
+/// Who is told of moves.
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  /// Called on the thread that made them, after the records say so, once for each: a process that is killed
+  /// in between tells nobody. It may read the storage.
+  virtual void moved(std::span<const RunMove> moves) noexcept = 0;
+
+ protected:
+  RunObserver() = default;
+  RunObserver(const RunObserver&) = default;
+  RunObserver& operator=(const RunObserver&) = default;
+};
+
 /// Runs plans. A run is one record, under "run/<pipeline>/<key>" of its partition; a step is recorded as done
 /// together with the start of the next, so that N steps cost N+1 commits, and commits are shared by runs
 /// driven side by side. The record's due time is the lease's end while a step runs and the retry time while
@@ -179,6 +201,9 @@ class Runner {
   /// Called on a worker's thread for every look for work that failed; it goes on after `idle_poll`. As
   /// on_attention.
   void on_error(std::function<void(const Error&)> callback);
+  /// Tells it, for as long as it lives, of every run that this runner ends and of every operator's act
+  /// through this runner that moves one.
+  void observe(std::weak_ptr<RunObserver> observer);
 
  private:
   friend class ReplayScheduler;

@@ -75,13 +75,14 @@ struct GrantReceipt {
   std::string cycle;
   std::int64_t stage = 1;
   bool out_of_stock = false;  ///< reached without a reward: the quota's last unit was gone
-  /// Of the reward's run; meaningless where it is out of stock, collectable or void. It is a view: a later
-  /// look may find it further on.
+  /// Of the reward's run; meaningless where it is out of stock or collectable. It is a view: a later look may
+  /// find it further on.
   RunState state = RunState::running;
   std::int64_t generation = 1;
   bool collectable = false;  ///< reached; the reward waits for collect()
-  bool taken_back =
-      false;  ///< void before it was issued, or revoked: `state` is of the run that takes it back
+  /// Void before it was issued (`state` is cancelled), or revoked: `state` is of what takes it back,
+  /// cancelled where the reward had given nothing.
+  bool taken_back = false;
 
   friend bool operator==(const GrantReceipt&, const GrantReceipt&) = default;
 };

@@ -60,11 +60,14 @@ struct Request {
 
 /// Why a user may not take a task, or a request was refused.
 struct Cause {
-  /// Stable: "not_online", "not_started", "ended", "audience", "prerequisite", "limit", "out_of_stock",
-  /// "wrong_state", "late".
+  /// Stable: "not_online", "not_started", "ended", "late" (its cycle's grace is over), "audience",
+  /// "prerequisite", "limit", "out_of_stock", "wrong_state"; of a replay those of Replayed::why.
   std::string code;
-  std::string message;                    ///< for a person; names what is missing
-  std::optional<Timestamp> changes_at{};  ///< when it will no longer hold by itself
+  std::string message;  ///< for a person; names what is missing
+  /// When this cause ends by itself, at the earliest: the task or its cycle begins, it is scheduled to go
+  /// online, the quota's next period begins, the next cycle of what the user has, or of what comes first and
+  /// brings no reward in this one. Unset: it never does, or somebody has to act.
+  std::optional<Timestamp> changes_at{};
 
   friend bool operator==(const Cause&, const Cause&) = default;
 };
@@ -120,24 +123,6 @@ struct Explanation {
   std::string cycle;
   std::vector<Cause> causes{};
   std::optional<InstanceView> view{};
-};
-
-/// Which rewards to push on. Everything given has to fit.
-struct ReplayRequest {
-  std::string merchant;
-  std::string user;     ///< mandatory: replay goes user by user
-  std::string task{};   ///< empty: all
-  std::string cycle{};  ///< empty: all
-  /// Also what may not be pushed on by itself (abandoned, withdrawn, expired).
-  bool force = false;
-  std::string actor{};   ///< mandatory with force
-  std::string reason{};  ///< mandatory with force
-  bool dry_run = false;  ///< tells what it would do
-};
-struct ReplayReport {
-  std::vector<std::string> pushed{};  ///< "<task>/<cycle>"
-  /// Failed or terminated ones that need force, or whose quota at the claim has no unit left for them.
-  std::vector<std::string> refused{};
 };
 
 }  // namespace onceward

@@ -2,6 +2,7 @@
 #include <onceward/pipeline/runner.hpp>
 #include <onceward/task/definition.hpp>
 #include <onceward/task/event.hpp>
+#include <onceward/task/replay.hpp>
 #include <onceward/task/request.hpp>
 
 #include <functional>
@@ -22,14 +23,21 @@ struct TaskCenterOptions {
   /// How long a caller that died in the middle of an event keeps others from finishing its reward.
   Duration lease = std::chrono::seconds(30);
   std::size_t conflict_retries = 64;  ///< how often an event is applied anew when another caller was faster
-  Journal* journal = nullptr;         ///< told every move; null: none. It must outlive the task centre
+  /// Told every move, with its trigger and reason, after it is durable; it must outlive the task centre. A
+  /// line is told by who made the move, at most once: a process that dies in between loses it. What a
+  /// reward's end means for its instance is told by the runner that drove it, whatever called it: of the task
+  /// centres of one runner give one a journal. Null: none.
+  Journal* journal = nullptr;
   /// For a task centre on an enlisted storage, whose writes stand or fall with the caller's transaction:
   /// events and requests only write what is to be done, and call no step. After the COMMIT work() of any task
   /// centre on the storage itself does it at once; after a ROLLBACK nothing has happened. Receipts say
-  /// running; the journal is not told the moves of such a call, since they may never happen.
+  /// running. With a journal the lines of such a call are written down in the transaction, and told by work()
+  /// of a task centre that has a journal, since they may never happen.
   bool store_only = false;
   /// Asked on the caller's thread; its errors refuse the event or request. Null: no user has a profile.
   std::function<Result<UserProfile>(std::string_view merchant, std::string_view user)> profile{};
+  /// How long a stored event that was refused is kept with the reason, for receipt() to tell.
+  Duration refused_retention = std::chrono::hours(24 * 30);
 };
 
 /// What an import did.
@@ -90,8 +98,9 @@ class TaskCenter {
   std::vector<Result<Receipt>> report_many(std::span<const Event> events);
 
   /// Stores an event and returns: it is durable then, its id is taken, and work() applies it. The ticket
-  /// fetches its receipt. What work() refuses is kept with the reason, and its id is free again: mend the
-  /// event or the task and send it again. Errors: not_found (the merchant has no campaign), invalid_argument
+  /// fetches its receipt. What work() refuses is kept with the reason for
+  /// TaskCenterOptions::refused_retention, and its id is free again: mend the event or the task and send it
+  /// again. Errors: not_found (the merchant has no campaign), invalid_argument
   /// (a limit of Event), conflict (the id with another content), the storage's.
   Result<Ticket> report_async(const Event& event);
   /// The receipt of an event, whoever reported it; empty while it waits or where it is not known. Errors:
@@ -127,8 +136,14 @@ class TaskCenter {
   /// Everything that keeps a user from taking a task now, and when it changes where that is known.
   Result<Explanation> explain(const Request& request);
 
-  /// Pushes failed and terminated rewards on, those of a group's member by his name. See ReplayRequest.
-  /// Errors: invalid_argument (forced without an actor and a reason), the storage's.
+  /// Pushes failed and terminated rewards on, those of a group's member by his name: what took effect stays,
+  /// what stopped has fresh attempts under its old tokens, and work() drives it. One page a call: a user's
+  /// instances, or those of all users, until `cursor` is empty. Whoever is pushed on is told to the journal
+  /// with actor and reason, which his run keeps as well; pushed on twice at once, it goes on once. A process
+  /// that dies has pushed on what it had come to: call it again with the cursor before.
+  /// Errors: invalid_argument (forced, or for all users, without an actor and a reason; a limit of
+  /// ReplayRequest; a cursor that is none), not_found (the merchant has no campaign), wrong_state (for all
+  /// users: the storage cannot list its partitions), the storage's.
   Result<ReplayReport> replay(const ReplayRequest& request);
 
   /// What events would do, applied in order at a time of the clock; nothing is written and no step is called.

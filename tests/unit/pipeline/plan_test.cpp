@@ -247,6 +247,23 @@ TEST_CASE("a catalog keeps versions as they are") {
   CHECK_FALSE(catalog.find("grant", "2", first.sha256()).has_value());
 }
 
+TEST_CASE("plans of different owners share a name and nothing else; a run's sha256 finds each") {
+  const auto registry = registry_of_two();
+  PlanCatalog catalog;
+  const auto first = grant().compile(registry).value();
+  const auto other = grant().when("n > 1").compile(registry).value();
+  CHECK(catalog.add(first, "ann"));
+  CHECK(catalog.add(other, "bob"));
+  CHECK(catalog.add(other, "bob"));
+  CHECK(catalog.add(first, "bob").error().code == ErrorCode::conflict);
+  for (const auto* plan : {&first, &other})
+    CHECK(catalog.find("grant", "1", plan->sha256().substr(0, 16))->sha256() == plan->sha256());
+  CHECK(catalog.find_of("ann", "grant", "1")->sha256() == first.sha256());
+  CHECK(catalog.find_of("bob", "grant", "1")->sha256() == other.sha256());
+  CHECK_FALSE(catalog.find_of("cid", "grant", "1").has_value());
+  CHECK_FALSE(catalog.find("grant", "1").has_value());
+}
+
 TEST_CASE("a registry takes well-formed names once") {
   StepRegistry registry;
   for (const char* bad :

@@ -39,7 +39,7 @@ TEST_CASE("a reward that was refused is never called rewarded, and can still be 
   CHECK(shop.report(event).grants.at(0).state == RunState::failed);
   shop.report(shop.event({}, "2024-03-10T12:00:00Z", "ann", "came"));
   CHECK(shop.granted->list() == Lines{});
-  CHECK(shop.center->replay({.merchant = "shop", .user = "ann"})->pushed == Lines{"t/-"});
+  CHECK(Shop::names(shop.center->replay({.merchant = "shop", .user = "ann"})->pushed) == Lines{"t/-"});
   shop.settle();
   CHECK(shop.granted->list() == Lines{"ann/t/-/1=10"});
 }
@@ -54,7 +54,7 @@ TEST_CASE("a reward that an operator cancelled is not rewarded, and no replay sa
   CHECK(shop.view("t", "-").status == Status::failed);
   const auto replayed = shop.center->replay({.merchant = "shop", .user = "ann"}).value();
   CHECK(replayed.pushed.empty());
-  CHECK(replayed.refused == Lines{"t/-"});
+  CHECK(Shop::names(replayed.refused) == Lines{"t/-"});
   CHECK(shop.granted->list() == Lines{});
 }
 
@@ -82,4 +82,75 @@ TEST_CASE("a reward that can never be taken back is told, and stands in no other
   CHECK(std::any_of(lines.begin(), lines.end(), [](const auto& line) {
     return line.trigger == "work" && line.reason.find("points") != std::string::npos;
   }));
+}
+
+namespace {
+
+const std::string clawback =
+    "<task id='t' on-refund='clawback'><on event='paid'/><stage target='1' pipeline='grant' take-back='take'>"
+    "<arg name='points' value='10'/></stage></task>";
+
+Event refund_of(Shop& shop, const Event& order) {
+  auto refund = shop.event({}, "2024-03-10T13:00:00Z", "ann", "refunded");
+  refund.reverses = order.id;
+  return refund;
+}
+
+}  // namespace
+
+TEST_CASE("the receipt of an old refund, and the view, say what became of taking the reward back") {
+  Shop shop(clawback);
+  const auto order = shop.event();
+  const auto refund = refund_of(shop, order);
+  const auto state = [&] { return shop.report(refund).grants.at(0).state; };
+  shop.report(order);
+  SECTION("taken back") {
+    shop.report(refund);
+    CHECK(state() == RunState::succeeded);
+    pass_years(shop);
+    CHECK(state() == RunState::succeeded);
+    CHECK(shop.view("t", "-").grants.at(0).run == RunState::succeeded);
+    CHECK_FALSE(shop.view("t", "-").grants.at(0).owed);
+    CHECK(shop.center->receipt({"shop", "ann", refund.id}).value()->grants.at(0).state ==
+          RunState::succeeded);
+  }
+  SECTION("owed") {
+    shop.granted->reject_negative = true;
+    shop.report(refund);
+    pass_years(shop);
+    CHECK(state() == RunState::failed);
+    CHECK(shop.view("t", "-").grants.at(0).owed);
+  }
+  SECTION("still to be made: the process died before it") {
+    shop.storage.fail_calls(testing::FaultyStorage::Call::commit, testing::FaultyStorage::Fault::before,
+                            ErrorCode::unavailable, 1000, 1);
+    (void)shop.center->report(refund);
+    shop.storage.heal();
+    CHECK(state() == RunState::running);
+    CHECK(shop.view("t", "-").grants.at(0).run == RunState::running);
+    pass_years(shop);
+    CHECK(state() == RunState::succeeded);
+  }
+}
+
+TEST_CASE("the receipt of a refund says cancelled where there was nothing to take back") {
+  SECTION("the reward had given nothing") {
+    Shop shop(clawback);
+    shop.granted->reject = true;
+    const auto order = shop.event();
+    shop.report(order);
+    const auto refund = refund_of(shop, order);
+    shop.report(refund);
+    pass_years(shop);
+    CHECK(shop.report(refund).grants.at(0).state == RunState::cancelled);
+  }
+  SECTION("it was never issued") {
+    Shop shop("<task id='t' collect='manual'><on event='paid'/>" + stage(1, 10) + "</task>");
+    const auto order = shop.event();
+    shop.report(order);
+    const auto refund = refund_of(shop, order);
+    const auto first = shop.report(refund);
+    CHECK(first.grants.at(0).state == RunState::cancelled);
+    CHECK(shop.report(refund).grants == first.grants);
+  }
 }

@@ -117,3 +117,33 @@ TEST_CASE("a crash at any write: a stored event is applied or refused once, and 
     CHECK(shop.granted->list() == Lines{"ann/t/-/1=10", "bob/t/-/1=10"});
   }
 }
+
+TEST_CASE("a refused event is kept with its reason for a while, and is gone then") {
+  Shop shop(adds("1", "n") + "<task id='i'><on event='first' credit='event.inviter' add='event.n'/>" +
+            stage(1, 10) + "</task>");
+  const auto ticket = shop.center->report_async(shop.event({{"m", 1}})).value();
+  shop.settle();
+  const auto todos = [&](const char* user) {
+    return shop.memory->scan(std::string("shop/user/") + user, "todo/", "", 10).value().records.size();
+  };
+  CHECK(todos("ann") == 1);
+  shop.clock.advance(std::chrono::hours(24 * 29));
+  CHECK(shop.center->receipt(ticket).error().code == ErrorCode::invalid_argument);
+  shop.clock.advance(std::chrono::hours(48));
+  CHECK(todos("ann") == 0);
+  CHECK_FALSE(shop.center->receipt(ticket).value().has_value());
+  CHECK(shop.center->work().value().taken == 0);
+}
+
+TEST_CASE("a refused event that is sent again mended does not end with the refusal's time") {
+  Shop shop(adds("1", "n"));
+  const auto event = shop.event({{"m", 1}});
+  shop.center->report_async(event).value();
+  shop.center->work().value();
+  auto mended = event;
+  mended.attributes = Map{{"n", 1}};
+  const auto ticket = shop.center->report_async(mended).value();
+  shop.clock.advance(std::chrono::hours(24 * 365));  // nobody worked for a year
+  shop.settle();
+  CHECK(shop.center->receipt(ticket).value()->grants.size() == 1);
+}

@@ -143,6 +143,12 @@ struct Shop {
       if (line.room == "task") lines.push_back(line.from + "-" + line.trigger + "-" + line.to);
     return lines;
   }
+  /// "<task>/<cycle>" of each.
+  static std::vector<std::string> names(const std::vector<Replayed>& lines) {
+    std::vector<std::string> found;
+    for (const auto& line : lines) found.push_back(line.task + "/" + line.cycle);
+    return found;
+  }
   std::int64_t progress(std::string_view task, std::string_view cycle, std::string_view user = "ann") {
     const auto instance = center->instance("shop", user, task, cycle).value();
     return instance ? instance->progress : 0;
