@@ -88,7 +88,12 @@ Result<std::optional<Cause>> Requests::audience_of(const Asked& asked) {
 Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional<InstanceView>& view) {
   const auto& definition = *asked.entry.task->definition;
   const auto& request = *asked.request;
-  auto stands = view_of(asked);
+  const auto quota = quota_partition(request.merchant, request.task);
+  const auto counter = counter_key(request.task);
+  const auto count = definition.quota ? "count/" + quota_period(asked.entry, asked.at) : std::string("count");
+  const RecordRef counts[] = {{asked.partition, counter}, {quota, count}};
+  Beside beside{counts};
+  auto stands = view_of(asked, &beside);
   if (!stands) return fail(std::move(stands).error());
   view = *std::move(stands);
   if (!view && !asked.cycle_exists) {
@@ -113,13 +118,7 @@ Result<std::vector<Cause>> Requests::causes_of(const Asked& asked, std::optional
     if (!missing) return fail(std::move(missing).error());
     std::move(missing->begin(), missing->end(), std::back_inserter(causes));
   }
-  const auto quota = quota_partition(request.merchant, request.task);
-  const auto counter = counter_key(request.task);
-  const auto count = definition.quota ? "count/" + quota_period(asked.entry, asked.at) : std::string("count");
-  const RecordRef refs[] = {{asked.partition, counter}, {quota, count}};
-  const auto stored = storage_.read(refs);
-  if (!stored) return fail(stored.error());
-  count_causes(asked.entry, stored->records[0], stored->records[1], asked.at, causes);
+  count_causes(asked.entry, beside.records[0], beside.records[1], asked.at, causes);
   return causes;
 }
 

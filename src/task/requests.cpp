@@ -126,10 +126,10 @@ Result<Requests::Asked> Requests::ask(Trigger trigger, const Request& request) {
   return asked;
 }
 
-Result<std::optional<InstanceView>> Requests::view_of(const Asked& asked) {
+Result<std::optional<InstanceView>> Requests::view_of(const Asked& asked, Beside* beside) {
   const ViewWanted wanted{asked.merchant.get(), asked.partition, asked.request->user, asked.request->task,
                           asked.cycle};
-  auto views = read_views(storage_, {&wanted, 1});
+  auto views = read_views(storage_, {&wanted, 1}, beside);
   if (!views) return fail(std::move(views).error());
   return std::move(views->front());
 }
@@ -153,13 +153,11 @@ Result<bool> Requests::met(Trigger trigger, const Asked& asked) {
   const auto& quota = asked.entry.task->definition->quota;
   const bool has_unit = trigger == Trigger::claim && quota && quota->at == QuotaAt::claim;
   const auto unit = has_unit ? todo_key(unit_todo(asked, 0)) : request;
-  // In this order: the batch that removes the todo writes the request.
-  for (const auto& key : {unit, request}) {
-    const auto stored = read_one(storage_, asked.partition, key);
-    if (!stored) return fail(stored.error());
-    if (*stored) return true;
-  }
-  return false;
+  // Read at one moment: the batch that removes the todo writes the request.
+  const RecordRef refs[] = {{asked.partition, unit}, {asked.partition, request}};
+  const auto stored = storage_.read(refs);
+  if (!stored) return fail(stored.error());
+  return stored->records[0].has_value() || stored->records[1].has_value();
 }
 
 /// The unit of a quota at the claim: taken before the instance is there, under a todo that gives it back

@@ -1,5 +1,6 @@
 #pragma once
 #include "task/reporter.hpp"
+#include "task/views.hpp"
 
 namespace onceward::task_detail {
 
@@ -43,7 +44,7 @@ class Requests {
   Result<bool> met(Trigger trigger, const Asked& asked);
   Result<std::optional<WaitingTodo>> take_unit(const Asked& asked, bool& out_of_stock);
   PendingEvent pending_of(Trigger trigger, const Asked& asked, const Event& event) const;
-  Result<std::optional<InstanceView>> view_of(const Asked& asked);
+  Result<std::optional<InstanceView>> view_of(const Asked& asked, Beside* beside = nullptr);
 
   Storage& storage_;
   Runner& runner_;

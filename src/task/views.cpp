@@ -233,8 +233,9 @@ bool has_stopped(const GrantView& grant) noexcept {
 }
 
 Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
-                                                            std::span<const ViewWanted> wanted) {
-  auto seen = read_seen(storage, wanted);
+                                                            std::span<const ViewWanted> wanted,
+                                                            Beside* beside) {
+  auto seen = read_seen(storage, wanted, beside);
   if (!seen) return fail(std::move(seen).error());
   std::vector<std::optional<InstanceView>> views(seen->size());
   for (std::size_t i = 0; i < views.size(); ++i) {
@@ -243,7 +244,8 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   return views;
 }
 
-Result<std::vector<std::optional<Seen>>> read_seen(Storage& storage, std::span<const ViewWanted> wanted) {
+Result<std::vector<std::optional<Seen>>> read_seen(Storage& storage, std::span<const ViewWanted> wanted,
+                                                   Beside* beside) {
   std::vector<std::string> keys;
   std::vector<std::size_t> counts;
   for (const auto& view : wanted) {
@@ -268,8 +270,13 @@ Result<std::vector<std::optional<Seen>>> read_seen(Storage& storage, std::span<c
     if (begins_user(i)) refs.push_back({wanted[i].partition, board_key});
     for (std::size_t k = 0; k < counts[i]; ++k) refs.push_back({wanted[i].partition, keys[next++]});
   }
+  if (beside != nullptr) refs.insert(refs.end(), beside->refs.begin(), beside->refs.end());
   auto stored = read_all(storage, refs);
   if (!stored) return fail(std::move(stored).error());
+  if (beside != nullptr) {
+    const auto from = stored->end() - static_cast<std::ptrdiff_t>(beside->refs.size());
+    beside->records.assign(std::move_iterator(from), std::move_iterator(stored->end()));
+  }
   std::vector<std::optional<Instance>> instances(wanted.size());
   std::vector<Known> known(wanted.size());
   std::vector<std::pair<std::size_t, RunWanted>> missing;

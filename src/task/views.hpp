@@ -16,10 +16,17 @@ struct ViewWanted {
   std::string cycle;
 };
 
+/// Records that are read in the same round trip.
+struct Beside {
+  std::span<const RecordRef> refs;
+  std::vector<std::optional<Record>> records{};  ///< one for each, once they are read
+};
+
 /// Instances as they stand, their rewards' runs included: one read for the usual ones, a second one where a
 /// reward is of a later generation or an older version. Empty where there is no instance, or only history.
 Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
-                                                            std::span<const ViewWanted> wanted);
+                                                            std::span<const ViewWanted> wanted,
+                                                            Beside* beside = nullptr);
 
 /// The same with what only records tell.
 struct Seen {
@@ -28,7 +35,8 @@ struct Seen {
   Revision newest = absent;           ///< of the rewards' runs, the last write
   std::int64_t newest_stage = 0;      ///< and its stage; of two at once the later stage
 };
-Result<std::vector<std::optional<Seen>>> read_seen(Storage& storage, std::span<const ViewWanted> wanted);
+Result<std::vector<std::optional<Seen>>> read_seen(Storage& storage, std::span<const ViewWanted> wanted,
+                                                   Beside* beside = nullptr);
 
 /// A task that comes before another one, in its cycle at a time.
 [[nodiscard]] ViewWanted prerequisite(const MerchantIndex& merchant, std::string_view merchant_name,
