@@ -351,3 +351,16 @@ TEST_CASE("a reward is shown once over versions that collect by hand and by them
     CHECK(shop.granted->list() == Lines{"ann/t/-/1=10"});
   }
 }
+
+TEST_CASE("a campaign that is put in force again counts each event once") {
+  Shop shop;
+  const auto first = shop.campaign("<task id='t'><on event='paid'/>" + stage(9, 1) + "</task>");
+  const auto second = shop.campaign("<task id='t' version='2'><on event='paid'/>" + stage(9, 1) + "</task>");
+  shop.center->publish(first).value();
+  shop.center->publish(first).value();
+  CHECK(shop.report(shop.event()).contributions.size() == 1);
+  shop.center->publish(second).value();
+  shop.center->publish(first).value();
+  CHECK(shop.report(shop.event()).contributions.size() == 1);
+  CHECK(shop.progress("t", "-") == 2);
+}
