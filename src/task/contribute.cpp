@@ -164,8 +164,15 @@ bool UserWork::migrate(const MerchantIndex& merchant, const IndexEntry& entry, I
 }
 
 UserWork::Pinned UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
-  if (migrate(*event.merchant, *candidate.entry, instance)) return Pinned::here;
   const auto& task = candidate.entry->task->definition->id;
+  const auto& entry = *candidate.entry;
+  if (migrate(*event.merchant, entry, instance)) {
+    // Once a version that takes its users over is in force, an older one counts and tells nothing of them.
+    const auto* now = entry.in_force ? nullptr : event.merchant->in_force(task);
+    const bool taken_over =
+        now != nullptr && now->definition->on_update == OnUpdate::migrate && goes_on_as(*entry.task, *now);
+    return taken_over ? Pinned::elsewhere : Pinned::here;
+  }
   return event.merchant->find(task, instance.version) == nullptr ? Pinned::unknown : Pinned::elsewhere;
 }
 

@@ -364,3 +364,22 @@ TEST_CASE("a campaign that is put in force again counts each event once") {
   CHECK(shop.report(shop.event()).contributions.size() == 1);
   CHECK(shop.progress("t", "-") == 2);
 }
+
+TEST_CASE("a receipt tells once why an event did not count, whatever versions there are") {
+  Shop shop;
+  const auto task = [](std::string_view version) {
+    return "<task id='t' version='" + std::string(version) + "' on-update='migrate'><on event='paid'/>" +
+           stage(9, 1) + "</task>";
+  };
+  shop.center->publish(shop.campaign(task("1"))).value();
+  shop.report(shop.event());
+  shop.center->abandon(shop.request("t")).value();
+  shop.center->publish(shop.campaign(task("2"))).value();
+  const auto receipt = shop.report(shop.event());
+  CHECK(receipt.skipped == std::vector<Skipped>{{"t", "-", "ended"}});
+  const std::string invite = "<on event='joined' distinct='user' credit='event.inviter'/>" + stage(3, 1);
+  shop.center->publish(shop.campaign("<task id='i'>" + invite + "</task>")).value();
+  shop.center->publish(shop.campaign("<task id='i' version='2'>" + invite + "</task>")).value();
+  const auto own = shop.report(shop.event({{"inviter", "ann"}}, "2024-03-10T12:00:00Z", "ann", "joined"));
+  CHECK(own.skipped == std::vector<Skipped>{{"i", "", "self_invite"}});
+}
