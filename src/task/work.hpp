@@ -203,10 +203,10 @@ class UserWork {
     Revision revision = absent;
     bool changed = false;
   };
+  /// Where the user begins with a task, if one of the events begins it.
   struct Anchored {
     std::string task;
     Anchor anchor;
-    bool fresh = false;
   };
   /// What one event did, kept aside until the whole of it is known to be right.
   struct Effects {
@@ -227,7 +227,9 @@ class UserWork {
   [[nodiscard]] std::size_t find_slot(const std::string& task, const std::string& cycle) const noexcept;
   std::size_t event_slot_of(const std::string& key);
   std::size_t counter_of(const std::string& task);
-  const Anchored* anchor_of(const PendingEvent& event, const CompiledTask& task);
+  static bool begins(const PendingEvent& event, const CompiledTask& task) noexcept;
+  [[nodiscard]] const Anchored* fresh_anchor(const CompiledTask& task) const;
+  Result<Anchor> anchor_of(const PendingEvent& event, const CompiledTask& task);
   Result<Calendar> calendar_of(const PendingEvent& event, const Candidate& candidate);
 
   bool load(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers);
