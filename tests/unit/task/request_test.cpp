@@ -355,3 +355,15 @@ TEST_CASE("a claim asked for again at once is the same claim, also for the last 
     }
   }
 }
+
+TEST_CASE("a stage that history reached can be collected as soon as the task is claimed") {
+  const auto quota = GENERATE(as<std::string>(), "", "<quota limit='5'/>");
+  Shop shop("<task id='t' claim='manual' count-from='cycle' collect='manual'><on event='paid'/>" +
+            stage(1, 5) + stage(3, 9) + quota + "</task>");
+  shop.report(shop.event());
+  shop.center->claim(shop.request("t")).value();
+  CHECK(shop.view("t", "-").status == Status::claimed);
+  CHECK(shop.center->collect(shop.request("t")).value().outcome == Reply::Outcome::done);
+  CHECK(shop.view("t", "-").status == Status::in_progress);
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=5"});
+}
