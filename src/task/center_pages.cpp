@@ -182,7 +182,51 @@ Result<ReplayReport> TaskCenter::replay(const ReplayRequest& request) {
   }
   if (auto done = state_->replay_memberships(request, partition, report); !done)
     return fail(std::move(done).error());
+  if (auto done = state_->replay_older(request, partition, report); !done)
+    return fail(std::move(done).error());
   return report;
+}
+
+/// A reward that was earned again keeps a record of its last generation alone. What stopped of one before it
+/// is owed all the same: the run that takes it back, or the reward's own that says whether there is anything
+/// to take.
+Result<void> TaskCenter::State::replay_older(const ReplayRequest& request, const std::string& partition,
+                                             ReplayReport& report) {
+  const auto index = merchants.find(request.merchant);
+  std::set<std::string> prefixes;
+  for (const auto& [id, versions] : index->versions) {
+    if (!request.task.empty() && request.task != id) continue;
+    const auto runs = fmt::format("{}/{}/{}/", request.merchant, request.user, id);
+    for (const auto& [version, known] : versions) {
+      for (const auto& stage : known.task->stages) {
+        if (!stage.take_back) continue;
+        prefixes.insert(run_record_key(stage.plan.definition().id, runs));
+        prefixes.insert(run_record_key(stage.take_back->definition().id, runs));
+      }
+    }
+  }
+  for (const auto& prefix : prefixes) {
+    for (std::string cursor;;) {
+      const auto page = storage.scan(partition, prefix, cursor, limits::page_records);
+      if (!page) return fail(page.error());
+      for (const auto& record : page->records) {
+        const auto grant = parse_run_key(std::string_view(record.key).substr(record.key.find('/', 4) + 1));
+        if (!grant) continue;
+        const auto key = task_detail::instance_key(grant->task, grant->cycle);
+        const auto stored = read_one(storage, partition, key);
+        if (!stored) return fail(stored.error());
+        if (!*stored) continue;
+        const auto instance = task_detail::decode_instance(**stored);
+        if (!instance) return fail(instance.error());
+        const auto* last = instance->grant_of(grant->stage);
+        if (last == nullptr || last->generation == grant->generation) continue;
+        if (auto done = replay_run(request, partition, record, report); !done) return done;
+      }
+      cursor = page->cursor;
+      if (cursor.empty()) break;
+    }
+  }
+  return {};
 }
 
 /// Rewards the user has as a group's member: their runs are his, their instance is not.

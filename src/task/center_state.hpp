@@ -27,6 +27,7 @@ struct TaskCenter::State {
                       const std::string& partition, const Record& record, Timestamp now);
   Result<void> replay_one(const ReplayRequest& request, const std::string& partition, const Record& record,
                           Timestamp now, ReplayReport& report);
+  Result<void> replay_older(const ReplayRequest& request, const std::string& partition, ReplayReport& report);
   Result<void> replay_memberships(const ReplayRequest& request, const std::string& partition,
                                   ReplayReport& report);
   Result<void> replay_run(const ReplayRequest& request, const std::string& partition, const Record& record,

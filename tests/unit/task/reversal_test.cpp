@@ -398,3 +398,22 @@ TEST_CASE("a refund far beyond what was bought is no error, however often") {
     CHECK(shop.progress("t", "-") == 0);
   }
 }
+
+TEST_CASE("replay takes back what is owed of a reward that was earned again meanwhile [task-60]") {
+  Shop shop(
+      "<task id='t' on-refund='clawback'><on event='paid'/><stage target='1' pipeline='grant' "
+      "take-back='take'><arg name='points' value='10'/></stage></task>");
+  const auto first = shop.event();
+  shop.report(first);
+  shop.granted->reject_negative = true;
+  auto refund = shop.event({}, "2024-03-10T12:00:00Z", "ann", "refunded");
+  refund.reverses = first.id;
+  shop.report(refund);
+  CHECK(shop.view("t", "-").grants.at(0).owed);
+  shop.report(shop.event());
+  shop.granted->reject_negative = false;
+  CHECK(shop.center->replay({"shop", "ann"}).value().pushed == std::vector<std::string>{"t/-"});
+  shop.settle();
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=-10", "ann/t/-/1=10", "ann/t/-/1=10"});
+  CHECK(shop.center->replay({"shop", "ann"}).value().pushed.empty());
+}
