@@ -94,7 +94,8 @@ Result<void> UserWork::claim(const PendingEvent& event, const IndexEntry& entry,
                             definition.ends.value_or(Timestamp::max()));
   set_deadlines(instance, task, event.event->at, end, now_);
   if (event.act->unit) instance.unit = name_of(*event.act->unit);
-  if (auto done = reach(event, entry, slot, instance, Trigger::claim, effects); !done) return done;
+  if (auto done = reach(event, entry, slot, instance, instance.progress, Trigger::claim, effects); !done)
+    return done;
   put(effects, place, std::move(instance));
   return {};
 }

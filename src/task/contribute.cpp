@@ -243,6 +243,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
   const bool shares = task.group && contributed.stands();
   if (shares && !join(event, candidate, *instance, joined)) return skip("group_full");
   if (shares) share(*instance, event.event->user, 1);
+  const auto before = instance->progress;
   const auto added = add(*instance, task, contributed);
   if (!added) return fail(added.error());
   if (!*added) return skip("full");
@@ -253,7 +254,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
         grant_members(event, task, candidate.cycle, {&event.event->user, 1}, 1, instance->reached, effects);
     if (!late_member) return late_member;
   }
-  if (auto done = reach(event, *candidate.entry, slot, *instance,
+  if (auto done = reach(event, *candidate.entry, slot, *instance, before,
                         completes ? Trigger::complete : Trigger::event, effects);
       !done) {
     return done;
@@ -263,16 +264,16 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
 }
 
 Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry, const Slot& slot,
-                             Instance& instance, Trigger trigger, Effects& effects) {
+                             Instance& instance, std::int64_t before, Trigger trigger, Effects& effects) {
   const auto& task = *entry.task;
   const auto from = instance.status;
   Reached done;
   // History is worth nothing before the claim. What ended reaches nothing more, and loses what is taken back.
   const bool ended = from == Status::terminated || from == Status::expired;
   if (ended) {
-    done.fallen = lose_stages(instance, task);
+    done.fallen = lose_stages(instance, task, before);
   } else if (from != Status::not_taken || trigger == Trigger::claim) {
-    done = settle(instance, task);
+    done = settle(instance, task, before);
   }
   for (const auto& fallen : done.fallen) fall(event, task, slot, fallen, effects);
   if (ended && !done.fallen.empty()) return_claim_unit(event, slot, instance, effects);

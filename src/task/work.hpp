@@ -266,8 +266,9 @@ class UserWork {
   Result<Effects> reversal_of(const PendingEvent& event);
   Result<void> take_back(const PendingEvent& event, std::size_t contribution, const EventRecord& before,
                          const EventRecord& after, Effects& effects);
+  /// Stages are reached, and fall where the progress was more `before`.
   Result<void> reach(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Instance& instance,
-                     Trigger trigger, Effects& effects);
+                     std::int64_t before, Trigger trigger, Effects& effects);
   Result<void> earn(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, std::int64_t number,
                     Instance& instance, Effects& effects);
   void fall(const PendingEvent& event, const CompiledTask& task, const Slot& slot, const Grant& fallen,

@@ -383,3 +383,25 @@ TEST_CASE("a receipt tells once why an event did not count, whatever versions th
   const auto own = shop.report(shop.event({{"inviter", "ann"}}, "2024-03-10T12:00:00Z", "ann", "joined"));
   CHECK(own.skipped == std::vector<Skipped>{{"i", "", "self_invite"}});
 }
+
+TEST_CASE("a version that asks for more takes no reward away, and voids none that waits") {
+  const auto on_refund = GENERATE(as<std::string>(), "keep", "clawback");
+  const auto collect = GENERATE(as<std::string>(), "auto", "manual");
+  Shop shop;
+  const auto task = [&](std::string_view version, int target) {
+    return shop.campaign("<task id='t' version='" + std::string(version) + "' on-update='migrate' collect='" +
+                         collect + "' on-refund='" + on_refund + "'><on event='paid'/><stage target='" +
+                         std::to_string(target) + "' pipeline='grant'" +
+                         (on_refund == "keep" ? "" : " take-back='take'") +
+                         "><arg name='points' value='5'/></stage></task>");
+  };
+  shop.center->publish(task("1", 1)).value();
+  const auto first = shop.event();
+  shop.report(first);
+  shop.center->publish(task("2", 9)).value();
+  shop.report(shop.event());
+  CHECK(shop.view("t", "-").version == "2");
+  CHECK(shop.view("t", "-").reached == 1);
+  if (collect == "manual") shop.center->collect(shop.request("t")).value();
+  CHECK(shop.granted->list() == Lines{"ann/t/-/1=5"});
+}
