@@ -475,8 +475,11 @@ Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const
   effects.record.contributions.push_back(
       {contribution.task, contribution.cycle, counted ? part.counted : Value(-part.add)});
   effects.record.takings.push_back(taking);
-  if (auto done = reach(event, entry, slots_[place], instance, Trigger::take_back, effects); !done)
+  // Taken back, what took away adds: it moves the instance as an event does.
+  const auto trigger = instance.progress > known->progress ? Trigger::event : Trigger::take_back;
+  if (auto done = reach(event, entry, slots_[place], instance, known->progress, trigger, effects); !done) {
     return done;
+  }
   put(effects, place, std::move(instance));
   return {};
 }

@@ -417,3 +417,29 @@ TEST_CASE("replay takes back what is owed of a reward that was earned again mean
   CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=-10", "ann/t/-/1=10", "ann/t/-/1=10"});
   CHECK(shop.center->replay({"shop", "ann"}).value().pushed.empty());
 }
+
+TEST_CASE("a task that is finished by taking a refund back is rewarded, and says so [task-58]") {
+  Shop shop(
+      "<task id='t' on-refund='clawback'><on event='paid' add='event.n'/>"
+      "<on event='back' add='-event.n'/><stage target='5' pipeline='grant' take-back='take'>"
+      "<arg name='points' value='1'/></stage></task>");
+  const auto undo = [&](const Event& event) {
+    auto reversal = shop.event({}, "2024-03-10T12:00:00Z", "ann", "refunded");
+    reversal.reverses = event.id;
+    return shop.report(reversal);
+  };
+  const auto take = [&](int n) {
+    auto event = shop.event({{"n", n}}, "2024-03-10T12:00:00Z", "ann", "back");
+    shop.report(event);
+    return event;
+  };
+  const auto early = take(4);
+  shop.report(shop.event({{"n", 5}}));
+  CHECK(shop.view("t", "-").status == Status::in_progress);
+  undo(early);
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+  const auto late = take(2);
+  CHECK(shop.view("t", "-").status == Status::revoked);
+  undo(late);
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+}
