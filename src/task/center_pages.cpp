@@ -337,7 +337,7 @@ Result<bool> TaskCenter::State::force_on(const ReplayRequest& request, const std
   if (unit && (!moved || !moved->skipped.empty()))
     (void)task_detail::Chores(storage, runner, options).lapse({&*unit, 1});
   if (!moved) return fail(moved.error());
-  return true;
+  return moved->skipped.empty();
 }
 
 Result<void> TaskCenter::State::push_runs(const ReplayRequest& request, const std::string& partition,

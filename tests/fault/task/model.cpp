@@ -579,27 +579,33 @@ std::pair<Status, std::string> Model::status(const Instance& instance) const {
                                : std::pair(Status::terminated, std::string("retry_exhausted"));
 }
 
-/// An operator's word: what ended goes on, and what was void waits again. False where no unit is left.
+/// An operator's word: what ended goes on, and what was void waits again. False where no unit is left, and
+/// where nothing is left to go on with.
 bool Model::force_on(Draft& draft) {
   auto& instance = draft.instance;
   const auto& of = task(draft.where.task);
+  const auto& goals = targets(draft.where.task, instance.version);
+  const bool all = instance.reached == static_cast<int>(goals.size());
+  const auto stands = [&](int stage, const Grant& grant) {
+    return grant.state == State::voided && stage <= instance.reached &&
+           progress_of(draft) >= goals[static_cast<std::size_t>(stage - 1)];
+  };
+  const bool any = std::any_of(instance.grants.begin(), instance.grants.end(),
+                               [&](const auto& item) { return stands(item.first, item.second); });
+  if (all && !any) return false;
   if (of.unit == Unit::claim && !instance.unit) {
     const auto period = period_of(of, *instance.claimed_at);
     if (!take_unit(draft.where.task, period)) return false;
     instance.unit = period;
   }
-  const auto& goals = targets(draft.where.task, instance.version);
   for (auto& [stage, grant] : instance.grants) {
-    const bool stands =
-        stage <= instance.reached && progress_of(draft) >= goals[static_cast<std::size_t>(stage - 1)];
-    if (grant.state != State::voided || !stands) continue;
+    if (!stands(stage, grant)) continue;
     ++grant.generation;
     grant.state = State::earned;
     if (of.unit != Unit::completion) continue;
     grant.unit = take_unit(draft.where.task, grant.period);
     if (!grant.unit) grant.state = State::out_of_stock;
   }
-  const bool all = instance.reached == static_cast<int>(goals.size());
   instance.status = !all ? Status::in_progress : waits(instance) ? Status::completed : Status::rewarding;
   instance.reason.clear();
   instance.deadline.reset();
