@@ -47,7 +47,12 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
       break;
     case Trigger::complete: {
       Candidate completing{&entry, candidate.cycle, candidate.contributed, candidate.refused};
-      done = contribute(event, completing, 0, effects);
+      const auto& early = event_slots_[event_slot_of(event.key)].record;
+      if (early && early->gone) {  // taken back before it came
+        refuse(slot, "wrong_state", effects);
+      } else {
+        done = contribute(event, completing, 0, effects);
+      }
       break;
     }
     case Trigger::collect:

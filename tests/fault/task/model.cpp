@@ -472,7 +472,8 @@ Model::Said Model::complete(const std::string& user, int number, Timestamp now, 
       return said;
     }
   }
-  Known known;
+  auto& known = events_[user + "/" + id];
+  if (known.gone) return said;
   Part part;
   part.user = user;
   const auto refused = contribute(user, number, part, now, now, true, known, said);
@@ -480,8 +481,6 @@ Model::Said Model::complete(const std::string& user, int number, Timestamp now, 
   if (refused == "limit") said.outcome = Reply::Outcome::not_eligible;
   if (!refused.empty()) return said;
   said.outcome = Reply::Outcome::done;
-  events_[user + "/" + id] = known;
-  events_[user + "/" + id].came = true;
   return said;
 }
 

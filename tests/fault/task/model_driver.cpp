@@ -129,6 +129,8 @@ class Driver {
   void repeat(const Operation& operation);
   void reverse(const Operation& operation);
   void ask(const Operation& operation);
+  void explain(const Request& request, const Task& task, bool open);
+  void check_list(int user);
   void replay(const Operation& operation);
   [[nodiscard]] Event event_of(const Operation& operation, int number, int user) const;
   /// What an operation some way before this one sent; null where it sent no event.
@@ -192,7 +194,10 @@ void Driver::arm(const Operation& operation) {
       faulty_.fail_calls(Call::commit, side, ErrorCode::corrupt, 1, skip);
       faulty_.fail_calls(Call::commit, FaultyStorage::Fault::before, ErrorCode::corrupt, 1'000'000, 0);
       return;
-    case Fault::unavailable: faulty_.fail_calls(Call::commit, side, ErrorCode::unavailable, 1, skip); return;
+    case Fault::unavailable:
+      faulty_.fail_calls(operation.which % 2 == 0 ? Call::read : Call::commit, side, ErrorCode::unavailable,
+                         1, skip);
+      return;
     default: faulty_.fail_calls(Call::commit, side, ErrorCode::in_doubt, 1, skip);
   }
 }
@@ -274,6 +279,13 @@ void Driver::compare(const Operation& operation, const Event& event, const Resul
 void Driver::report(const Operation& operation) {
   const auto event = event_of(operation, 0, operation.user);
   const auto said = model_.report(event, now_);
+  if (operation.n == 0) {  // asked first, it says the same and writes nothing
+    const auto commits = faulty_.calls(FaultyStorage::Call::commit);
+    const auto answer = center_->simulate({&event, 1}, clock_.now()).front();
+    compare(operation, event, answer, said);
+    history_.pop_back();
+    if (faulty_.calls(FaultyStorage::Call::commit) != commits) wrong("simulate wrote");
+  }
   compare(operation, event, once(operation, [&] { return center_->report(event); }), said);
 }
 
@@ -341,12 +353,14 @@ void Driver::reverse(const Operation& operation) {
   Event event{"shop", "r" + std::to_string(operation.id), name_of(operation.user), "refunded", now_};
   event.reverses = "e" + std::to_string(operation.id + 1 + operation.which % 6);  // it comes first
   bool refused = false;
+  if (operation.n == 2)
+    event.reverses = "complete:k" + std::to_string(operation.id + 1 + operation.which % 6);
   if (operation.n == 1) {
     const auto done = completions_.lower_bound(operation.which % (operation.id + 1));
     if (done == completions_.end()) return;
     event.user = done->second;
     event.reverses = "complete:k" + std::to_string(done->first);
-  } else if (operation.n != 0) {
+  } else if (operation.n > 2) {
     const auto* of = before(operation);
     if (of == nullptr) return;
     event.user = of->event.user;
@@ -387,6 +401,7 @@ void Driver::ask(const Operation& operation) {
   std::function<Result<Reply>()> act;
   if (operation.kind == Kind::claim) {
     said = model_.claim(user, operation.task, now_);
+    explain(request, task, said.outcome == Reply::Outcome::done);
     act = [&] { return center_->claim(request); };
   } else if (operation.kind == Kind::complete) {
     said = model_.complete(user, operation.task, now_, "complete:" + request.key);
@@ -417,6 +432,16 @@ void Driver::ask(const Operation& operation) {
   if (reply->outcome != said.outcome)
     wrong("a request was answered " + std::string(to_string(reply->outcome)) + ", due is " +
           std::string(to_string(said.outcome)));
+}
+
+/// What keeps a user from a task is told exactly where it does.
+void Driver::explain(const Request& request, const Task& task, bool open) {
+  auto told = center_->explain(request);
+  if (!told) wrong("explain: " + describe(told.error()));
+  // A unit that is taken later may be back by then.
+  if (task.unit != Unit::claim)
+    std::erase_if(told->causes, [](const Cause& cause) { return cause.code == "out_of_stock"; });
+  if (told->causes.empty() != open) wrong("explain tells " + std::to_string(told->causes.size()) + " causes");
 }
 
 void Driver::replay(const Operation& operation) {
@@ -480,8 +505,20 @@ void Driver::one(const Operation& operation) {
 void Driver::check() {
   settle();
   for (const auto& [where, instance] : model_.instances()) check_instance(where, instance);
+  for (int user = 0; user < users; ++user) check_list(user);
   check_ledger();
   check_units();
+}
+
+/// A page of tasks shows what each of them says by itself.
+void Driver::check_list(int user) {
+  const auto page = center_->list({.merchant = "shop", .user = name_of(user), .at = now_});
+  if (!page) wrong("list: " + describe(page.error()));
+  for (const auto& entry : page->entries) {
+    if (entry.cycle.empty()) continue;
+    const auto view = center_->instance("shop", name_of(user), entry.task, entry.cycle);
+    if (!view || *view != entry.view) wrong("list shows " + entry.task + " otherwise; " + name_of(user));
+  }
 }
 
 void Driver::check_instance(const Model::Where& where, const Model::Instance& expected) {
@@ -642,7 +679,7 @@ std::string describe(const std::vector<Operation>& operations) {
                                  ", dies after commit ",
                                  ", lost before commit ",
                                  ", lost after commit ",
-                                 ", unavailable at commit "};
+                                 ", unavailable at call "};
   std::string text;
   for (const auto& o : operations) {
     text += "  " + std::to_string(o.id) + " " + names[static_cast<std::size_t>(o.kind)] + ": user " +

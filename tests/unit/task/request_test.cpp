@@ -299,6 +299,18 @@ TEST_CASE("what may be completed by hand is, and can be taken back") {
   CHECK(shop.progress("read", "-") == 0);
 }
 
+TEST_CASE("a completion that was taken back before it came completes nothing") {
+  Shop shop("<task id='read' complete='manual'><on event='paid'/>" + stage(3, 10) + "</task>");
+  const auto request = shop.request("read");
+  auto back = shop.event({}, "2024-03-10T12:00:00Z", "ann", "undone");
+  back.reverses = "complete:" + request.key;
+  shop.report(back);
+  CHECK(shop.center->complete(request).value().outcome == Outcome_::wrong_state);
+  CHECK(shop.center->complete(request).value().outcome == Outcome_::wrong_state);
+  CHECK(shop.granted->list().empty());
+  CHECK(shop.center->complete(shop.request("read")).value().outcome == Outcome_::done);
+}
+
 TEST_CASE("a merchant's key with another merchant's task: refused, and nothing of it told [task-71]") {
   Shop shop(manual);
   shop.center
