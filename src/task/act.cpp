@@ -227,7 +227,9 @@ void UserWork::push_on(const PendingEvent& event, const IndexEntry& entry, std::
   }
   auto facts = facts_of(instance, *entry.task);
   facts.forced = event.act->forced;
-  if (!move(instance, Trigger::replay, facts)) {
+  // All reached and nothing to collect: what is void asks for more now, and is not rewarded by a word.
+  const bool nothing = facts.all_reached && !facts.waits;
+  if (nothing || !move(instance, Trigger::replay, facts)) {
     effects = {};
     return refuse(slot, "wrong_state", effects);
   }

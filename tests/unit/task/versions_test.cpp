@@ -405,3 +405,26 @@ TEST_CASE("a version that asks for more takes no reward away, and voids none tha
   if (collect == "manual") shop.center->collect(shop.request("t")).value();
   CHECK(shop.granted->list() == Lines{"ann/t/-/1=5"});
 }
+
+TEST_CASE("no operator's word rewards what a later version asks more for [task-51]") {
+  Shop shop;
+  const auto task = [&](std::string_view version, int target) {
+    return shop.campaign("<task id='t' version='" + std::string(version) +
+                         "' on-update='migrate' collect='manual'><on event='paid'/>" + stage(target, 5) +
+                         "</task>");
+  };
+  shop.center->publish(task("1", 1)).value();
+  shop.report(shop.event());
+  shop.center->publish(task("2", 9)).value();
+  auto request = shop.request("t");
+  request.actor = "ops";
+  request.reason = "risk";
+  shop.center->withdraw(request).value();
+  ReplayRequest replay{"shop", "ann"};
+  replay.force = true;
+  replay.actor = "ops";
+  replay.reason = "goodwill";
+  CHECK(shop.center->replay(replay).value().refused == Lines{"t/-"});
+  CHECK(shop.view("t", "-").status == Status::terminated);
+  CHECK(shop.granted->list().empty());
+}
