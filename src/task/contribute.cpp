@@ -220,8 +220,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
       add_line(slot, Trigger::claim, Status::not_taken, Status::claimed, {}, effects);
   }
   if (instance->status == Status::terminated || instance->status == Status::expired) return skip("ended");
-  if (instance->deadline && at >= *instance->deadline && instance->status != Status::completed)
-    return skip("ended");
+  if (instance->deadline && at >= *instance->deadline) return skip("ended");
   if (definition.claim == Mode::manual && definition.count_from == CountFrom::claim && instance->claimed_at &&
       at < *instance->claimed_at) {
     return skip("not_claimed");

@@ -195,7 +195,7 @@ std::string Model::contribute(const std::string& owner, int number, Part part, T
     }
   }
   if (instance.status == Status::terminated || instance.status == Status::expired) return "ended";
-  if (instance.deadline && at >= *instance.deadline && instance.status != Status::completed) return "ended";
+  if (instance.deadline && at >= *instance.deadline) return "ended";
   if (of.manual_claim && !of.history && instance.claimed_at && at < *instance.claimed_at)
     return "not_claimed";
   if (completes) {

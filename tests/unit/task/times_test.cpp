@@ -281,3 +281,12 @@ TEST_CASE("a collect window ends where a refund puts the task back in progress [
   CHECK(shop.center->collect(shop.request("t")).value().outcome == Reply::Outcome::done);
   CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=7"});
 }
+
+TEST_CASE("an event after the deadline counts for nobody, whether his reward waits or is issued") {
+  const auto collect = GENERATE(as<std::string>(), "auto", "manual");
+  Shop shop("<task id='t' within='1h' collect='" + collect + "'><on event='paid'/>" + stage(1, 10) + "</task>");
+  const Event events[] = {shop.event(), shop.event({}, "2024-03-10T13:00:00Z")};
+  const auto answers = shop.center->report_many(events);
+  CHECK(answers[1].value().skipped == std::vector<Skipped>{{"t", "-", "ended"}});
+  CHECK(shop.progress("t", "-") == 1);
+}
