@@ -208,7 +208,12 @@ Result<bool> Requests::met(Trigger trigger, const Asked& asked) {
   for (const auto& key : {unit, request}) {
     const auto stored = read_one(storage_, asked.partition, key);
     if (!stored) return fail(stored.error());
-    if (*stored) return true;
+    if (!*stored) continue;
+    if (key != request) return true;
+    auto known = decode_event(**stored);
+    if (!known) return fail(std::move(known).error());
+    // Without a fingerprint: taken back before it was asked.
+    return !known->fingerprint.empty();
   }
   return false;
 }

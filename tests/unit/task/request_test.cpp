@@ -311,6 +311,17 @@ TEST_CASE("a completion that was taken back before it came completes nothing") {
   CHECK(shop.center->complete(shop.request("read")).value().outcome == Outcome_::done);
 }
 
+TEST_CASE("why a completion is refused is told also where it was taken back before it came") {
+  Shop shop("<task id='read' complete='manual' ends='2024-03-01T00:00:00Z'><on event='paid'/>" + stage(3, 10) +
+            "</task>");
+  auto request = shop.request("read");
+  request.at = at("2024-03-10T12:00:00Z");
+  auto back = shop.event({}, "2024-03-10T12:00:00Z", "ann", "undone");
+  back.reverses = "complete:" + request.key;
+  shop.report(back);
+  CHECK(shop.center->complete(request).value().outcome == Outcome_::late);
+}
+
 TEST_CASE("a merchant's key with another merchant's task: refused, and nothing of it told [task-71]") {
   Shop shop(manual);
   shop.center
