@@ -3,6 +3,7 @@
 
 #include "pipeline/driver.hpp"
 #include "pipeline/runner_state.hpp"
+#include "storage/due_of.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -91,21 +92,24 @@ Result<void> Runner::State::put_off(std::span<const PutOff> records, Duration pa
 }
 
 Result<WorkReport> Runner::State::work(std::size_t limit, const std::stop_token& stop) {
-  // Other rooms keep due records too, and put off what they cannot do.
-  auto due = storage.due({}, limits::page_records);
-  if (!due) return fail(due.error());
+  const auto is_run = [](const DuePage::Entry& entry) {
+    return entry.record.key.starts_with(pipeline_detail::run_prefix);
+  };
+  auto looked = storage_detail::due_of(storage, limit, is_run);
+  if (!looked) return fail(std::move(looked).error());
+  auto* const due = &looked->page;
   WorkReport report;
   const auto look_again_at = [&](Timestamp time) {
     const Duration wait = std::max(Duration::zero(), Duration(time - due->now));
     report.next_in = std::min(report.next_in.value_or(wait), wait);
   };
-  if (due->next) look_again_at(*due->next);
+  // What others leave due is no reason to look again at once.
+  if (due->next && !looked->full) look_again_at(*due->next);
   std::vector<std::unique_ptr<Held>> candidates;
   std::vector<PutOff> strange;
-  for (auto& [partition, record] : due->entries) {
-    if (record.key.starts_with(pipeline_detail::run_prefix) &&
-        !take(partition, record, due->now, report, candidates))
-      strange.push_back({&partition, &record});
+  for (auto& entry : due->entries) {
+    if (is_run(entry) && !take(entry.partition, entry.record, due->now, report, candidates))
+      strange.push_back({&entry.partition, &entry.record});
   }
   std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
     return a->plan.definition().priority > b->plan.definition().priority;
@@ -121,7 +125,7 @@ Result<WorkReport> Runner::State::work(std::size_t limit, const std::stop_token&
     look_again_at(due->now);
     if (!places.has(*candidate)) crowd.push_back({&candidate->partition, &candidate->stored});
   }
-  if (due->entries.size() == limits::page_records) {
+  if (looked->full) {
     if (auto later = put_off(strange, strange_pause); !later) return fail(std::move(later).error());
     if (auto later = put_off(crowd, crowd_pause); !later) return fail(std::move(later).error());
   }

@@ -22,7 +22,7 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
   effects.record.fingerprint = event.fingerprint;
   const auto& candidate = event.candidates.front();
   effects.record.cycle = candidate.cycle;
-  const auto place = slot_of(candidate.entry->task->definition->id, candidate.cycle);
+  const auto place = candidate.slot;
   auto& slot = slots_[place];
   auto entry = *candidate.entry;
   // A task that migrates does so with the request, as with an event; written where the request moves it.

@@ -1,6 +1,7 @@
 #include <onceward/core/ids.hpp>
 #include <onceward/core/timestamp.hpp>
 
+#include "task/board.hpp"
 #include "task/center_state.hpp"
 #include "task/chores.hpp"
 
@@ -168,6 +169,21 @@ Result<ReplayReport> TaskCenter::replay(const ReplayRequest& request) {
   const auto partition = task_detail::user_partition(request.merchant, request.user);
   const auto prefix =
       std::string(task_detail::instance_prefix) + (request.task.empty() ? "" : request.task + "/");
+  // The board first: what leaves it meanwhile is found below.
+  const auto board = read_one(state_->storage, partition, task_detail::board_key);
+  if (!board) return fail(board.error());
+  if (*board) {
+    std::pmr::vector<task_detail::BoardEntry> entries;
+    if (auto read = task_detail::decode_board(**board, entries); !read) return fail(std::move(read).error());
+    for (const auto& entry : entries) {
+      const Record record{std::string(task_detail::instance_prefix).append(entry.name),
+                          task_detail::encode(entry.instance())};
+      const auto [task, cycle] = task_detail::parse_instance_key(record.key);
+      if (!record.key.starts_with(prefix) || (!request.cycle.empty() && cycle != request.cycle)) continue;
+      if (auto done = state_->replay_one(request, partition, record, {}, report); !done)
+        return fail(std::move(done).error());
+    }
+  }
   for (std::string cursor;;) {
     const auto page = state_->storage.scan(partition, prefix, cursor, limits::page_records);
     if (!page) return fail(page.error());

@@ -1,3 +1,4 @@
+#include "storage/due_of.hpp"
 #include "task/center_state.hpp"
 #include "task/chores.hpp"
 
@@ -20,6 +21,12 @@ std::optional<std::pair<std::string, std::string>> user_of(std::string_view part
   if (slash == std::string_view::npos || !partition.substr(slash).starts_with(user_part)) return std::nullopt;
   return std::pair(std::string(partition.substr(0, slash)),
                    std::string(partition.substr(slash + user_part.size())));
+}
+
+/// A timer or a todo among due records.
+bool is_ours(const DuePage::Entry& entry) {
+  return entry.record.key.starts_with(task_detail::instance_prefix) ||
+         entry.record.key.starts_with(task_detail::todo_prefix);
 }
 
 /// A reward's run among due records.
@@ -95,8 +102,8 @@ Result<TaskCenter::State::Due> TaskCenter::State::look_at_due(const DuePage& pag
     const auto& [partition, record] = entry;
     if (due.tried.size() == limit) break;
     if (is_reward(record) && options.journal != nullptr) due.rewards.emplace_back(partition, record.key);
+    if (!is_ours(entry)) continue;
     const bool timer = record.key.starts_with(task_detail::instance_prefix);
-    if (!timer && !record.key.starts_with(task_detail::todo_prefix)) continue;
     auto merchant = merchants.find(std::string_view(partition).substr(0, partition.find('/')));
     if (merchant == nullptr) {
       due.strange.push_back({&entry});
@@ -119,11 +126,9 @@ Result<TaskCenter::State::Due> TaskCenter::State::look_at_due(const DuePage& pag
 }
 
 Result<WorkReport> TaskCenter::work(std::size_t limit) {
-  // A page may hold runs as well, which are the runner's; a full page is asked for, so that they hide
-  // nothing.
-  const auto page = state_->storage.due({}, limits::page_records);
+  const auto page = storage_detail::due_of(state_->storage, limit, is_ours);
   if (!page) return fail(page.error());
-  auto due = state_->look_at_due(*page, limit);
+  auto due = state_->look_at_due(page->page, limit);
   if (!due) return fail(std::move(due).error());
   task_detail::Reporter reporter(state_->storage, state_->runner, state_->options);
   std::vector<task_detail::WaitingRun> runs;

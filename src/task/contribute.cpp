@@ -15,7 +15,7 @@ const Instance* UserWork::current(const Effects& effects, std::size_t slot) cons
   return slots_[slot].instance ? &*slots_[slot].instance : nullptr;
 }
 
-void UserWork::put(Effects& effects, std::size_t slot, Instance instance) {
+void UserWork::put(Effects& effects, std::size_t slot, Instance&& instance) {
   const auto moved = std::find_if(effects.moved.begin(), effects.moved.end(),
                                   [&](const auto& item) { return item.first == slot; });
   if (moved != effects.moved.end()) {
@@ -33,6 +33,8 @@ Result<UserWork::Effects> UserWork::effects_of(const PendingEvent& event, const 
   if (early != nullptr) effects.record.gone = early->gone;
   if (!effects.record.gone) {
     effects.record.contributions.reserve(event.candidates.size());
+    effects.record.takings.reserve(event.candidates.size());
+    effects.moved.swap(scratch_.moved_);
     effects.moved.reserve(event.candidates.size());
     const auto reduced = event.reduced + (early == nullptr ? 0 : early->taken);
     for (const auto& candidate : event.candidates) {
@@ -191,7 +193,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
     if (!calendar) return fail(std::move(calendar).error());
     cycle_end = std::min(calendar->end_of(calendar->number_of(at)), definition.ends.value_or(cycle_end));
   }
-  const auto place = slot_of(definition.id, candidate.cycle);
+  const auto place = candidate.slot;
   const auto& slot = slots_[place];
   const auto* known = current(effects, place);
   std::optional<Instance> instance;

@@ -167,7 +167,7 @@ class Look {
     // Whose event it is there nobody can tell.
     if (task.group || task.rules[entry.rule].credit) return {};
     Candidate candidate{&entry, cycle_of(task)};
-    candidate.failed = std::move(error);
+    candidate.failed = std::make_shared<const Error>(std::move(error));
     pending_.candidates.push_back(std::move(candidate));
     return {};
   }

@@ -1,3 +1,4 @@
+#include "storage/due_of.hpp"
 #include "task/admin_state.hpp"
 
 #include <fmt/format.h>
@@ -153,12 +154,16 @@ Result<void> TaskAdmin::refresh(std::string_view merchant) {
 }
 
 Result<std::size_t> TaskAdmin::work() {
-  const auto due = state_->storage.due({}, limits::page_records);
+  const auto is_schedule = [](const DuePage::Entry& entry) {
+    return entry.record.key.starts_with(task_detail::sheet_prefix) && entry.partition.ends_with("/drafts");
+  };
+  const auto due = storage_detail::due_of(state_->storage, limits::page_records, is_schedule);
   if (!due) return fail(due.error());
   std::size_t done = 0;
   std::optional<Error> refused;
-  for (const auto& [partition, stored] : due->entries) {
-    if (!stored.key.starts_with(task_detail::sheet_prefix) || !partition.ends_with("/drafts")) continue;
+  for (const auto& entry : due->page.entries) {
+    if (!is_schedule(entry)) continue;
+    const auto& [partition, stored] = entry;
     const auto record = task_detail::decode_sheet(stored);
     if (!record) return fail(record.error());
     const Acting timer{partition.substr(0, partition.find('/')), "schedule"};

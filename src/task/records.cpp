@@ -1,12 +1,13 @@
 #include "task/records.hpp"
 
+#include "task/flat_text.hpp"
+
 #include <onceward/core/digest.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 namespace onceward::task_detail {
 namespace {
@@ -17,45 +18,11 @@ constexpr std::array<std::string_view, 6> grant_states = {"earned",       "waiti
 constexpr std::array<std::string_view, 7> todo_kinds = {"take_unit", "return_unit", "take_back", "pass_on",
                                                         "apply",     "claim",       "member"};
 
-void append_number(std::string& out, std::int64_t number) {
-  std::array<char, 24> digits;
-  out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
-}
-
 Unexpected corrupt(const Record& record) {
   return fail(ErrorCode::corrupt,
               fmt::format("the record \"{}\" is not what this version writes; look at it before going on",
                           record.key));
 }
-
-/// Reads the flat records of the hot path, written by encode() below, without building a tree.
-class Cursor {
- public:
-  explicit Cursor(std::string_view text) noexcept : rest_(text) {}
-
-  bool skip(std::string_view literal) noexcept {
-    if (!rest_.starts_with(literal)) return false;
-    rest_.remove_prefix(literal.size());
-    return true;
-  }
-  bool id(std::string& out) {
-    const auto end = rest_.find('"');
-    if (end == std::string_view::npos) return false;
-    out.assign(rest_.substr(0, end));
-    rest_.remove_prefix(end);
-    return true;
-  }
-  bool integer(std::int64_t& out) noexcept {
-    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), out);
-    if (error != std::errc()) return false;
-    rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
-    return true;
-  }
-  [[nodiscard]] std::string_view rest() const noexcept { return rest_; }
-
- private:
-  std::string_view rest_;
-};
 
 /// A member of the right kind, or null: every reader below refuses a record that lacks one.
 const std::string* text_of(const Value& value, std::string_view name) {
@@ -162,11 +129,6 @@ std::optional<Timestamp> time_of(const Value& value, std::string_view name) {
 
 constexpr std::string_view rest_member = ",\"rest\":";
 
-bool is_rare(const Instance& instance) noexcept {
-  return !instance.reason.empty() || instance.claimed_at || instance.deadline || instance.collect_until ||
-         !instance.unit.empty() || !instance.grants.empty() || !instance.members.empty();
-}
-
 /// What most instances lack.
 Map rest_of(const Instance& instance) {
   Map rest;
@@ -219,7 +181,22 @@ bool read_rest(const Value& rest, Instance& instance) {
   return true;
 }
 
+bool is_rare(const Instance& instance) noexcept {
+  return !instance.reason.empty() || instance.claimed_at || instance.deadline || instance.collect_until ||
+         !instance.unit.empty() || !instance.grants.empty() || !instance.members.empty();
+}
+
 }  // namespace
+
+bool is_plain(const Instance& instance) noexcept {
+  switch (instance.status) {
+    case Status::claimed:
+    case Status::in_progress:
+    case Status::completed:
+    case Status::rewarding: return instance.counted.empty() && !is_rare(instance);
+    default: return false;
+  }
+}
 
 std::string encode(const Instance& instance) {
   constexpr std::size_t counted_bytes = 24;
@@ -524,8 +501,8 @@ Result<Event> event_of(const Value& value) {
 
 std::string fingerprint_of(const Event& event) {
   // Every part ends in a zero byte, which JSON escapes, after a name that says its length.
-  std::string text;
-  text.reserve(256);
+  thread_local std::string text;  // kept for its memory
+  text.clear();
   text.append(event.type).push_back('\0');
   append_number(text, event.at.time_since_epoch().count());
   for (const auto& [name, value] : event.attributes) {

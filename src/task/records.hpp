@@ -36,7 +36,7 @@ struct Grant {
   friend bool operator==(const Grant&, const Grant&) = default;
 };
 
-/// "instance/<task>/<cycle>": a user's progress.
+/// "instance/<task>/<cycle>", or a line of "board": a user's progress.
 struct Instance {
   std::string version;  ///< of the task, pinned when the instance began
   std::int64_t progress = 0;
@@ -71,6 +71,8 @@ inline constexpr std::string_view instance_prefix = "instance/";
 [[nodiscard]] std::string instance_key(std::string_view task, std::string_view cycle);
 [[nodiscard]] std::string encode(const Instance& instance);
 Result<Instance> decode_instance(const Record& record);
+/// Whether it is a version, a progress and a status, and nothing else: it may stand on the user's board.
+[[nodiscard]] bool is_plain(const Instance& instance) noexcept;
 /// The task and cycle an instance's key names.
 [[nodiscard]] std::pair<std::string_view, std::string_view> parse_instance_key(std::string_view key) noexcept;
 

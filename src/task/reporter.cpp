@@ -254,9 +254,11 @@ Result<void> Reporter::check_prerequisites(std::span<PendingEvent*> events) {
 
 void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result<Receipt>> answers,
                            Started& started) {
+  UserWork::Scratch scratch;
   std::vector<UserWork> users;
   users.reserve(waiting.size());
-  std::unordered_map<std::string_view, std::size_t> by_partition;
+  std::pmr::unordered_map<std::string_view, std::size_t> by_partition(scratch.round());
+  by_partition.reserve(waiting.size());
   std::vector<PendingEvent*> later;
   std::unordered_set<std::string_view> full;
   std::size_t reads = 0;  // an upper bound of the records to read
@@ -265,7 +267,7 @@ void Reporter::apply_round(std::vector<PendingEvent*>& waiting, std::span<Result
     // Once one event of a user has to wait, so do the ones after it: a user's events keep their order.
     if (full.contains(event->partition) || (reads != 0 && reads + more > limits::span_reads)) return false;
     const auto [known, fresh] = by_partition.try_emplace(event->partition, users.size());
-    if (fresh) users.emplace_back(event->partition, runner_, options_);
+    if (fresh) users.emplace_back(event->partition, runner_, options_, scratch);
     if (!users[known->second].take(event)) return false;
     reads += more;
     return true;

@@ -11,8 +11,24 @@ namespace {
 /// Of a batch's limit; the rest is for the stages an event may reach beyond the usual one.
 constexpr std::size_t most_operations = limits::batch_operations / 2;
 constexpr std::size_t operations_of_contribution = 2;
+/// The board, and those that leave it.
+constexpr std::size_t operations_of_board = 1 + most_on_board - left_on_board;
+constexpr std::size_t most_written = limits::batch_operations - operations_of_board;
 
 }  // namespace
+
+UserWork::UserWork(std::string_view partition, const Runner& runner, const TaskCenterOptions& options,
+                   Scratch& scratch)
+    : partition_(partition),
+      runner_(runner),
+      options_(options),
+      scratch_(scratch),
+      events_(scratch.round()),
+      event_slots_(scratch.round()),
+      slots_(scratch.round()),
+      board_(scratch.round()),
+      counters_(scratch.round()),
+      anchors_(scratch.round()) {}
 
 std::size_t UserWork::slot_of(const std::string& task, const std::string& cycle) {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -22,7 +38,7 @@ std::size_t UserWork::slot_of(const std::string& task, const std::string& cycle)
   return slots_.size() - 1;
 }
 
-std::size_t UserWork::event_slot_of(const std::string& key) {
+std::size_t UserWork::event_slot_of(std::string_view key) {
   for (std::size_t i = 0; i < event_slots_.size(); ++i) {
     if (event_slots_[i].key == key) return i;
   }
@@ -107,7 +123,7 @@ bool UserWork::take(PendingEvent* event) {
         candidate.contributed = streak_of(task, candidate.entry->rule, calendar->zone(), event->event->at);
       }
     }
-    slot_of(task.definition->id, candidate.cycle);
+    candidate.slot = slot_of(task.definition->id, candidate.cycle);
     if (task.definition->per_user != 0) counter_of(task.definition->id);
   }
   if (original != nullptr) {
@@ -118,6 +134,7 @@ bool UserWork::take(PendingEvent* event) {
 
 void UserWork::name_records(std::vector<RecordRef>& refs) const {
   for (const auto& slot : event_slots_) refs.push_back({partition_, slot.key});
+  if (!slots_.empty()) refs.push_back({partition_, board_key});
   for (const auto& slot : slots_) refs.push_back({partition_, slot.key});
   for (const auto& counter : counters_) refs.push_back({partition_, counter.key});
 }
@@ -135,8 +152,19 @@ bool UserWork::load(std::span<std::optional<Record>> stored, std::span<Result<Re
     event_slots_[i].revision = stored[i]->revision;
   }
   stored = stored.subspan(event_slots_.size());
+  if (!slots_.empty() && stored.front()) {
+    if (auto read = decode_board(*stored.front(), board_); !read) return refuse(read.error());
+    board_revision_ = stored.front()->revision;
+  }
+  if (!slots_.empty()) stored = stored.subspan(1);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (!stored[i]) continue;
+    if (!stored[i]) {
+      const auto* entry = find_on(board_, name_on_board(slots_[i].key));
+      if (entry == nullptr) continue;
+      entry->read_into(slots_[i].instance.emplace());
+      slots_[i].on_board = static_cast<std::size_t>(entry - board_.data());
+      continue;
+    }
     auto instance = decode_instance(*stored[i]);
     if (!instance) return refuse(instance.error());
     slots_[i].instance = *std::move(instance);
@@ -226,7 +254,7 @@ bool UserWork::apply_one(const PendingEvent& event, std::span<Result<Receipt>> a
     return true;
   }
   const auto operations = effects->operations();
-  if (written_ != 0 && written_ + operations > limits::batch_operations) return false;
+  if (written_ != 0 && written_ + operations > most_written) return false;
   written_ += operations;
   keep(event, *std::move(effects), answers);
   return true;
@@ -236,23 +264,62 @@ std::size_t UserWork::Effects::operations() const noexcept {
   return 1 + (original ? 1 : 0) + 2 * moved.size() + taken.size() + todos.size() + runs.size();
 }
 
+void UserWork::put(std::string key, Revision revision, std::string value, Timing timing) {
+  batch_.operations.push_back(revision == absent
+                                  ? Operation::insert(std::move(key), std::move(value), timing)
+                                  : Operation::replace(std::move(key), revision, std::move(value), timing));
+}
+
+void UserWork::write_instances() {
+  bool board_moves = false;
+  for (const auto& slot : slots_) {
+    if (!slot.moved) continue;
+    if (slot.on_board != nowhere) board_[slot.on_board].moved = true;
+    board_moves = board_moves || slot.revision == absent;
+    if (!slot.on_the_board())
+      put(slot.key, slot.revision, encode(*slot.instance), timing_of(*slot.instance, now_));
+  }
+  if (board_moves) write_board();
+}
+
+void UserWork::write_board() {
+  std::size_t entries = 0;
+  for (const auto& entry : board_) entries += entry.moved ? 0U : 1U;
+  for (const auto& slot : slots_) entries += slot.on_the_board() ? 1U : 0U;
+  auto leaving = entries > most_on_board ? entries - left_on_board : 0;
+  BoardWriter board(entries - leaving);
+  for (const auto& entry : board_) {
+    if (entry.moved) continue;
+    if (leaving == 0) {
+      board.keep(entry);
+    } else {
+      --leaving;
+      put(std::string(instance_prefix).append(entry.name), absent, encode(entry.instance()));
+    }
+  }
+  for (const auto& slot : slots_) {
+    if (!slot.on_the_board()) continue;
+    if (leaving == 0) {
+      board.add(name_on_board(slot.key), *slot.instance);
+    } else {
+      --leaving;
+      put(slot.key, absent, encode(*slot.instance));
+    }
+  }
+  put(std::string(board_key), board_revision_, board.finish());
+}
+
 void UserWork::write() {
   auto& operations = batch_.operations;
   operations = std::move(fences_);
-  operations.reserve(operations.size() + event_slots_.size() + slots_.size() + started_.todos.size() +
+  operations.reserve(operations.size() + event_slots_.size() + 1 + started_.todos.size() +
                      started_.runs.size());
-  const auto put = [&](std::string key, Revision revision, std::string value, Timing timing = {}) {
-    operations.push_back(revision == absent
-                             ? Operation::insert(std::move(key), std::move(value), timing)
-                             : Operation::replace(std::move(key), revision, std::move(value), timing));
-  };
   for (auto& slot : event_slots_) {
     if (!slot.changed) continue;
-    put(slot.key, slot.revision, slot.encoded.empty() ? encode(*slot.record) : std::move(slot.encoded));
+    put(std::string(slot.key), slot.revision,
+        slot.encoded.empty() ? encode(*slot.record) : std::move(slot.encoded));
   }
-  for (auto& slot : slots_) {
-    if (slot.moved) put(slot.key, slot.revision, encode(*slot.instance), timing_of(*slot.instance, now_));
-  }
+  write_instances();
   for (const auto& counter : counters_) {
     if (counter.changed) put(counter.key, counter.revision, std::to_string(counter.count));
   }
@@ -306,6 +373,8 @@ void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result
     slots_[place].instance = std::move(instance);
     slots_[place].moved = true;
   }
+  effects.moved.clear();
+  effects.moved.swap(scratch_.moved_);
   for (const auto counter : effects.taken) {
     ++counters_[counter].count;
     counters_[counter].changed = true;
@@ -337,7 +406,7 @@ GrantReceipt UserWork::receipt_of(const EventRecord::Grant& grant, const Pending
 /// What no batch takes is refused here: the storage would refuse the other users' batches with it.
 Result<void> UserWork::check_size(const PendingEvent& event, const Effects& effects) const {
   const auto operations = effects.operations();
-  if (operations > limits::batch_operations) {
+  if (operations > most_written) {
     return fail(
         ErrorCode::limit_exceeded,
         fmt::format("event \"{}\" of user \"{}\" moves {} tasks and reaches {} stages; one batch takes "

@@ -1,5 +1,6 @@
 #include "task/views.hpp"
 
+#include "task/board.hpp"
 #include "task/chores.hpp"
 
 #include <fmt/format.h>
@@ -159,6 +160,18 @@ Result<InstanceView> view_of(const ViewWanted& wanted, const Instance& instance,
   return view;
 }
 
+/// An instance from its own record or from the board; nothing where it is on neither.
+Result<std::optional<Instance>> stands_in(std::span<const BoardEntry> board, const std::optional<Record>& own,
+                                          std::string_view key) {
+  if (own) {
+    auto instance = decode_instance(*own);
+    if (!instance) return fail(std::move(instance).error());
+    return std::optional(*std::move(instance));
+  }
+  const auto* entry = find_on(board, name_on_board(key));
+  return entry == nullptr ? std::optional<Instance>() : std::optional(entry->instance());
+}
+
 }  // namespace
 
 bool has_stopped(const GrantView& grant) noexcept {
@@ -183,7 +196,12 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   }
   std::vector<RecordRef> refs;
   refs.reserve(keys.size());
+  // A user's board is read at one moment with what stands beside it.
+  const auto begins_user = [&](std::size_t i) {
+    return i == 0 || wanted[i].partition != wanted[i - 1].partition;
+  };
   for (std::size_t i = 0, next = 0; i < wanted.size(); ++i) {
+    if (begins_user(i)) refs.push_back({wanted[i].partition, board_key});
     for (std::size_t k = 0; k < counts[i]; ++k) refs.push_back({wanted[i].partition, keys[next++]});
   }
   auto stored = read_all(storage, refs);
@@ -191,19 +209,28 @@ Result<std::vector<std::optional<InstanceView>>> read_views(Storage& storage,
   std::vector<std::optional<Instance>> instances(wanted.size());
   std::vector<Known> known(wanted.size());
   std::vector<std::pair<std::size_t, RunWanted>> missing;
+  std::span<std::optional<Record>> records(*stored);
+  std::pmr::vector<BoardEntry> board;
   for (std::size_t i = 0, next = 0; i < wanted.size(); next += counts[i], ++i) {
-    const auto& record = (*stored)[next];
-    if (!record) continue;
-    auto instance = decode_instance(*record);
+    if (begins_user(i)) {
+      board.clear();
+      if (records.front()) {
+        if (auto read = decode_board(*records.front(), board); !read) return fail(std::move(read).error());
+      }
+      records = records.subspan(1);
+    }
+    const auto of_view = records.first(counts[i]);
+    records = records.subspan(counts[i]);
+    auto instance = stands_in(board, of_view.front(), keys[next]);
     if (!instance) return fail(std::move(instance).error());
-    for (std::size_t k = 1; k < counts[i]; ++k)
-      known[i].emplace(keys[next + k], std::move((*stored)[next + k]));
-    if (const auto* task = wanted[i].merchant->find(wanted[i].task, instance->version)) {
-      for (auto& run : runs_of(wanted[i], *instance, *task)) {
+    if (!*instance) continue;
+    for (std::size_t k = 1; k < counts[i]; ++k) known[i].emplace(keys[next + k], std::move(of_view[k]));
+    if (const auto* task = wanted[i].merchant->find(wanted[i].task, (*instance)->version)) {
+      for (auto& run : runs_of(wanted[i], **instance, *task)) {
         if (!known[i].contains(run.key)) missing.emplace_back(i, std::move(run));
       }
     }
-    instances[i] = *std::move(instance);
+    instances[i] = **std::move(instance);
   }
   refs.clear();
   for (const auto& [place, run] : missing) refs.push_back({run.partition, run.key});

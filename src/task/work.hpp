@@ -2,9 +2,12 @@
 #include <onceward/journal/journal.hpp>
 #include <onceward/task/task_center.hpp>
 
+#include "task/board.hpp"
 #include "task/merchants.hpp"
 #include "task/moving.hpp"
 #include "task/progress.hpp"
+
+#include <memory_resource>
 
 // One call of report_many, from events to batches. Everything here is pure but for what is read and written
 // by the functions of reporter.cpp; a batch that is refused is thrown away and made anew from what is stored
@@ -29,9 +32,11 @@ struct Candidate {
   const IndexEntry* entry;
   std::string cycle;  ///< empty where it depends on what is stored of the user
   Contributed contributed;
-  std::string_view refused{};     ///< why it begins no new instance; empty: it may
-  bool cycle_given = false;       ///< by the request
-  std::optional<Error> failed{};  ///< a version not in force cannot compute it: told to those who work on it
+  std::string_view refused{};  ///< why it begins no new instance; empty: it may
+  bool cycle_given = false;    ///< by the request
+  /// Why a version that is not in force cannot compute it, told to those who work on it; null: it can.
+  std::shared_ptr<const Error> failed{};
+  std::size_t slot = 0;  ///< of its instance in the batch it was taken into
 };
 
 /// What a request, an operator or a timer does to an instance: applied as events are, on the same records.
@@ -150,17 +155,20 @@ struct Started {
 /// What one user's events of a call do together: one batch.
 class UserWork {
  public:
-  /// `partition` must outlive it: the events' own.
-  UserWork(std::string_view partition, const Runner& runner, const TaskCenterOptions& options)
-      : partition_(partition), runner_(runner), options_(options) {}
+  /// Memory that all users of a round share, one after another.
+  class Scratch;
+
+  /// What is given must outlive it; `partition` is the events' own, and `memory` that of the round.
+  UserWork(std::string_view partition, const Runner& runner, const TaskCenterOptions& options,
+           Scratch& scratch);
 
   /// Takes one more event; false where the batch would grow too large.
   bool take(PendingEvent* event);
-  [[nodiscard]] const std::vector<PendingEvent*>& events() const noexcept { return events_; }
+  [[nodiscard]] std::span<PendingEvent* const> events() const noexcept { return events_; }
   /// The records it needs, and how many; `stored` gives them back in this order.
   void name_records(std::vector<RecordRef>& refs) const;
   [[nodiscard]] std::size_t record_count() const noexcept {
-    return event_slots_.size() + slots_.size() + counters_.size();
+    return event_slots_.size() + (slots_.empty() ? 0 : 1) + slots_.size() + counters_.size();
   }
 
   /// Applies the events in order to what is stored and makes the batch. Answers of events that need no write
@@ -168,7 +176,7 @@ class UserWork {
   /// since what was read ahead has changed: look ahead and apply anew.
   bool apply(std::span<std::optional<Record>> stored, Timestamp now, std::span<Result<Receipt>> answers);
   /// Events that did not fit into the batch any more; they come next.
-  [[nodiscard]] const std::vector<PendingEvent*>& postponed() const noexcept { return postponed_; }
+  [[nodiscard]] std::span<PendingEvent* const> postponed() const noexcept { return postponed_; }
 
   [[nodiscard]] const Batch& batch() const noexcept { return batch_; }
   [[nodiscard]] Batch take_batch() noexcept { return std::move(batch_); }
@@ -182,12 +190,17 @@ class UserWork {
     std::string key;
     std::string cycle;
     std::optional<Instance> instance{};
-    Revision revision = absent;
+    Revision revision = absent;  ///< of its own record
     bool moved = false;
+    std::size_t on_board = nowhere;  ///< its place there
+
+    /// Whether it has moved to a new place of the board.
+    [[nodiscard]] bool on_the_board() const { return moved && revision == absent && is_plain(*instance); }
   };
+  static constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
   /// The record of an event of the batch, or of one that is reversed.
   struct EventSlot {
-    std::string key;
+    std::string_view key;  ///< the event's own
     std::optional<EventRecord> record{};
     Revision revision = absent;
     bool changed = false;
@@ -209,9 +222,10 @@ class UserWork {
     Anchor anchor;
   };
   /// What one event did, kept aside until the whole of it is known to be right.
+  using Moved = std::vector<std::pair<std::size_t, Instance>>;
   struct Effects {
-    std::vector<std::pair<std::size_t, Instance>> moved;  ///< slot -> instance after the event
-    std::vector<std::size_t> taken;                       ///< counters that go up by one
+    Moved moved;                     ///< slot -> instance after the event
+    std::vector<std::size_t> taken;  ///< counters that go up by one
     EventRecord record;
     std::string encoded;  ///< the record
     std::optional<EventRecord> original{};
@@ -225,7 +239,7 @@ class UserWork {
 
   std::size_t slot_of(const std::string& task, const std::string& cycle);
   [[nodiscard]] std::size_t find_slot(const std::string& task, const std::string& cycle) const noexcept;
-  std::size_t event_slot_of(const std::string& key);
+  std::size_t event_slot_of(std::string_view key);
   std::size_t counter_of(const std::string& task);
   static bool begins(const PendingEvent& event, const CompiledTask& task) noexcept;
   [[nodiscard]] const Anchored* fresh_anchor(const CompiledTask& task) const;
@@ -238,6 +252,9 @@ class UserWork {
   void recall(const PendingEvent& event, EventRecord record);
   void keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers);
   void write();
+  void put(std::string key, Revision revision, std::string value, Timing timing = {});
+  void write_instances();
+  void write_board();
 
   Result<Effects> effects_of(const PendingEvent& event, const EventRecord* early);
   Result<void> contribute(const PendingEvent& event, const Candidate& candidate, std::int64_t reduced,
@@ -285,18 +302,21 @@ class UserWork {
   Result<void> check_size(const PendingEvent& event, const Effects& effects) const;
 
   const Instance* current(const Effects& effects, std::size_t slot) const;
-  static void put(Effects& effects, std::size_t slot, Instance instance);
+  static void put(Effects& effects, std::size_t slot, Instance&& instance);
   static GrantReceipt receipt_of(const EventRecord::Grant& grant, const PendingEvent& event);
   static std::string_view user_of(const PendingEvent& event) noexcept;
 
   std::string_view partition_;
   const Runner& runner_;
   const TaskCenterOptions& options_;
-  std::vector<PendingEvent*> events_;
-  std::vector<EventSlot> event_slots_;
-  std::vector<Slot> slots_;
-  std::vector<Counter> counters_;
-  std::vector<Anchored> anchors_;
+  Scratch& scratch_;
+  std::pmr::vector<PendingEvent*> events_;
+  std::pmr::vector<EventSlot> event_slots_;
+  std::pmr::vector<Slot> slots_;
+  std::pmr::vector<BoardEntry> board_;  ///< views into what was read
+  Revision board_revision_ = absent;
+  std::pmr::vector<Counter> counters_;
+  std::pmr::vector<Anchored> anchors_;
   Batch batch_;
   Started started_;
   std::vector<PendingEvent*> postponed_;
@@ -306,6 +326,19 @@ class UserWork {
   std::vector<Operation> fences_;
   bool reverses_ = false;  ///< one of the events takes another back
   bool misnamed_ = false;
+};
+
+/// A call for many users makes and drops many small things at once, which a heap is slow at.
+class UserWork::Scratch {
+ public:
+  [[nodiscard]] std::pmr::memory_resource* round() noexcept { return &round_; }
+
+ private:
+  friend class UserWork;
+  std::pmr::monotonic_buffer_resource round_{first_bytes};  ///< until the round ends
+  Moved moved_{};                                           ///< of one event at a time
+
+  static constexpr std::size_t first_bytes = 4096;
 };
 
 }  // namespace onceward::task_detail

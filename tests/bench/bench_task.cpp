@@ -31,12 +31,14 @@ CampaignDefinition campaign_of(int tasks, int matching) {
     task.stages.push_back({1'000'000'000, "p"});
     campaign.tasks.push_back(std::move(task));
   }
-  TaskDefinition hot{"hot"};
-  hot.claim = Mode::manual;
-  hot.rules.push_back({"never"});
-  hot.stages.push_back({1, "p"});
-  hot.quota = QuotaDefinition{1000, Period::once, QuotaAt::claim};
-  campaign.tasks.push_back(std::move(hot));
+  for (const auto& [id, units] : {std::pair("hot", 1000), std::pair("plenty", 1'000'000'000)}) {
+    TaskDefinition claimed{id};
+    claimed.claim = Mode::manual;
+    claimed.rules.push_back({"never"});
+    claimed.stages.push_back({1, "p"});
+    claimed.quota = QuotaDefinition{units, Period::once, QuotaAt::claim};
+    campaign.tasks.push_back(std::move(claimed));
+  }
   PipelineDefinition pipeline{"p"};
   pipeline.steps.push_back({"s", "nothing@1"});
   campaign.pipelines.push_back(std::move(pipeline));
@@ -125,19 +127,36 @@ int main(int count, char** words) {
   };
   for (const std::uint64_t users : {1'000U, 10'000U, 100'000U, 1'000'000U}) {
     const auto what = "batches of 256, 1 thread, " + std::to_string(users) + " users";
+    // Users that are there already: how many there are is the question, not what a new one costs.
+    if (url == "memory:") {
+      for (std::uint64_t i = 0; i < users; i += 256) batch(256, users);
+    }
     show(what.c_str(), measure(1, seconds, [&](int, std::uint64_t) { return batch(256, users); }));
   }
+  // One thread makes its batch while another's is at the server.
+  show("batches of 256, 4 threads, 100000 users",
+       measure(4, seconds, [&](int, std::uint64_t) { return batch(256, 100'000); }));
   for (const int threads : {1, 32, 64}) {
     const auto what = "single events, " + std::to_string(threads) + " threads";
     show(what.c_str(), measure(threads, seconds, [&](int, std::uint64_t) { return batch(1, 100'000); }));
   }
-  std::atomic<std::uint64_t> won = 0;
-  show("claims of a hot quota of 1,000 units, 64 threads", measure(64, seconds, [&](int, std::uint64_t) {
-         const auto id = ++next;
-         const auto reply = center.claim({"shop", stamp + "c" + std::to_string(id), "hot", "k"});
-         if (reply && reply->outcome == Reply::Outcome::done) ++won;
-         return std::uint64_t{1};
+  // What a page of a shop's tasks costs its user.
+  show("lists of 50 tasks, 1 thread", measure(1, seconds, [&](int, std::uint64_t i) {
+         const auto page = center.list({"shop", "u" + std::to_string(i % 1000)});
+         return std::uint64_t{page ? 1U : 0U};
        }));
+  std::atomic<std::uint64_t> won = 0;
+  const auto claim_of = [&](const char* task) {
+    return [&, task](int, std::uint64_t) {
+      const auto id = ++next;
+      const auto reply = center.claim({"shop", stamp + "c" + std::to_string(id), task, "k"});
+      if (reply && reply->outcome == Reply::Outcome::done) ++won;
+      return std::uint64_t{reply ? 1U : 0U};
+    };
+  };
+  show("claims of one pool with units left, 64 threads", measure(64, seconds, claim_of("plenty")));
+  won = 0;
+  show("claims of one pool of 1,000 units, 64 threads", measure(64, seconds, claim_of("hot")));
   std::printf("units claimed: %llu of 1000; events refused: %llu\n", static_cast<unsigned long long>(won),
               static_cast<unsigned long long>(refused));
   return won <= 1000 ? 0 : 1;

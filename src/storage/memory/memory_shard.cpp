@@ -20,31 +20,32 @@ Record MemoryShard::to_record(const Entry& entry) {
           time_of(entry.expires, never)};
 }
 
-MemoryShard::Entry& MemoryShard::Partition::add(std::uint64_t hash, std::string_view key,
+MemoryShard::Entry& MemoryShard::Partition::add(std::uint64_t key_hash, std::string_view key,
                                                 std::string_view value) {
-  auto& entry = records.insert(std::make_unique<Entry>(*this, hash, key, value));
-  entry.unsorted_at = unsorted.size();
-  unsorted.push_back(&entry);
+  auto& entry = records.insert(std::make_unique<Entry>(*this, key_hash, key, value));
+  entry.after = unsorted;
+  if (unsorted != nullptr) unsorted->before = &entry;
+  unsorted = &entry;
   return entry;
 }
 
 void MemoryShard::Partition::remove(Entry& entry) {
-  if (entry.unsorted_at == Entry::nowhere) {
+  if (entry.sorted) {
     sorted.erase(&entry);
   } else {
-    unsorted.back()->unsorted_at = entry.unsorted_at;
-    unsorted[entry.unsorted_at] = unsorted.back();
-    unsorted.pop_back();
+    (entry.before == nullptr ? unsorted : entry.before->after) = entry.after;
+    if (entry.after != nullptr) entry.after->before = entry.before;
   }
   records.erase(entry);
 }
 
 void MemoryShard::Partition::sort() {
-  for (auto* entry : unsorted) {
-    entry->unsorted_at = Entry::nowhere;
-    sorted.insert(sorted.end(), entry);
+  auto place = sorted.end();  // keys are often made in their order, and the list has the latest first
+  for (auto* entry = unsorted; entry != nullptr; entry = entry->after) {
+    entry->sorted = true;
+    place = sorted.insert(place, entry);
   }
-  unsorted.clear();
+  unsorted = nullptr;
 }
 
 void MemoryShard::stamp(Entry& entry, const Operation& operation, Revision revision, Timestamp now) {
@@ -64,7 +65,7 @@ void MemoryShard::erase(Entry& entry) {
   due_.erase(entry);
   expiry_.erase(entry);
   partition.remove(entry);
-  if (partition.records.empty()) partitions_.erase(partitions_.find(*partition.name));
+  if (partition.records.empty()) partitions_.erase(partition);
 }
 
 void MemoryShard::purge(Timestamp now) {
@@ -76,14 +77,18 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
   purge(now);
   BatchAnswer answer;
   answer.revision = std::max(now.time_since_epoch().count(), removed_ + 1);
-  const auto known = partitions_.find(batch.partition);
+  const auto name_hash = core_detail::KeyTable<Partition>::hash_of(batch.partition);
+  auto* known = partitions_.find(name_hash, batch.partition);
 
   met_.assign(batch.operations.size(), {});
   for (std::size_t i = 0; i < met_.size(); ++i) {
+    met_[i].hash = core_detail::KeyTable<Entry>::hash_of(batch.operations[i].key);
+    if (known != nullptr) known->records.prefetch(met_[i].hash);
+  }
+  for (std::size_t i = 0; i < met_.size(); ++i) {
     const auto& operation = batch.operations[i];
     auto& met = met_[i];
-    met.hash = core_detail::KeyTable<Entry>::hash_of(operation.key);
-    if (known != partitions_.end()) met.entry = known->second.records.find(met.hash, operation.key);
+    if (known != nullptr) met.entry = known->records.find(met.hash, operation.key);
     const Entry* live = nullptr;
     if (met.entry != nullptr) {
       answer.revision = std::max(answer.revision, met.entry->revision + 1);
@@ -109,10 +114,9 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
       std::any_of(batch.operations.begin(), batch.operations.end(), [](const Operation& operation) {
         return operation.kind != Operation::Kind::require && operation.kind != Operation::Kind::remove;
       });
-  const bool fresh = known == partitions_.end();
-  if (!writes && fresh) return answer;
-  auto& [name, partition] = fresh ? *partitions_.try_emplace(batch.partition).first : *known;
-  partition.name = &name;
+  if (!writes && known == nullptr) return answer;
+  auto& partition =
+      known != nullptr ? *known : partitions_.insert(std::make_unique<Partition>(name_hash, batch.partition));
   std::vector<Entry*> removed;
   for (std::size_t i = 0; i < met_.size(); ++i) {
     const auto& operation = batch.operations[i];
@@ -143,23 +147,31 @@ BatchAnswer MemoryShard::apply(const Batch& batch, Timestamp now) {
 }
 
 void MemoryShard::read(std::span<const RecordRef> refs, Timestamp now,
-                       std::vector<std::optional<Record>>& records) const {
-  const auto partition = partitions_.find(refs.front().partition);
+                       std::vector<std::optional<Record>>& records) {
+  const auto* partition = find(refs.front().partition);
+  if (partition == nullptr) {
+    records.resize(records.size() + refs.size());
+    return;
+  }
+  const auto& known = partition->records;
+  hashes_.clear();
   for (const auto& ref : refs) {
+    hashes_.push_back(core_detail::KeyTable<Entry>::hash_of(ref.key));
+    known.prefetch(hashes_.back());
+  }
+  for (std::size_t i = 0; i < refs.size(); ++i) {
     auto& record = records.emplace_back();
-    if (partition == partitions_.end()) continue;
-    const auto* entry =
-        partition->second.records.find(core_detail::KeyTable<Entry>::hash_of(ref.key), ref.key);
+    const auto* entry = known.find(hashes_[i], refs[i].key);
     if (entry != nullptr && entry->live(now)) record = to_record(*entry);
   }
 }
 
 void MemoryShard::scan(std::string_view partition, std::string_view prefix, std::string_view cursor,
                        std::size_t limit, ScanPage& page) {
-  const auto known = partitions_.find(partition);
-  if (known == partitions_.end()) return;
-  known->second.sort();
-  const auto& keys = known->second.sorted;
+  auto* known = find(partition);
+  if (known == nullptr) return;
+  known->sort();
+  const auto& keys = known->sorted;
   auto item = cursor < prefix ? keys.lower_bound(prefix) : keys.upper_bound(cursor);
   if (cursor.empty() && prefix.empty()) item = keys.begin();
   for (; item != keys.end() && (*item)->key().starts_with(prefix); ++item) {
@@ -180,16 +192,16 @@ void MemoryShard::due(std::size_t limit, DuePage& page) const {
       if (!page.next || timed.at < *page.next) page.next = timed.at;
       return false;
     }
-    page.entries.push_back({*timed.item->partition.name, to_record(*timed.item)});
+    page.entries.push_back({timed.item->partition.name, to_record(*timed.item)});
     ++taken;
     return true;
   });
 }
 
 void MemoryShard::partitions(std::string_view cursor, std::vector<std::string>& names) const {
-  for (const auto& [name, partition] : partitions_) {
-    if (name > cursor) names.push_back(name);
-  }
+  partitions_.each([&](const Partition& partition) {
+    if (partition.name > cursor) names.push_back(partition.name);
+  });
 }
 
 }  // namespace onceward::storage_detail

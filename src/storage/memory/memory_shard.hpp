@@ -6,7 +6,6 @@
 
 #include <mutex>
 #include <set>
-#include <unordered_map>
 
 namespace onceward::storage_detail {
 
@@ -18,8 +17,7 @@ class MemoryShard {
 
   BatchAnswer apply(const Batch& batch, Timestamp now);
   /// Appends the records of these references, all to one partition.
-  void read(std::span<const RecordRef> refs, Timestamp now,
-            std::vector<std::optional<Record>>& records) const;
+  void read(std::span<const RecordRef> refs, Timestamp now, std::vector<std::optional<Record>>& records);
   void scan(std::string_view partition, std::string_view prefix, std::string_view cursor, std::size_t limit,
             ScanPage& page);
   /// Appends up to `limit` due records, oldest first, and lowers `next` to the first one after them.
@@ -50,7 +48,9 @@ class MemoryShard {
     Timestamp expires = never;
     std::size_t due_at = nowhere;
     std::size_t expiry_at = nowhere;
-    std::size_t unsorted_at = nowhere;
+    bool sorted = false;  ///< else in its partition's list of those that are not
+    Entry* before = nullptr;
+    Entry* after = nullptr;
 
     [[nodiscard]] std::string_view key() const noexcept {
       return std::string_view(text).substr(0, key_bytes);
@@ -78,22 +78,19 @@ class MemoryShard {
   };
   /// The records of a partition. They are sorted when somebody scans them, which for most nobody does.
   struct Partition {
-    const std::string* name = nullptr;
+    Partition(std::uint64_t name_hash, std::string_view named) : hash(name_hash), name(named) {}
+
+    std::uint64_t hash;
+    std::string name;
     core_detail::KeyTable<Entry> records{};
-    std::vector<Entry*> unsorted{};
+    Entry* unsorted = nullptr;  ///< a list, which takes no memory of its own
     std::set<Entry*, ByKey> sorted{};
 
-    Entry& add(std::uint64_t hash, std::string_view key, std::string_view value);
+    [[nodiscard]] std::string_view key() const noexcept { return name; }
+    Entry& add(std::uint64_t key_hash, std::string_view key, std::string_view value);
     void remove(Entry& entry);
     void sort();
   };
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept {
-      return std::hash<std::string_view>()(text);
-    }
-  };
-  using Partitions = std::unordered_map<std::string, Partition, Hash, std::equal_to<>>;
   /// What an operation of a batch met.
   struct Met {
     Entry* entry = nullptr;  ///< null where there is none
@@ -105,11 +102,16 @@ class MemoryShard {
   void stamp(Entry& entry, const Operation& operation, Revision revision, Timestamp now);
   void erase(Entry& entry);
   void purge(Timestamp now);
+  /// Null where it has no record.
+  [[nodiscard]] Partition* find(std::string_view partition) const noexcept {
+    return partitions_.find(core_detail::KeyTable<Partition>::hash_of(partition), partition);
+  }
 
-  Partitions partitions_;
+  core_detail::KeyTable<Partition> partitions_;
   TimeHeap<Entry, &Entry::due_at> due_;
   TimeHeap<Entry, &Entry::expiry_at> expiry_;
-  std::vector<Met> met_;       ///< of the batch in progress; kept for its memory
+  std::vector<Met> met_;               ///< of the batch in progress; kept for its memory
+  std::vector<std::uint64_t> hashes_;  ///< of the keys to be read; kept for its memory
   Revision removed_ = absent;  ///< the largest revision a removed record had: later ones must be larger
 };
 

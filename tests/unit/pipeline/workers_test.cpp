@@ -249,4 +249,29 @@ TEST_CASE("on_error is called for looks for work that failed") {
   CHECK(told > 0);
 }
 
+TEST_CASE("records that others leave due for ever hide no run") {
+  auto storage = open_memory({}).value();
+  // As many as two pages hold, in partitions of their own: calls in doubt that nobody has looked at.
+  for (int i = 0; i < 2000; ++i) {
+    const Batch batch{"guard/" + std::to_string(i), {Operation::insert("k", "v", {.due_in = 0ms})}};
+    storage->commit({&batch, 1}).value();
+  }
+  StepRegistry registry;
+  registry
+      .add(std::make_unique<FunctionStep>(StepSpec{.name = "done@1"},
+                                          [](StepContext&) -> StepOutcome { return Done{}; }))
+      .value();
+  PlanCatalog catalog;
+  const auto plan = pipeline("one").step("a", "done@1").compile(registry).value();
+  catalog.add(plan).value();
+  Runner runner(*storage, catalog, {.lease = 1ms});
+  for (int i = 0; i < 3; ++i) runner.enqueue(*storage, plan, "p", "k" + std::to_string(i), Map()).value();
+  while (storage->due({}, limits::page_records).value().entries.size() < limits::page_records)
+    std::this_thread::sleep_for(1ms);
+  const auto report = runner.work().value();
+  CHECK(report.ended == 3);
+  // Nor is there a reason to look again at once.
+  CHECK(runner.work().value().next_in.value_or(1s) > Duration::zero());
+}
+
 }  // namespace onceward::pipeline_test

@@ -173,3 +173,17 @@ TEST_CASE("a task centre that only stores calls no step; work() of another does 
   CHECK(shop.granted->list() == Lines{"ann/h/-/1=30", "ann/q/-/1=20", "ann/t/-/1=10", "bob/i/-/1=10"});
   CHECK(shop.granted->calls() == 4);
 }
+
+TEST_CASE("records that others leave due for ever hide no stored event") {
+  Shop shop("<task id='t'><on event='paid'/>" + stage(1, 10) + "</task>");
+  for (int i = 0; i < 2000; ++i) {
+    const Batch batch{"guard/" + std::to_string(i),
+                      {Operation::insert("k", "v", {.due_in = Duration::zero()})}};
+    shop.memory->commit({&batch, 1}).value();
+  }
+  shop.clock.advance(std::chrono::seconds(1));
+  shop.center->report_async(shop.event()).value();
+  shop.clock.advance(std::chrono::seconds(1));
+  shop.center->work().value();
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=10"});
+}

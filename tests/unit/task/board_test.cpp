@@ -1,0 +1,169 @@
+// The board: where the plain instances of a user stand together.
+#include "support.hpp"
+#include "task/board.hpp"
+
+#include <fmt/format.h>
+
+#include "support/catch.hpp"
+
+using namespace task_test;
+using testing::FaultyStorage;
+
+namespace {
+
+std::string adds(std::string_view id, std::string_view more, std::string_view version = "1") {
+  return "<task id='" + std::string(id) + "' version='" + std::string(version) + "' " + std::string(more) +
+         "><on event='paid' add='event.n'/>" + stage(100, 10) + "</task>";
+}
+
+std::string distinct(std::string_view id, std::string_view version) {
+  return "<task id='" + std::string(id) + "' version='" + std::string(version) +
+         "'><on event='paid' distinct='event.n'/>" + stage(100, 10) + "</task>";
+}
+
+std::vector<std::string> keys_of(Storage& storage) {
+  std::vector<std::string> keys;
+  const auto page = storage.scan("shop/user/ann", "", "", limits::page_records).value();
+  for (const auto& record : page.records) keys.push_back(record.key);
+  return keys;
+}
+
+/// The places an instance stands in.
+int places_of(Storage& storage, std::string_view name) {
+  const auto key = std::string(task_detail::instance_prefix).append(name);
+  const int own = read_one(storage, "shop/user/ann", key).value() ? 1 : 0;
+  const auto board = read_one(storage, "shop/user/ann", task_detail::board_key).value();
+  if (!board) return own;
+  std::pmr::vector<task_detail::BoardEntry> entries;
+  task_detail::decode_board(*board, entries).value();
+  return own + (task_detail::find_on(entries, name) == nullptr ? 0 : 1);
+}
+
+Timestamp day(int number) { return at("2024-01-01T12:00:00Z") + std::chrono::days(number); }
+
+std::string cycle_of_day(int number) {
+  const std::chrono::year_month_day date(std::chrono::floor<std::chrono::days>(day(number)));
+  return fmt::format("D:{:04}-{:02}-{:02}", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+}
+
+}  // namespace
+
+TEST_CASE("an event writes two records however many tasks it counts for") {
+  Shop shop(adds("a", "") + adds("b", "") + adds("c", "period='day'"));
+  shop.report(shop.event({{"n", 3}}));
+  CHECK(keys_of(*shop.memory) == std::vector<std::string>{"board", "event/e1"});
+  shop.report(shop.event({{"n", 4}}));
+  CHECK(keys_of(*shop.memory) == std::vector<std::string>{"board", "event/e1", "event/e2"});
+  CHECK(shop.progress("a", "-") == 7);
+  CHECK(shop.progress("c", "D:2024-03-10") == 7);
+  const auto page = shop.center->list({"shop", "ann", at("2024-03-10T12:00:00Z")}).value();
+  REQUIRE(page.entries.size() == 3);
+  for (const auto& entry : page.entries) CHECK(entry.view.value().progress == 7);
+}
+
+TEST_CASE("a board that is full lets go what was written longest ago, and all of it is found") {
+  Shop shop(adds("daily", "period='day'") + adds("once", ""));
+  std::vector<Event> events;
+  for (int i = 0; i < 200; ++i) {
+    events.push_back(shop.event({{"n", i + 1}}));
+    events.back().at = day(i);
+  }
+  SECTION("one by one") {
+    for (const auto& event : events) shop.report(event);
+  }
+  SECTION("in one batch") {
+    for (const auto& answer : shop.center->report_many(events)) CHECK(answer.has_value());
+  }
+  const auto board = read_one(*shop.memory, "shop/user/ann", "board").value().value();
+  std::pmr::vector<task_detail::BoardEntry> entries;
+  task_detail::decode_board(board, entries).value();
+  CHECK(entries.size() <= task_detail::most_on_board);
+  CHECK(entries.size() >= task_detail::left_on_board);
+  CHECK(shop.progress("once", "-") == 200 * 201 / 2);
+  for (int i = 0; i < 200; ++i) {
+    const auto cycle = cycle_of_day(i);
+    CHECK(shop.progress("daily", cycle) == i + 1);
+    CHECK(places_of(*shop.memory, "daily/" + cycle) == 1);
+  }
+  // What left goes on where it stands.
+  auto late = shop.event({{"n", 1000}});
+  late.at = day(0);
+  CHECK(shop.report(late).contributions.size() == 2);
+  CHECK(shop.progress("daily", "D:2024-01-01") == 1001);
+  CHECK(places_of(*shop.memory, "daily/D:2024-01-01") == 1);
+}
+
+TEST_CASE("an instance that gets more than a progress leaves the board, however often it is killed there") {
+  Shop shop("<task id='t' collect='manual'><on event='paid' add='event.n'/>" + stage(2, 10) + "</task>" +
+            adds("other", ""));
+  shop.report(shop.event({{"n", 1}}));
+  CHECK(keys_of(*shop.memory) == std::vector<std::string>{"board", "event/e1"});
+  const auto last = shop.event({{"n", 1}});
+  SECTION("undisturbed") {}
+  SECTION("killed before its commit") {
+    shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::before,
+                            ErrorCode::unavailable);
+    CHECK_FALSE(shop.center->report(last).has_value());
+    CHECK(places_of(*shop.memory, "t/-") == 1);
+    shop.restart();
+    shop.center
+        ->publish(shop.campaign("<task id='t' collect='manual'><on event='paid' add='event.n'/>" +
+                                stage(2, 10) + "</task>" + adds("other", "")))
+        .value();
+  }
+  SECTION("the answer of its commit is lost") {
+    shop.storage.fail_calls(FaultyStorage::Call::commit, FaultyStorage::Fault::after, ErrorCode::in_doubt);
+    CHECK_FALSE(shop.center->report(last).has_value());
+    CHECK(places_of(*shop.memory, "t/-") == 1);
+  }
+  shop.report(last);
+  CHECK(places_of(*shop.memory, "t/-") == 1);
+  CHECK(read_one(*shop.memory, "shop/user/ann", "instance/t/-").value().has_value());
+  CHECK(shop.view("t", "-").status == Status::completed);
+  CHECK(shop.progress("other", "-") == 2);
+  CHECK(shop.center->collect(shop.request("t")).value().outcome == Reply::Outcome::done);
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=10"});
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+}
+
+TEST_CASE("two callers that begin one instance in two places at once: one of them begins it") {
+  const bool first_is_plain = GENERATE(true, false);
+  Shop shop(first_is_plain ? adds("t", "") : distinct("t", "2"));
+  // Another process, with another version of the task, whose instances do not fit the board.
+  StepRegistry registry;
+  registry.add(std::make_unique<Granted>()).value();
+  PlanCatalog catalog;
+  Runner runner(*shop.memory, catalog);
+  TaskCenter rival(*shop.memory, catalog, runner);
+  const auto theirs = "<campaign merchant='shop' timezone='UTC'>" +
+                      (first_is_plain ? distinct("t", "2") : adds("t", "")) +
+                      "<pipeline id='grant'><input><param name='user'/><param name='points' type='int'/>"
+                      "</input><step id='points' use='grant-points@1'><arg name='user' value='user'/>"
+                      "<arg name='amount' value='points'/></step></pipeline></campaign>";
+  rival.publish(Campaign::compile(parse_campaign_xml(theirs, "theirs.xml").value(), registry).value())
+      .value();
+  bool between = false;
+  shop.storage.on_call([&](std::string_view point) {
+    if (point != "commit.before" || between) return;
+    between = true;
+    rival.report(shop.event({{"n", 5}})).value();
+  });
+  (void)shop.center->report(shop.event({{"n", 3}}));
+  CHECK(between);
+  CHECK(places_of(*shop.memory, "t/-") == 1);
+  const auto stands = rival.instance("shop", "ann", "t", "-").value().value();
+  CHECK(stands.version == (first_is_plain ? "2" : "1"));
+}
+
+TEST_CASE("a board is not what this version writes: the event is refused, and nothing is written") {
+  Shop shop(adds("t", ""));
+  const auto text = GENERATE(as<std::string>(), "", "{", "[]", R"({"t/-":["1",3,0,"in_progress"],)",
+                             R"({"t/-":["1",3,0,"unheard"]})", R"({"t/-":["1",x,0,"in_progress"]})",
+                             R"({"t/-":["1",3,0,"in_progress"]}})");
+  const Batch damage{"shop/user/ann", {Operation::insert("board", text)}};
+  shop.memory->commit({&damage, 1}).value();
+  const auto answer = shop.center->report(shop.event({{"n", 1}}));
+  CHECK(answer.error().code == ErrorCode::corrupt);
+  CHECK(keys_of(*shop.memory) == std::vector<std::string>{"board"});
+}
