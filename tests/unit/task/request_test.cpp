@@ -312,8 +312,8 @@ TEST_CASE("a completion that was taken back before it came completes nothing") {
 }
 
 TEST_CASE("why a completion is refused is told also where it was taken back before it came") {
-  Shop shop("<task id='read' complete='manual' ends='2024-03-01T00:00:00Z'><on event='paid'/>" + stage(3, 10) +
-            "</task>");
+  Shop shop("<task id='read' complete='manual' ends='2024-03-01T00:00:00Z'><on event='paid'/>" +
+            stage(3, 10) + "</task>");
   auto request = shop.request("read");
   request.at = at("2024-03-10T12:00:00Z");
   auto back = shop.event({}, "2024-03-10T12:00:00Z", "ann", "undone");

@@ -284,7 +284,8 @@ TEST_CASE("a collect window ends where a refund puts the task back in progress [
 
 TEST_CASE("an event after the deadline counts for nobody, whether his reward waits or is issued") {
   const auto collect = GENERATE(as<std::string>(), "auto", "manual");
-  Shop shop("<task id='t' within='1h' collect='" + collect + "'><on event='paid'/>" + stage(1, 10) + "</task>");
+  Shop shop("<task id='t' within='1h' collect='" + collect + "'><on event='paid'/>" + stage(1, 10) +
+            "</task>");
   const Event events[] = {shop.event(), shop.event({}, "2024-03-10T13:00:00Z")};
   const auto answers = shop.center->report_many(events);
   CHECK(answers[1].value().skipped == std::vector<Skipped>{{"t", "-", "ended"}});
