@@ -141,6 +141,9 @@ class Model {
     if (found == doors_.end() || found->second == Door::open) return Run::given;
     return found->second == Door::closed ? Run::refused : Run::exhausted;
   }
+  /// How the ledger names a grant.
+  static std::string line_of(const Where& where, const std::string& user, const std::string& task, int stage,
+                             int generation);
   [[nodiscard]] std::string period_of(const Task& task, Timestamp at) const;
   static bool waits(const Instance& instance);
   void reward_member(const std::string& user, const Where& where);

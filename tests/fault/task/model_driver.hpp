@@ -51,6 +51,7 @@ struct Operation {
   int at_commit = 0;
   bool reply_lost = false;  ///< the next reward is given and its reply lost
 };
+constexpr int model_users = 4;
 std::vector<Operation> operations_of(unsigned seed, std::size_t count);
 std::string describe(const std::vector<Operation>& operations);
 
@@ -58,6 +59,9 @@ std::string describe(const std::vector<Operation>& operations);
 using OpenStorage = std::function<std::unique_ptr<Storage>(const Clock& clock)>;
 std::unique_ptr<Storage> open_in_memory(const Clock& clock);
 
+/// Does them. Throws std::runtime_error with what is wrong.
+void drive(const OpenStorage& open, unsigned seed, const std::vector<Operation>& operations,
+           std::string* trace);
 /// Of one seed: empty where all is as the model has it, else what is wrong. `trace`: told every answer.
 std::string run_seed(const OpenStorage& open, unsigned seed, const std::vector<Operation>& operations,
                      std::string* trace = nullptr);
