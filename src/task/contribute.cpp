@@ -281,6 +281,8 @@ Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry,
   for (const auto number : done.stages) {
     if (auto earned = earn(event, entry, slot, number, instance, effects); !earned) return earned;
   }
+  // Forced on, it may have more than it reached: what reaches the rest moves it as an event does.
+  if (!done.stages.empty() && trigger == Trigger::take_back) trigger = Trigger::event;
   move(instance, trigger, facts_of(instance, task));
   if (from != instance.status) {
     if (instance.status == Status::completed && task.definition->collect_within != Duration::zero())

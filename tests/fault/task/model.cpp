@@ -314,6 +314,7 @@ void Model::reach(Draft& draft, std::int64_t before, Trigger trigger, Timestamp 
   while (counts && instance.reached < static_cast<int>(goals.size()) &&
          progress_of(draft) >= goals[static_cast<std::size_t>(instance.reached)]) {
     earn(draft, ++instance.reached, at);
+    if (trigger == Trigger::take_back) trigger = Trigger::event;
   }
   move(instance, static_cast<int>(goals.size()), trigger);
   const auto& window = task(draft.where.task).collect_within;

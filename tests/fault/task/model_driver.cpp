@@ -10,12 +10,14 @@ using Fault = Operation::Fault;
 constexpr int users = model_users;
 std::string name_of(int user) { return "u" + std::to_string(user); }
 
-/// The downstream: effects by token, and how it answers for each user.
+/// The downstream: effects by token, and how it answers for each user. It forgets no token, however long
+/// nobody worked.
 class Downstream final : public Step {
  public:
   [[nodiscard]] StepSpec spec() const override {
     return {.name = "grant-points@1",
-            .arguments = {{"user", Value::Kind::string}, {"amount", Value::Kind::integer}}};
+            .arguments = {{"user", Value::Kind::string}, {"amount", Value::Kind::integer}},
+            .dedup_window = std::chrono::hours(24 * 3650)};
   }
   StepOutcome run(StepContext& step) override {
     const auto found = doors.find(step.arg<std::string>("user"));

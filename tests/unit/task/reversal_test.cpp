@@ -443,3 +443,31 @@ TEST_CASE("a task that is finished by taking a refund back is rewarded, and says
   undo(late);
   CHECK(shop.view("t", "-").status == Status::rewarded);
 }
+
+TEST_CASE("a task that was forced on and is finished by a refund can be collected [task-51]") {
+  Shop shop(
+      "<task id='t' collect='manual'><on event='paid' add='event.n'/><on event='back' add='-event.n'/>" +
+      stage(5, 7) + "</task>");
+  const auto undo = [&](const Event& event, std::optional<std::int64_t> amount) {
+    auto reversal = shop.event({}, "2024-03-10T12:00:00Z", "ann", "refunded");
+    reversal.reverses = event.id;
+    reversal.amount = amount;
+    shop.report(reversal);
+  };
+  const auto paid = shop.event({{"n", 9}});
+  const auto back = shop.event({{"n", 8}}, "2024-03-10T12:00:00Z", "ann", "back");
+  shop.report(paid);
+  shop.report(back);
+  shop.center->abandon(shop.request("t")).value();
+  undo(back, std::nullopt);
+  ReplayRequest replay{"shop", "ann"};
+  replay.force = true;
+  replay.actor = "ops";
+  replay.reason = "goodwill";
+  shop.center->replay(replay).value();
+  CHECK(shop.view("t", "-").reached == 0);
+  undo(paid, 2);
+  CHECK(shop.view("t", "-").status == Status::completed);
+  CHECK(shop.center->collect(shop.request("t")).value().outcome == Reply::Outcome::done);
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+}
