@@ -209,7 +209,7 @@ void UserWork::end(const PendingEvent& event, const IndexEntry& entry, std::size
     fall(event, *entry.task, slot, grant, effects);
     grant.unit = false;
   }
-  if (from != Status::completed) return_claim_unit(event, slot, instance, effects);
+  return_claim_unit(event, slot, instance, effects);
   add_line(slot, trigger, from, instance.status, instance.reason, effects, event.act->actor);
   put(effects, place, std::move(instance));
 }

@@ -111,7 +111,7 @@ void Model::end(Draft& draft, Trigger trigger, const std::string& reason) {
     grant.state = State::voided;
     free_unit(draft.where.task, grant);
   }
-  if (!completed) free_claim(draft);
+  free_claim(draft);
   instance.reason = trigger == Trigger::abandon ? "abandoned" : reason;
   if (trigger == Trigger::deadline) instance.reason = completed ? "not_collected" : "not_completed";
   instance.status = trigger == Trigger::deadline ? Status::expired : Status::terminated;
