@@ -136,7 +136,8 @@ struct ReplayRequest {
 };
 struct ReplayReport {
   std::vector<std::string> pushed{};  ///< "<task>/<cycle>"
-  /// Failed or terminated ones that need force, or whose quota at the claim has no unit left for them.
+  /// Failed or terminated ones that need force, whose quota at the claim has no unit left for them, or that
+  /// have nothing left to go on with.
   std::vector<std::string> refused{};
 };
 
