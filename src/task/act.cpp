@@ -47,7 +47,12 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
       break;
     case Trigger::complete: {
       Candidate completing{&entry, candidate.cycle, candidate.contributed, candidate.refused};
-      done = contribute(event, completing, 0, effects);
+      const auto& early = event_slots_[event_slot_of(event.key)].record;
+      if (early && early->gone) {  // taken back before it came
+        refuse(slot, "wrong_state", effects);
+      } else {
+        done = contribute(event, completing, 0, effects);
+      }
       break;
     }
     case Trigger::collect:
@@ -94,7 +99,8 @@ Result<void> UserWork::claim(const PendingEvent& event, const IndexEntry& entry,
                             definition.ends.value_or(Timestamp::max()));
   set_deadlines(instance, task, event.event->at, end, now_);
   if (event.act->unit) instance.unit = name_of(*event.act->unit);
-  if (auto done = reach(event, entry, slot, instance, Trigger::claim, effects); !done) return done;
+  if (auto done = reach(event, entry, slot, instance, instance.progress, Trigger::claim, effects); !done)
+    return done;
   put(effects, place, std::move(instance));
   return {};
 }
@@ -203,7 +209,7 @@ void UserWork::end(const PendingEvent& event, const IndexEntry& entry, std::size
     fall(event, *entry.task, slot, grant, effects);
     grant.unit = false;
   }
-  if (from != Status::completed) return_claim_unit(event, slot, instance, effects);
+  return_claim_unit(event, slot, instance, effects);
   add_line(slot, trigger, from, instance.status, instance.reason, effects, event.act->actor);
   put(effects, place, std::move(instance));
 }
@@ -221,7 +227,9 @@ void UserWork::push_on(const PendingEvent& event, const IndexEntry& entry, std::
   }
   auto facts = facts_of(instance, *entry.task);
   facts.forced = event.act->forced;
-  if (!move(instance, Trigger::replay, facts)) {
+  // All reached and nothing to collect: what is void asks for more now, and is not rewarded by a word.
+  const bool nothing = facts.all_reached && !facts.waits;
+  if (nothing || !move(instance, Trigger::replay, facts)) {
     effects = {};
     return refuse(slot, "wrong_state", effects);
   }

@@ -56,7 +56,7 @@ struct TaskCenter::State {
   Result<std::string> replay_page(Replaying& replaying, const task_detail::ReplayWalk::Page& page);
   Result<std::vector<Stopped>> stopped_instances(Replaying& replaying,
                                                  const task_detail::ReplayWalk::Page& page);
-  static std::vector<Stopped> stopped_runs(Replaying& replaying, const task_detail::ReplayWalk::Page& page);
+  Result<std::vector<Stopped>> stopped_runs(Replaying& replaying, const task_detail::ReplayWalk::Page& page);
   /// Pushes it on; gives why not, where it is not. Errors: the storage's.
   Result<std::optional<Cause>> push_on(const ReplayRequest& request,
                                        const task_detail::ReplayWalk::Page& page, const Stopped& stopped);

@@ -136,7 +136,9 @@ Result<bool> Chores::decide_one(const Decision& decision, Instance& instance, Ba
     batch.operations.push_back(run->insert);
     runs.push_back({decision.todo->place, decision.todo->grant, *std::move(run), absent});
   }
-  move(instance, Trigger::event, facts_of(instance, *entry.task));
+  // It says whether rewards still wait for collect(), which counts once the last stage is reached.
+  if (const auto facts = facts_of(instance, *entry.task); facts.all_reached)
+    move(instance, Trigger::event, facts);
   return true;
 }
 

@@ -166,8 +166,15 @@ bool UserWork::migrate(const MerchantIndex& merchant, const IndexEntry& entry, I
 }
 
 UserWork::Pinned UserWork::pinned(const PendingEvent& event, const Candidate& candidate, Instance& instance) {
-  if (migrate(*event.merchant, *candidate.entry, instance)) return Pinned::here;
   const auto& task = candidate.entry->task->definition->id;
+  const auto& entry = *candidate.entry;
+  if (migrate(*event.merchant, entry, instance)) {
+    // Once a version that takes its users over is in force, an older one counts and tells nothing of them.
+    const auto* now = entry.in_force ? nullptr : event.merchant->in_force(task);
+    const bool taken_over =
+        now != nullptr && now->definition->on_update == OnUpdate::migrate && goes_on_as(*entry.task, *now);
+    return taken_over ? Pinned::elsewhere : Pinned::here;
+  }
   return event.merchant->find(task, instance.version) == nullptr ? Pinned::unknown : Pinned::elsewhere;
 }
 
@@ -215,8 +222,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
       add_line(slot, Trigger::claim, Status::not_taken, Status::claimed, {}, effects);
   }
   if (instance->status == Status::terminated || instance->status == Status::expired) return skip("ended");
-  if (instance->deadline && at >= *instance->deadline && instance->status != Status::completed)
-    return skip("ended");
+  if (instance->deadline && at >= *instance->deadline) return skip("ended");
   if (definition.claim == Mode::manual && definition.count_from == CountFrom::claim && instance->claimed_at &&
       at < *instance->claimed_at) {
     return skip("not_claimed");
@@ -238,6 +244,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
   const bool shares = task.group && contributed.stands();
   if (shares && !join(event, candidate, *instance, joined)) return skip("group_full");
   if (shares) share(*instance, event.event->user, 1);
+  const auto before = instance->progress;
   const auto added = add(*instance, task, contributed);
   if (!added) return fail(added.error());
   if (!*added) return skip("full");
@@ -248,7 +255,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
         grant_members(event, task, candidate.cycle, {&event.event->user, 1}, 1, instance->reached, effects);
     if (!late_member) return late_member;
   }
-  if (auto done = reach(event, *candidate.entry, slot, *instance,
+  if (auto done = reach(event, *candidate.entry, slot, *instance, before,
                         completes ? Trigger::complete : Trigger::event, effects);
       !done) {
     return done;
@@ -258,22 +265,24 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
 }
 
 Result<void> UserWork::reach(const PendingEvent& event, const IndexEntry& entry, const Slot& slot,
-                             Instance& instance, Trigger trigger, Effects& effects) {
+                             Instance& instance, std::int64_t before, Trigger trigger, Effects& effects) {
   const auto& task = *entry.task;
   const auto from = instance.status;
   Reached done;
   // History is worth nothing before the claim. What ended reaches nothing more, and loses what is taken back.
   const bool ended = from == Status::terminated || from == Status::expired;
   if (ended) {
-    done.fallen = lose_stages(instance, task);
+    done.fallen = lose_stages(instance, task, before);
   } else if (from != Status::not_taken || trigger == Trigger::claim) {
-    done = settle(instance, task);
+    done = settle(instance, task, before);
   }
   for (const auto& fallen : done.fallen) fall(event, task, slot, fallen, effects);
   if (ended && !done.fallen.empty()) return_claim_unit(event, slot, instance, effects);
   for (const auto number : done.stages) {
     if (auto earned = earn(event, entry, slot, number, instance, effects); !earned) return earned;
   }
+  // Forced on, it may have more than it reached: what reaches the rest moves it as an event does.
+  if (!done.stages.empty() && trigger == Trigger::take_back) trigger = Trigger::event;
   move(instance, trigger, facts_of(instance, task));
   if (from != instance.status) {
     if (instance.status == Status::completed && task.definition->collect_within != Duration::zero())
@@ -471,8 +480,11 @@ Result<void> UserWork::take_back(const PendingEvent& event, std::size_t i, const
   effects.record.contributions.push_back(
       {contribution.task, contribution.cycle, counted ? part.counted : Value(-part.add)});
   effects.record.takings.push_back(taking);
-  if (auto done = reach(event, entry, slots_[place], instance, Trigger::take_back, effects); !done)
+  // Taken back, what took away adds: it moves the instance as an event does.
+  const auto trigger = instance.progress > known->progress ? Trigger::event : Trigger::take_back;
+  if (auto done = reach(event, entry, slots_[place], instance, known->progress, trigger, effects); !done) {
     return done;
+  }
   put(effects, place, std::move(instance));
   return {};
 }

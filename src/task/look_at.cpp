@@ -193,7 +193,10 @@ class Look {
 
   Result<void> hand_over(const CompiledTask& task, std::string owner) {
     if (owner == pending_.owner) {
-      pending_.skipped.push_back({task.definition->id, {}, "self_invite"});
+      // Told once, however many rules and versions of the task say so.
+      const Skipped skipped{task.definition->id, {}, "self_invite"};
+      auto& told = pending_.skipped;
+      if (std::find(told.begin(), told.end(), skipped) == told.end()) told.push_back(skipped);
       return {};
     }
     const bool there = std::any_of(

@@ -121,6 +121,8 @@ void Merchants::put(std::shared_ptr<const CompiledCampaign> campaign, Campaigns 
   auto& index = indices_[campaign->definition.merchant];
   auto campaigns = std::move(known);
   if (index != nullptr) campaigns.insert(campaigns.end(), index->campaigns.begin(), index->campaigns.end());
+  // Put in force again it stands once: twice, each of its rules would count an event twice.
+  std::erase(campaigns, campaign);
   campaigns.push_back(std::move(campaign));
   index = build(std::move(campaigns));
 }

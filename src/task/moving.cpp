@@ -16,6 +16,9 @@ MoveFacts facts_of(const Instance& instance, const CompiledTask& task) noexcept 
 bool move(Instance& instance, Trigger trigger, const MoveFacts& facts) noexcept {
   const auto* found = find_move(instance.status, trigger, facts);
   if (found == nullptr) return false;
+  // The window is of a completed instance: one that goes on has all its time, until it is completed again.
+  const bool goes_on = found->to == Status::in_progress || found->to == Status::rewarding;
+  if (instance.status == Status::completed && goes_on) instance.collect_until.reset();
   instance.status = found->to;
   return true;
 }

@@ -230,7 +230,7 @@ std::int64_t current_run(const Instance& instance, const CompiledTask& task) {
   return task.measure == Measure::streak ? runs_of(instance.counted, freezes_of(task)).last : 0;
 }
 
-std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task) {
+std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task, std::int64_t before) {
   std::vector<Grant> fallen;
   const bool clawback = task.definition->on_refund == OnRefund::clawback;
   while (task.tracked && instance.reached > 0 && instance.progress < task.stage(instance.reached).target) {
@@ -240,6 +240,7 @@ std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task) {
       --instance.reached;
       continue;
     }
+    if (instance.progress >= before) break;
     const bool issued = grant->state == Grant::State::granted;
     const bool coming = grant->state == Grant::State::waiting && grant->collected;
     const bool without = grant->state == Grant::State::out_of_stock;
@@ -253,9 +254,9 @@ std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task) {
   return fallen;
 }
 
-Reached settle(Instance& instance, const CompiledTask& task) {
+Reached settle(Instance& instance, const CompiledTask& task, std::int64_t before) {
   Reached done;
-  done.fallen = lose_stages(instance, task);
+  done.fallen = lose_stages(instance, task, before);
   while (instance.reached < static_cast<std::int64_t>(task.stages.size()) &&
          instance.progress >= task.stage(instance.reached + 1).target) {
     done.stages.push_back(++instance.reached);

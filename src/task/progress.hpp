@@ -53,11 +53,12 @@ struct Reached {
   std::vector<Grant> fallen{};         ///< no longer reached: void or revoked, as they stand now
 };
 /// Lets the stages fall that the progress is no longer worth, from the last, down to one that stays
-/// (on-refund keep). Pure. Gives their grants as they stand now; those that were void before are not among
-/// them.
-std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task);
+/// (on-refund keep). Where it is no less than `before`, only those that are void: what a new version asks
+/// more for stays reached. Pure. Gives their grants as they stand now; those that were void before are not
+/// among them.
+std::vector<Grant> lose_stages(Instance& instance, const CompiledTask& task, std::int64_t before);
 /// The same, and then reaches the stages the progress is worth, from the first. Pure. A tracked task's new
 /// grants are the caller's to add.
-Reached settle(Instance& instance, const CompiledTask& task);
+Reached settle(Instance& instance, const CompiledTask& task, std::int64_t before);
 
 }  // namespace onceward::task_detail

@@ -180,10 +180,18 @@ Result<std::vector<TaskCenter::State::Stopped>> TaskCenter::State::stopped_insta
   return found;
 }
 
-/// Rewards the user has as a group's member: their runs are his, their instance is not.
-std::vector<TaskCenter::State::Stopped> TaskCenter::State::stopped_runs(Replaying& replaying,
-                                                                        const ReplayWalk::Page& page) {
+/// Runs that no instance of the user leads to: rewards he has as a group's member, and what is owed of a
+/// reward that was earned again, of which the instance keeps the latest generation alone.
+Result<std::vector<TaskCenter::State::Stopped>> TaskCenter::State::stopped_runs(
+    Replaying& replaying, const ReplayWalk::Page& page) {
   std::vector<Stopped> found;
+  std::vector<std::optional<GrantKey>> single;  // of those found: the grant of one that is no member's
+  const auto of_group = [&](const std::string& task) {
+    const auto known = replaying.index.versions.find(task);
+    return known != replaying.index.versions.end() &&
+           std::any_of(known->second.begin(), known->second.end(),
+                       [](const auto& version) { return version.second.task->group.has_value(); });
+  };
   for (const auto& record : page.records) {
     const auto slash = record.key.find('/', record.key.find('/') + 1);
     const auto grant = parse_run_key(std::string_view(record.key).substr(slash + 1));
@@ -202,15 +210,35 @@ std::vector<TaskCenter::State::Stopped> TaskCenter::State::stopped_runs(Replayin
       stopped.reasons.push_back(run->reason);
       if (!stopped.cancelled) stopped.runs.push_back(record.key);
     }
+    single.push_back(of_group(grant->task) ? std::nullopt : grant);
     found.push_back(std::move(stopped));
   }
-  return found;
+  std::vector<std::string> keys;
+  for (const auto& grant : single) {
+    if (grant) keys.push_back(task_detail::instance_key(grant->task, grant->cycle));
+  }
+  std::vector<RecordRef> refs;
+  for (const auto& key : keys) refs.push_back({page.partition, key});
+  const auto stored = task_detail::read_all(storage, refs);
+  if (!stored) return fail(stored.error());
+  std::vector<Stopped> kept;
+  for (std::size_t i = 0, next = 0; i < found.size(); ++i) {
+    if (single[i]) {
+      const auto& record = (*stored)[next++];
+      const auto instance = record ? task_detail::decode_instance(*record)
+                                   : Result<task_detail::Instance>(task_detail::Instance{});
+      // One that cannot be read is told where instances are looked at.
+      const auto* last = instance ? instance->grant_of(single[i]->stage) : nullptr;
+      if (last == nullptr || last->generation == single[i]->generation || found[i].cancelled) continue;
+    }
+    kept.push_back(std::move(found[i]));
+  }
+  return kept;
 }
 
 Result<std::string> TaskCenter::State::replay_page(Replaying& replaying, const ReplayWalk::Page& page) {
   const auto& request = replaying.request;
-  auto found = page.instances ? stopped_instances(replaying, page)
-                              : Result<std::vector<Stopped>>(stopped_runs(replaying, page));
+  auto found = page.instances ? stopped_instances(replaying, page) : stopped_runs(replaying, page);
   if (!found) return fail(std::move(found).error());
   std::vector<RecordRef> refs;
   for (const auto& stopped : *found) {
@@ -327,8 +355,11 @@ Result<std::optional<Cause>> TaskCenter::State::force_on(const ReplayRequest& re
   if (unit && (!moved || !moved->skipped.empty()))
     (void)task_detail::Chores(storage, runner, options).lapse({&*unit, 1});
   if (!moved) return fail(moved.error());
-  if (!moved->skipped.empty()) return std::optional(moved_meanwhile());
-  return std::optional<Cause>();
+  if (moved->skipped.empty()) return std::optional<Cause>();
+  const auto stands = read_one(storage, partition, record.key);
+  if (!stands) return fail(stands.error());
+  if (!*stands || (*stands)->revision != record.revision) return std::optional(moved_meanwhile());
+  return std::optional(Cause{"nothing_left", "nothing of it is left to go on with"});
 }
 
 }  // namespace onceward

@@ -35,11 +35,13 @@ std::set<std::string> ReplayWalk::prefixes_of(std::string_view user) const {
   std::set<std::string> prefixes{std::string(board_key), instances_};
   for (const auto& [id, versions] : index_.versions) {
     if (!task_.empty() && task_ != id) continue;
+    const auto runs = fmt::format("{}/{}/{}/", merchant_, user, id);
     for (const auto& [version, known] : versions) {
-      if (!known.task->group) continue;
-      for (const auto& stage : known.task->stages)
-        prefixes.insert(
-            run_record_key(stage.plan.definition().id, fmt::format("{}/{}/{}/", merchant_, user, id)));
+      for (const auto& stage : known.task->stages) {
+        if (known.task->group || stage.take_back)
+          prefixes.insert(run_record_key(stage.plan.definition().id, runs));
+        if (stage.take_back) prefixes.insert(run_record_key(stage.take_back->definition().id, runs));
+      }
     }
   }
   return prefixes;

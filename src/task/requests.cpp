@@ -157,7 +157,12 @@ Result<bool> Requests::met(Trigger trigger, const Asked& asked) {
   const RecordRef refs[] = {{asked.partition, unit}, {asked.partition, request}};
   const auto stored = storage_.read(refs);
   if (!stored) return fail(stored.error());
-  return stored->records[0].has_value() || stored->records[1].has_value();
+  if (has_unit && stored->records[0]) return true;
+  if (!stored->records[1]) return false;
+  const auto known = decode_event(*stored->records[1]);
+  if (!known) return fail(known.error());
+  // Without a fingerprint: taken back before it was asked.
+  return !known->fingerprint.empty();
 }
 
 /// The unit of a quota at the claim: taken before the instance is there, under a todo that gives it back

@@ -59,6 +59,7 @@ constexpr StatusMove table[] = {
     {S::revoked, T::event, G::uncollected, S::completed, "earned again under the next generation"},
     {S::revoked, T::event, G::finished, S::rewarding, "earned again under the next generation"},
     // Collected.
+    {S::claimed, T::collect, G::unfinished, S::in_progress, "the run of a stage that history reached starts"},
     {S::in_progress, T::collect, G::unfinished, S::in_progress, "the stage's run starts"},
     {S::completed, T::collect, G::uncollected, S::completed, "the stage's run starts"},
     {S::completed, T::collect, G::finished, S::rewarding, "the stage's run starts"},

@@ -54,36 +54,51 @@ std::size_t UserWork::counter_of(const std::string& task) {
   return counters_.size() - 1;
 }
 
-const UserWork::Anchored* UserWork::anchor_of(const PendingEvent& event, const CompiledTask& task) {
+/// Whether its user may begin the task with it: an event does not where he has to claim it.
+bool UserWork::begins(const PendingEvent& event, const CompiledTask& task) noexcept {
+  const auto& definition = *task.definition;
+  return event.act || definition.claim == Mode::automatic || definition.count_from == CountFrom::cycle;
+}
+
+const UserWork::Anchored* UserWork::fresh_anchor(const CompiledTask& task) const {
+  const auto found = std::find_if(anchors_.begin(), anchors_.end(), [&](const Anchored& anchored) {
+    return anchored.task == task.definition->id;
+  });
+  return found == anchors_.end() ? nullptr : &*found;
+}
+
+Result<Anchor> UserWork::anchor_of(const PendingEvent& event, const CompiledTask& task) {
   const auto& id = task.definition->id;
-  const auto known = std::find_if(anchors_.begin(), anchors_.end(),
-                                  [&](const Anchored& anchored) { return anchored.task == id; });
-  if (known != anchors_.end()) return &*known;
-  // Where a user begins is decided by the first of the events, and written with it.
-  Anchored anchored{id, {event.zone, event.event->at}, true};
   for (const auto& [name, record] : event.ahead.anchors) {
     if (name != id || !record) continue;
     auto stored = decode_anchor(*record);
-    if (!stored) return nullptr;
-    anchored = {id, *std::move(stored), false};
+    if (stored) return stored;
+    return fail(ErrorCode::corrupt,
+                fmt::format("the record \"{}\" of user \"{}\" is not what this version writes",
+                            anchor_key(id), event.event->user));
   }
-  anchors_.push_back(std::move(anchored));
-  return &anchors_.back();
+  if (const auto* known = begins(event, task) ? fresh_anchor(task) : nullptr) return known->anchor;
+  Anchor anchor{event.zone, event.event->at};
+  if (begins(event, task)) anchors_.push_back({id, anchor});
+  return anchor;
 }
 
 Result<Calendar> UserWork::calendar_of(const PendingEvent& event, const Candidate& candidate) {
   const auto& task = *candidate.entry->task;
   if (!task.own_cycles) return task.calendar;
-  const auto* anchored = anchor_of(event, task);
-  if (anchored == nullptr) {
-    return fail(ErrorCode::corrupt,
-                fmt::format("the record \"{}\" of user \"{}\" is not what this version writes",
-                            anchor_key(task.definition->id), event.event->user));
-  }
-  return task_detail::calendar_of(*candidate.entry->campaign, task, anchored->anchor);
+  const auto anchor = anchor_of(event, task);
+  if (!anchor) return fail(anchor.error());
+  return task_detail::calendar_of(*candidate.entry->campaign, task, *anchor);
 }
 
 bool UserWork::take(PendingEvent* event) {
+  // Where a user begins is known once the events before this one are applied: they may not count.
+  const bool open =
+      std::any_of(event->candidates.begin(), event->candidates.end(), [&](const Candidate& candidate) {
+        const auto& task = *candidate.entry->task;
+        return task.own_cycles && begins(*event, task) && fresh_anchor(task) != nullptr;
+      });
+  if (open) return false;
   std::size_t more = 1 + event->passed_on.size();
   for (const auto& candidate : event->candidates) {
     more += operations_of_contribution + candidate.entry->task->stages.size();
@@ -317,7 +332,7 @@ void UserWork::write() {
       const bool begun = std::any_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
         return slot.moved && slot.task == anchored.task;
       });
-      if (anchored.fresh && begun) put(anchor_key(anchored.task), absent, encode(anchored.anchor));
+      if (begun) put(anchor_key(anchored.task), absent, encode(anchored.anchor));
     }
   }
   // Who will do it comes after the caller's COMMIT, and need not wait for a lease to end.

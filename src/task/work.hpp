@@ -218,10 +218,10 @@ class UserWork {
     Revision revision = absent;
     bool changed = false;
   };
+  /// Where the user begins with a task, if one of the events begins it.
   struct Anchored {
     std::string task;
     Anchor anchor;
-    bool fresh = false;
   };
   /// What one event did, kept aside until the whole of it is known to be right.
   using Moved = std::vector<std::pair<std::size_t, Instance>>;
@@ -243,7 +243,9 @@ class UserWork {
   [[nodiscard]] std::size_t find_slot(const std::string& task, const std::string& cycle) const noexcept;
   std::size_t event_slot_of(std::string_view key);
   std::size_t counter_of(const std::string& task);
-  const Anchored* anchor_of(const PendingEvent& event, const CompiledTask& task);
+  static bool begins(const PendingEvent& event, const CompiledTask& task) noexcept;
+  [[nodiscard]] const Anchored* fresh_anchor(const CompiledTask& task) const;
+  Result<Anchor> anchor_of(const PendingEvent& event, const CompiledTask& task);
   Result<Calendar> calendar_of(const PendingEvent& event, const Candidate& candidate);
 
   bool load(std::span<std::optional<Record>> stored, std::span<Result<Receipt>> answers);
@@ -283,8 +285,9 @@ class UserWork {
   Result<Effects> reversal_of(const PendingEvent& event);
   Result<void> take_back(const PendingEvent& event, std::size_t contribution, const EventRecord& before,
                          const EventRecord& after, Effects& effects);
+  /// Stages are reached, and fall where the progress was more `before`.
   Result<void> reach(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, Instance& instance,
-                     Trigger trigger, Effects& effects);
+                     std::int64_t before, Trigger trigger, Effects& effects);
   Result<void> earn(const PendingEvent& event, const IndexEntry& entry, const Slot& slot, std::int64_t number,
                     Instance& instance, Effects& effects);
   void fall(const PendingEvent& event, const CompiledTask& task, const Slot& slot, const Grant& fallen,

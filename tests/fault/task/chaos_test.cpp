@@ -22,7 +22,13 @@ const std::string tasks =
     "<task id='claw' on-refund='clawback'><on event='paid' add='event.n'/>"
     "<stage target='60' pipeline='grant' take-back='take'><arg name='points' value='10'/></stage></task>" +
     "<task id='few'><on event='paid' when='event.n &gt;= 6'/>" + stage(1, 1) + "<quota limit='5'/></task>" +
-    "<task id='invite'><on event='joined' credit='event.inviter' distinct='user'/>" + stage(3, 9) + "</task>";
+    "<task id='invite'><on event='joined' credit='event.inviter' distinct='user'/>" + stage(3, 9) +
+    "</task>" + "<task id='habit'><on event='came' streak='day' freeze='1'/>" + stage(4, 4) + "</task>" +
+    "<task id='team' group='event.team' members='4'><on event='cheered'/>" + stage(6, 6) + "</task>" +
+    "<task id='soon' claim='manual' within='24h'><on event='ran'/>" + stage(3, 3) + "</task>" +
+    "<task id='brief' claim='manual' within='1s'><on event='never'/>" + stage(1, 7) +
+    "<quota limit='12' at='claim'/></task>" + "<task id='read' complete='manual'><on event='never'/>" +
+    stage(2, 8) + "</task>";
 constexpr int users = 12;
 constexpr int processes = 4;
 
@@ -62,6 +68,20 @@ struct Process {
     const auto definition = office.campaign(tasks).definition();
     center->publish(Campaign::compile(definition, registry).value()).value();
   }
+  /// Asks until there is an answer, as whoever got none does.
+  template <class Ask>
+  static void ask(const Ask& request) {
+    for (;;) {
+      const Result<Reply> reply = request();
+      if (reply && reply->outcome == Reply::Outcome::done) return;
+      if (reply) throw std::runtime_error("refused: " + std::string(to_string(reply->outcome)));
+      if (retry_advice(reply.error().code) == RetryAdvice::give_up)
+        throw std::runtime_error(describe(reply.error()));
+    }
+  }
+  void complete(const std::string& user) {
+    ask([&] { return center->complete({"shop", user, "read", "read-" + user}); });
+  }
   /// Reports until everything is answered; what could not be is sent again.
   void report(std::vector<Event> events) {
     while (!events.empty()) {
@@ -76,6 +96,7 @@ struct Process {
           again.push_back(some[i]);
         }
         (void)center->work(64);
+        complete("u" + std::to_string(first / 16 % users));
       }
       events = std::move(again);
     }
@@ -83,7 +104,9 @@ struct Process {
   void settle() {
     for (int quiet = 0; quiet < 3;) {
       const auto report = center->work();
-      if (report && report->taken == 0 && !report->next_in) {
+      // A deadline of tomorrow is none of today's.
+      const bool soon = report && report->next_in && *report->next_in < std::chrono::minutes(1);
+      if (report && report->taken == 0 && !soon) {
         ++quiet;
         continue;
       }
@@ -134,7 +157,62 @@ struct History {
       keep.insert(inviter + "/invite/-/1=9");
     }
     for (const auto& [user, sum] : sums) claw[user] = sum >= 60 ? 10 : 0;
+    add_days(random);
+    add_teams(random);
+    add_runs(random);
+    for (int i = 0; i < users; ++i) keep.insert("u" + std::to_string(i) + "/read/-/1=8");
     few = std::min<std::size_t>(5, large.size());
+  }
+
+ private:
+  void add(const std::string& id, const std::string& user, const std::string& type, std::chrono::hours after,
+           Map attributes = {}) {
+    const auto begin = at("2024-03-10T00:00:00Z");
+    events.push_back({"shop", id, user, type, begin + after, std::move(attributes)});
+  }
+  /// Days of a streak that forgives one: due where any four of five in a row are there.
+  void add_days(std::mt19937& random) {
+    for (int i = 0; i < users; ++i) {
+      const auto user = "u" + std::to_string(i);
+      std::set<int> days;
+      for (int n = 0; n < 7; ++n) days.insert(static_cast<int>(random() % 14));
+      for (const auto day : days) add("d" + std::to_string(day), user, "came", std::chrono::hours(24 * day));
+      for (int first = 0; first < 14; ++first) {
+        int there = 0;
+        for (int day = first; day < first + 5; ++day) there += static_cast<int>(days.count(day));
+        if (there >= 4) keep.insert(user + "/habit/-/1=4");
+      }
+    }
+  }
+  /// Teams of four: due to each who cheered, in a team that did so six times.
+  void add_teams(std::mt19937& random) {
+    for (int team = 0; team < users / 4; ++team) {
+      std::set<std::string> members;
+      int cheers = 0;
+      for (int member = 0; member < 4; ++member) {
+        const auto user = "u" + std::to_string(team * 4 + member);
+        for (auto n = random() % 4; n > 0; --n, ++cheers) {
+          add("c" + std::to_string(n), user, "cheered", std::chrono::hours(1),
+              {{"team", "team" + std::to_string(team)}});
+          members.insert(user);
+        }
+      }
+      for (const auto& user : members)
+        if (cheers >= 6) keep.insert(user + "/team/-/1=6");
+    }
+  }
+  /// Three runs within a day of the claim: what comes after it does not count.
+  void add_runs(std::mt19937& random) {
+    for (int i = 0; i < users; ++i) {
+      const auto user = "u" + std::to_string(i);
+      int in_time = 0;
+      for (int n = 0; n < 5; ++n) {
+        const auto hour = static_cast<int>(random() % 40);
+        add("run" + std::to_string(n), user, "ran", std::chrono::hours(hour));
+        in_time += hour < 24 ? 1 : 0;
+      }
+      if (in_time >= 3) keep.insert(user + "/soon/-/1=3");
+    }
   }
 };
 
@@ -147,13 +225,23 @@ void check_chaos(const std::string& url, unsigned seed) {
     for (auto times = 1 + random() % 3; times > 0; --times) parts[random() % processes].push_back(event);
   }
   for (auto& part : parts) std::shuffle(part.begin(), part.end(), random);
-  { const Process founder(url); }
+  {
+    const Process founder(url);
+    for (int i = 0; i < users; ++i) {
+      const auto user = "u" + std::to_string(i);
+      Request soon{"shop", user, "soon", "soon"};
+      soon.at = at("2024-03-10T00:00:00Z");
+      Process::ask([&] { return founder.center->claim(soon); });
+      Process::ask([&] { return founder.center->claim({"shop", user, "brief", "brief"}); });
+    }
+  }
   std::vector<std::unique_ptr<Forked>> children;
   std::vector<bool> ended(processes);
   const auto start = [&](int which) {
     return std::make_unique<Forked>([&, which] {
       Process process(url);
       process.report(parts[static_cast<std::size_t>(which)]);
+      for (int user = 0; user < users; ++user) process.complete("u" + std::to_string(user));
       return 0;
     });
   };
@@ -194,8 +282,13 @@ void check_chaos(const std::string& url, unsigned seed) {
   CHECK(keep == std::multiset<std::string>(history.keep.begin(), history.keep.end()));
   for (const auto& [user, balance] : history.claw) CHECK(claw[user] == balance);
   CHECK(few.size() == history.few);
-  for (const auto& [user, balance] : history.claw)
+  for (int i = 0; i < users; ++i) {
+    const auto user = "u" + std::to_string(i);
     CHECK(last.storage->scan("shop/user/" + user, "todo/", "", 10).value().records.empty());
+    // Nobody finished it in its second: the timers ran, and every unit is back.
+    CHECK(last.center->instance("shop", user, "brief", "-").value().value().status == Status::expired);
+  }
+  CHECK(read_one(*last.storage, "shop/quota/brief", "count/-").value().value().value == "0");
 }
 
 }  // namespace

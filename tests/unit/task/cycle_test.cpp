@@ -126,3 +126,15 @@ TEST_CASE("an event's id and a request's key never meet") {
   CHECK(shop.center->report_async(event).error().code == ErrorCode::invalid_argument);
   CHECK(shop.center->complete({"shop", "ann", "t", "r1"}).value().outcome == Outcome_::done);
 }
+
+TEST_CASE("a user's rolling cycles begin with the first event that counts, also within one report_many") {
+  Shop shop("<task id='t' period='rolling' every='72h' late='1h'><on event='paid'/>" + stage(9, 1) +
+            "</task>");
+  shop.clock.set(at("2024-03-10T12:00:00Z"));
+  const Event events[] = {shop.event({}, "2024-03-06T18:00:00Z"), shop.event({}, "2024-03-10T11:00:00Z"),
+                          shop.event({}, "2024-03-10T11:30:00Z")};
+  const auto answers = shop.center->report_many(events);
+  CHECK(answers[0].value().skipped.at(0).reason == "late");
+  CHECK(answers[1].value().contributions.at(0).cycle == "R:2024-03-10T11:00:00Z");
+  CHECK(answers[2].value().contributions.at(0).cycle == "R:2024-03-10T11:00:00Z");
+}

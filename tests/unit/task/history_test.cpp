@@ -93,14 +93,19 @@ TEST_CASE("progress is the sum of what is contributed and not taken back: 100,00
 }
 
 TEST_CASE("events and reversals in any order and any batches: progress is the model's [task-53] [task-62]") {
+  // Tasks end meanwhile: given up, by their time, by a refused reward. What is taken back after that counts,
+  // what comes after it does not, but where the reward was refused.
   const std::string tasks =
       "<task id='sum' collect='manual'><on event='paid' add='event.n'/>" + stage(20, 1) + stage(40, 2) +
       "</task><task id='count'><on event='paid'/>" + stage(5, 3) + "</task>" +
-      "<task id='kinds'><on event='paid' distinct='event.n'/>" + stage(4, 4) + "</task>";
-  for (unsigned seed = 1; seed <= 300; ++seed) {
+      "<task id='kinds'><on event='paid' distinct='event.n'/>" + stage(4, 4) + "</task>" +
+      "<task id='timed' within='1h'><on event='paid' add='event.n'/>" + stage(1000, 5) + "</task>";
+  for (unsigned seed = 1; seed <= 1500; ++seed) {
     INFO("seed " << seed);
     std::mt19937 random(seed);
     Shop shop(tasks);
+    shop.clock.set(at("2024-03-10T12:00:00Z"));
+    shop.granted->reject = seed % 3 == 0;
     std::vector<Event> all;
     std::map<std::string, Kept> model;
     for (unsigned i = 0; i < 12; ++i) {
@@ -120,26 +125,50 @@ TEST_CASE("events and reversals in any order and any batches: progress is the mo
     }
     for (unsigned twice = 0; twice < 10; ++twice) all.push_back(all[random() % all.size()]);
     std::shuffle(all.begin(), all.end(), random);
+    const auto end = seed % 2 == 0 ? random() % all.size() : all.size();
+    bool given_up = false;
+    bool expired = false;
+    std::set<std::string> before_end;  ///< the events that came in time
     for (std::size_t first = 0; first < all.size();) {
       const auto some = std::min<std::size_t>(1 + random() % 7, all.size() - first);
       for (const auto& answer : shop.center->report_many(std::span(all).subspan(first, some)))
         REQUIRE(answer.has_value());
+      const bool ends = first <= end && end < first + some;
+      for (std::size_t i = first; i < first + some && first <= end; ++i) before_end.insert(all[i].id);
       first += some;
+      if (!ends) continue;
+      given_up = shop.center->abandon(shop.request("sum")).value().outcome == Reply::Outcome::done;
+      shop.clock.advance(std::chrono::hours(2));
+      while (shop.center->work().value().taken > 0) continue;
+      expired = shop.view("timed", "-").status == Status::expired;
     }
     std::int64_t sum = 0;
+    std::int64_t timed = 0;
     std::int64_t count = 0;
+    std::set<std::int64_t> kinds;
     for (const auto& [id, kept] : model) {
       if (kept.gone) continue;
-      sum += left_of(kept.amount, kept.taken);
+      const auto left = left_of(kept.amount, kept.taken);
+      if (!given_up || before_end.contains(id)) sum += left;
+      if (!expired || before_end.contains(id)) timed += left;
       ++count;
+      kinds.insert(kept.amount);
     }
     CHECK(shop.progress("sum", "-") == sum);
+    CHECK(shop.progress("timed", "-") == timed);
     CHECK(shop.progress("count", "-") == count);
+    CHECK(shop.progress("kinds", "-") == static_cast<std::int64_t>(kinds.size()));
     const auto view = shop.view("sum", "-");
-    CHECK(view.reached == (sum >= 40 ? 2 : sum >= 20 ? 1 : 0));
-    const auto before = shop.view("count", "-");
+    CHECK(view.status == (given_up                                     ? Status::terminated
+                          : sum >= 40                                  ? Status::completed
+                          : view.progress == 0 && view.version.empty() ? Status::not_taken
+                                                                       : Status::in_progress));
+    if (!given_up) CHECK(view.reached == (sum >= 40 ? 2 : sum >= 20 ? 1 : 0));
+    if (given_up) CHECK(view.reached <= (sum >= 40 ? 2 : sum >= 20 ? 1 : 0));
+    const auto rewarded = shop.view("count", "-");
+    if (rewarded.reached == 1 && seed % 3 == 0) CHECK(rewarded.status == Status::failed);
     for (const auto& answer : shop.center->report_many(all)) CHECK(answer.value().duplicate);
     CHECK(shop.view("sum", "-") == view);
-    CHECK(shop.view("count", "-") == before);
+    CHECK(shop.view("count", "-") == rewarded);
   }
 }

@@ -277,3 +277,23 @@ TEST_CASE("of many who ask for units that are gone, one looks for what has lapse
           Reply::Outcome::out_of_stock);
   CHECK(shop.storage.calls(testing::FaultyStorage::Call::due) == before + 1);
 }
+
+TEST_CASE("a unit taken at the claim returns where nobody collected what it was for") {
+  Shop shop("<task id='t' claim='manual' collect='manual' collect-within='1h'><on event='paid'/>" +
+            stage(1, 10) + "<quota limit='1' at='claim'/></task>");
+  const auto take = [&](const std::string& user) {
+    return shop.center->claim(shop.request("t", user)).value().outcome;
+  };
+  CHECK(take("ann") == Reply::Outcome::done);
+  auto paid = shop.event();
+  paid.at = shop.clock.now();
+  shop.report(paid);
+  CHECK(shop.view("t", "-").status == Status::completed);
+  CHECK(take("bob") == Reply::Outcome::out_of_stock);
+  SECTION("given up") { shop.center->abandon(shop.request("t")).value(); }
+  SECTION("its window passed") {
+    shop.clock.advance(std::chrono::hours(2));
+    shop.center->work().value();
+  }
+  CHECK(take("bob") == Reply::Outcome::done);
+}

@@ -301,6 +301,29 @@ TEST_CASE("what may be completed by hand is, and can be taken back") {
   CHECK(shop.progress("read", "-") == 0);
 }
 
+TEST_CASE("a completion that was taken back before it came completes nothing") {
+  Shop shop("<task id='read' complete='manual'><on event='paid'/>" + stage(3, 10) + "</task>");
+  const auto request = shop.request("read");
+  auto back = shop.event({}, "2024-03-10T12:00:00Z", "ann", "undone");
+  back.reverses = "complete:" + request.key;
+  shop.report(back);
+  CHECK(shop.center->complete(request).value().outcome == Outcome_::wrong_state);
+  CHECK(shop.center->complete(request).value().outcome == Outcome_::wrong_state);
+  CHECK(shop.granted->list().empty());
+  CHECK(shop.center->complete(shop.request("read")).value().outcome == Outcome_::done);
+}
+
+TEST_CASE("why a completion is refused is told also where it was taken back before it came") {
+  Shop shop("<task id='read' complete='manual' ends='2024-03-01T00:00:00Z'><on event='paid'/>" +
+            stage(3, 10) + "</task>");
+  auto request = shop.request("read");
+  request.at = at("2024-03-10T12:00:00Z");
+  auto back = shop.event({}, "2024-03-10T12:00:00Z", "ann", "undone");
+  back.reverses = "complete:" + request.key;
+  shop.report(back);
+  CHECK(shop.center->complete(request).value().outcome == Outcome_::late);
+}
+
 TEST_CASE("a merchant's key with another merchant's task: refused, and nothing of it told [task-71]") {
   Shop shop(manual);
   shop.center
@@ -356,4 +379,16 @@ TEST_CASE("a claim asked for again at once is the same claim, also for the last 
       CHECK(shop.memory->scan("shop/user/ann", "todo/", "", 10).value().records.empty());
     }
   }
+}
+
+TEST_CASE("a stage that history reached can be collected as soon as the task is claimed") {
+  const auto quota = GENERATE(as<std::string>(), "", "<quota limit='5'/>");
+  Shop shop("<task id='t' claim='manual' count-from='cycle' collect='manual'><on event='paid'/>" +
+            stage(1, 5) + stage(3, 9) + quota + "</task>");
+  shop.report(shop.event());
+  shop.center->claim(shop.request("t")).value();
+  CHECK(shop.view("t", "-").status == Status::claimed);
+  CHECK(shop.center->collect(shop.request("t")).value().outcome == Reply::Outcome::done);
+  CHECK(shop.view("t", "-").status == Status::in_progress);
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=5"});
 }

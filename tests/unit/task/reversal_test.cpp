@@ -398,3 +398,77 @@ TEST_CASE("a refund far beyond what was bought is no error, however often") {
     CHECK(shop.progress("t", "-") == 0);
   }
 }
+
+TEST_CASE("replay takes back what is owed of a reward that was earned again meanwhile [task-60]") {
+  Shop shop(
+      "<task id='t' on-refund='clawback'><on event='paid'/><stage target='1' pipeline='grant' "
+      "take-back='take'><arg name='points' value='10'/></stage></task>");
+  const auto first = shop.event();
+  shop.report(first);
+  shop.granted->reject_negative = true;
+  auto refund = shop.event({}, "2024-03-10T12:00:00Z", "ann", "refunded");
+  refund.reverses = first.id;
+  shop.report(refund);
+  CHECK(shop.view("t", "-").grants.at(0).owed);
+  shop.report(shop.event());
+  shop.granted->reject_negative = false;
+  CHECK(Shop::names(shop.center->replay({"shop", "ann"}).value().pushed) ==
+        std::vector<std::string>{"t/-"});
+  shop.settle();
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=-10", "ann/t/-/1=10", "ann/t/-/1=10"});
+  CHECK(shop.center->replay({"shop", "ann"}).value().pushed.empty());
+}
+
+TEST_CASE("a task that is finished by taking a refund back is rewarded, and says so [task-58]") {
+  Shop shop(
+      "<task id='t' on-refund='clawback'><on event='paid' add='event.n'/>"
+      "<on event='back' add='-event.n'/><stage target='5' pipeline='grant' take-back='take'>"
+      "<arg name='points' value='1'/></stage></task>");
+  const auto undo = [&](const Event& event) {
+    auto reversal = shop.event({}, "2024-03-10T12:00:00Z", "ann", "refunded");
+    reversal.reverses = event.id;
+    return shop.report(reversal);
+  };
+  const auto take = [&](int n) {
+    auto event = shop.event({{"n", n}}, "2024-03-10T12:00:00Z", "ann", "back");
+    shop.report(event);
+    return event;
+  };
+  const auto early = take(4);
+  shop.report(shop.event({{"n", 5}}));
+  CHECK(shop.view("t", "-").status == Status::in_progress);
+  undo(early);
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+  const auto late = take(2);
+  CHECK(shop.view("t", "-").status == Status::revoked);
+  undo(late);
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+}
+
+TEST_CASE("a task that was forced on and is finished by a refund can be collected [task-51]") {
+  Shop shop(
+      "<task id='t' collect='manual'><on event='paid' add='event.n'/><on event='back' add='-event.n'/>" +
+      stage(5, 7) + "</task>");
+  const auto undo = [&](const Event& event, std::optional<std::int64_t> amount) {
+    auto reversal = shop.event({}, "2024-03-10T12:00:00Z", "ann", "refunded");
+    reversal.reverses = event.id;
+    reversal.amount = amount;
+    shop.report(reversal);
+  };
+  const auto paid = shop.event({{"n", 9}});
+  const auto back = shop.event({{"n", 8}}, "2024-03-10T12:00:00Z", "ann", "back");
+  shop.report(paid);
+  shop.report(back);
+  shop.center->abandon(shop.request("t")).value();
+  undo(back, std::nullopt);
+  ReplayRequest replay{"shop", "ann"};
+  replay.force = true;
+  replay.actor = "ops";
+  replay.reason = "goodwill";
+  shop.center->replay(replay).value();
+  CHECK(shop.view("t", "-").reached == 0);
+  undo(paid, 2);
+  CHECK(shop.view("t", "-").status == Status::completed);
+  CHECK(shop.center->collect(shop.request("t")).value().outcome == Reply::Outcome::done);
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+}

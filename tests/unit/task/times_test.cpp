@@ -262,3 +262,32 @@ TEST_CASE("an event in its time counts, whenever the timers were looked at") {
   CHECK(shop.view("t", "-", "cid").status == Status::expired);
   CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=10", "bob/t/-/1=10"});
 }
+
+TEST_CASE("a collect window ends where a refund puts the task back in progress [task-59]") {
+  Shop shop("<task id='t' collect='manual' collect-within='24h'><on event='paid'/>" + stage(2, 7) +
+            "</task>");
+  shop.report(shop.event());
+  const auto second = shop.event();
+  shop.report(second);
+  CHECK(shop.view("t", "-").collect_until.has_value());
+  auto refund = shop.event({}, "2024-03-10T12:00:00Z", "ann", "refunded");
+  refund.reverses = second.id;
+  shop.report(refund);
+  CHECK_FALSE(shop.view("t", "-").collect_until.has_value());
+  shop.clock.advance(std::chrono::hours(25));
+  shop.center->work().value();
+  CHECK(shop.view("t", "-").status == Status::in_progress);
+  shop.report(shop.event());
+  CHECK(shop.center->collect(shop.request("t")).value().outcome == Reply::Outcome::done);
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=7"});
+}
+
+TEST_CASE("an event after the deadline counts for nobody, whether his reward waits or is issued") {
+  const auto collect = GENERATE(as<std::string>(), "auto", "manual");
+  Shop shop("<task id='t' within='1h' collect='" + collect + "'><on event='paid'/>" + stage(1, 10) +
+            "</task>");
+  const Event events[] = {shop.event(), shop.event({}, "2024-03-10T13:00:00Z")};
+  const auto answers = shop.center->report_many(events);
+  CHECK(answers[1].value().skipped == std::vector<Skipped>{{"t", "-", "ended"}});
+  CHECK(shop.progress("t", "-") == 1);
+}

@@ -351,3 +351,80 @@ TEST_CASE("a reward is shown once over versions that collect by hand and by them
     CHECK(shop.granted->list() == Lines{"ann/t/-/1=10"});
   }
 }
+
+TEST_CASE("a campaign that is put in force again counts each event once") {
+  Shop shop;
+  const auto first = shop.campaign("<task id='t'><on event='paid'/>" + stage(9, 1) + "</task>");
+  const auto second = shop.campaign("<task id='t' version='2'><on event='paid'/>" + stage(9, 1) + "</task>");
+  shop.center->publish(first).value();
+  shop.center->publish(first).value();
+  CHECK(shop.report(shop.event()).contributions.size() == 1);
+  shop.center->publish(second).value();
+  shop.center->publish(first).value();
+  CHECK(shop.report(shop.event()).contributions.size() == 1);
+  CHECK(shop.progress("t", "-") == 2);
+}
+
+TEST_CASE("a receipt tells once why an event did not count, whatever versions there are") {
+  Shop shop;
+  const auto task = [](std::string_view version) {
+    return "<task id='t' version='" + std::string(version) + "' on-update='migrate'><on event='paid'/>" +
+           stage(9, 1) + "</task>";
+  };
+  shop.center->publish(shop.campaign(task("1"))).value();
+  shop.report(shop.event());
+  shop.center->abandon(shop.request("t")).value();
+  shop.center->publish(shop.campaign(task("2"))).value();
+  const auto receipt = shop.report(shop.event());
+  CHECK(receipt.skipped == std::vector<Skipped>{{"t", "-", "ended"}});
+  const std::string invite = "<on event='joined' distinct='user' credit='event.inviter'/>" + stage(3, 1);
+  shop.center->publish(shop.campaign("<task id='i'>" + invite + "</task>")).value();
+  shop.center->publish(shop.campaign("<task id='i' version='2'>" + invite + "</task>")).value();
+  const auto own = shop.report(shop.event({{"inviter", "ann"}}, "2024-03-10T12:00:00Z", "ann", "joined"));
+  CHECK(own.skipped == std::vector<Skipped>{{"i", "", "self_invite"}});
+}
+
+TEST_CASE("a version that asks for more takes no reward away, and voids none that waits") {
+  const auto on_refund = GENERATE(as<std::string>(), "keep", "clawback");
+  const auto collect = GENERATE(as<std::string>(), "auto", "manual");
+  Shop shop;
+  const auto task = [&](std::string_view version, int target) {
+    return shop.campaign("<task id='t' version='" + std::string(version) + "' on-update='migrate' collect='" +
+                         collect + "' on-refund='" + on_refund + "'><on event='paid'/><stage target='" +
+                         std::to_string(target) + "' pipeline='grant'" +
+                         (on_refund == "keep" ? "" : " take-back='take'") +
+                         "><arg name='points' value='5'/></stage></task>");
+  };
+  shop.center->publish(task("1", 1)).value();
+  const auto first = shop.event();
+  shop.report(first);
+  shop.center->publish(task("2", 9)).value();
+  shop.report(shop.event());
+  CHECK(shop.view("t", "-").version == "2");
+  CHECK(shop.view("t", "-").reached == 1);
+  if (collect == "manual") shop.center->collect(shop.request("t")).value();
+  CHECK(shop.granted->list() == Lines{"ann/t/-/1=5"});
+}
+
+TEST_CASE("no operator's word rewards what a later version asks more for [task-51]") {
+  Shop shop;
+  const auto task = [&](std::string_view version, int target) {
+    return shop.campaign("<task id='t' version='" + std::string(version) +
+                         "' on-update='migrate' collect='manual'><on event='paid'/>" + stage(target, 5) +
+                         "</task>");
+  };
+  shop.center->publish(task("1", 1)).value();
+  shop.report(shop.event());
+  shop.center->publish(task("2", 9)).value();
+  auto request = shop.request("t");
+  request.actor = "ops";
+  request.reason = "risk";
+  shop.center->withdraw(request).value();
+  ReplayRequest replay{"shop", "ann"};
+  replay.force = true;
+  replay.actor = "ops";
+  replay.reason = "goodwill";
+  CHECK(Shop::names(shop.center->replay(replay).value().refused) == Lines{"t/-"});
+  CHECK(shop.view("t", "-").status == Status::terminated);
+  CHECK(shop.granted->list().empty());
+}
