@@ -159,8 +159,18 @@ Result<std::vector<TaskCenter::State::Stopped>> TaskCenter::State::stopped_insta
     stopped.line.reason = view->reason;
     if (!view->reason.empty()) stopped.reasons.push_back(view->reason);
     const auto* task = replaying.index.find(view->task, view->version);
+    // What has to be taken back is owed whatever became of the instance since: it needs no force.
+    const bool owed = stopped.ended && !request.force &&
+                      std::any_of(view->grants.begin(), view->grants.end(), [](const GrantView& grant) {
+                        return grant.state == "revoked" && task_detail::has_stopped(grant);
+                      });
+    if (owed) {
+      stopped.ended = false;
+      stopped.line.state = Status::failed;
+      stopped.line.reason.clear();
+    }
     for (const auto& grant : view->grants) {
-      if (!task_detail::has_stopped(grant) || task == nullptr) continue;
+      if (!task_detail::has_stopped(grant) || task == nullptr || (owed && grant.state != "revoked")) continue;
       stopped.cancelled = false;
       if (!stopped.ended && grant.run == RunState::needs_attention) stopped.line.state = Status::terminated;
       if (stopped.line.reason.empty()) stopped.line.reason = grant.reason;

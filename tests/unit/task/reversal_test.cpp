@@ -412,8 +412,7 @@ TEST_CASE("replay takes back what is owed of a reward that was earned again mean
   CHECK(shop.view("t", "-").grants.at(0).owed);
   shop.report(shop.event());
   shop.granted->reject_negative = false;
-  CHECK(Shop::names(shop.center->replay({"shop", "ann"}).value().pushed) ==
-        std::vector<std::string>{"t/-"});
+  CHECK(Shop::names(shop.center->replay({"shop", "ann"}).value().pushed) == std::vector<std::string>{"t/-"});
   shop.settle();
   CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=-10", "ann/t/-/1=10", "ann/t/-/1=10"});
   CHECK(shop.center->replay({"shop", "ann"}).value().pushed.empty());
@@ -471,4 +470,26 @@ TEST_CASE("a task that was forced on and is finished by a refund can be collecte
   CHECK(shop.view("t", "-").status == Status::completed);
   CHECK(shop.center->collect(shop.request("t")).value().outcome == Reply::Outcome::done);
   CHECK(shop.view("t", "-").status == Status::rewarded);
+}
+
+TEST_CASE("what is owed is pushed on without force, also of an instance that was given up since [task-60]") {
+  Shop shop(
+      "<task id='t' on-refund='clawback'><on event='paid'/><stage target='1' pipeline='grant' "
+      "take-back='take'><arg name='points' value='10'/></stage><stage target='2' pipeline='grant' "
+      "take-back='take'><arg name='points' value='20'/></stage></task>");
+  const auto first = shop.event();
+  shop.report(first);
+  shop.granted->reject_negative = true;
+  auto refund = shop.event({}, "2024-03-10T12:00:00Z", "ann", "refunded");
+  refund.reverses = first.id;
+  shop.report(refund);
+  shop.center->abandon(shop.request("t")).value();
+  CHECK(shop.view("t", "-").status == Status::terminated);
+  shop.granted->reject_negative = false;
+  CHECK(Shop::names(shop.center->replay({"shop", "ann"}).value().pushed) == std::vector<std::string>{"t/-"});
+  shop.settle();
+  CHECK(shop.granted->list() == std::vector<std::string>{"ann/t/-/1=-10", "ann/t/-/1=10"});
+  CHECK(shop.view("t", "-").status == Status::terminated);
+  // Nothing is owed any more: now it is a matter of force.
+  CHECK(Shop::names(shop.center->replay({"shop", "ann"}).value().refused) == std::vector<std::string>{"t/-"});
 }
