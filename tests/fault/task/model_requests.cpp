@@ -195,15 +195,15 @@ void Model::replay(const std::string& user, bool force) {
   for (auto& [where, instance] : instances_) {
     if (where.owner != user) continue;
     const bool ended = instance.status == Status::terminated || instance.status == Status::expired;
-    if (ended && !force) continue;
-    if (ended) {
+    if (ended && force) {
       Draft draft{where, instance, false};
       if (!force_on(draft)) continue;
       instance = std::move(draft.instance);
     }
     for (auto& [stage, grant] : instance.grants) {
       const auto line = line_of(where, user, task(where.task).id, stage, grant.generation);
-      if (grant.state == State::issued && grant.run != Run::given) {
+      // What is owed needs no force, whatever became of the instance.
+      if (grant.state == State::issued && grant.run != Run::given && !(ended && !force)) {
         grant.run = answer(user);
         if (grant.run == Run::given) ledger_[line] = points_of(stage);
       } else if (grant.state == State::revoked && grant.owed) {
