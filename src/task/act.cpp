@@ -22,6 +22,7 @@ Result<UserWork::Effects> UserWork::act_of(const PendingEvent& event) {
   effects.record.fingerprint = event.fingerprint;
   const auto& candidate = event.candidates.front();
   effects.record.cycle = candidate.cycle;
+  effects.anchors = candidate.entry->task->own_cycles ? 1 : 0;
   const auto place = candidate.slot;
   auto& slot = slots_[place];
   auto entry = *candidate.entry;

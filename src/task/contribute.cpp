@@ -218,6 +218,7 @@ Result<void> UserWork::contribute(const PendingEvent& event, const Candidate& ca
     std::string_view refused;
     instance = begin(candidate, cycle_end, at, effects, refused);
     if (!instance) return skip(refused);
+    effects.anchors += task.own_cycles ? 1 : 0;
     if (instance->status == Status::claimed)
       add_line(slot, Trigger::claim, Status::not_taken, Status::claimed, {}, effects);
   }

@@ -280,8 +280,14 @@ Result<std::string> TaskCenter::State::replay_page(Replaying& replaying, const R
       line.why = *std::move(why);
     }
     auto& lines = line.why ? replaying.report.refused : replaying.report.pushed;
-    // Of a member's rewards of several stages, one line tells.
-    if (lines.empty() || lines.back() != line) lines.push_back(line);
+    // Of a member's rewards of several stages one line tells, and so of an instance that left the board
+    // between two reads.
+    const auto others = std::find_if(lines.rbegin(), lines.rend(),
+                                     [&](const Replayed& other) { return other.user != line.user; });
+    const bool told = std::any_of(lines.rbegin(), others, [&](const Replayed& other) {
+      return other.task == line.task && other.cycle == line.cycle;
+    });
+    if (!told) lines.push_back(line);
     if (replaying.over()) break;
   }
   const bool over = replaying.over();

@@ -1,6 +1,7 @@
 #include "task/reporter.hpp"
 
 #include "task/chores.hpp"
+#include "task/turn.hpp"
 #include "task/views.hpp"
 
 #include <fmt/format.h>
@@ -47,6 +48,7 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
   for (auto& event : events) waiting.push_back(&event);
   Started started;
   started.runs.reserve(events.size());
+  std::optional<Turn> turn;
   for (std::size_t conflicts = 0; !waiting.empty(); ++conflicts) {
     const auto before = waiting.size();
     if (conflicts > options_.conflict_retries) {
@@ -54,8 +56,13 @@ void Reporter::report(std::vector<PendingEvent> events, std::span<Result<Receipt
       break;
     }
     apply_round(waiting, answers, started);
-    if (waiting.size() < before) conflicts = 0;
+    if (waiting.size() < before) {
+      conflicts = 0;
+    } else if (!turn) {
+      turn.emplace(waiting);
+    }
   }
+  turn.reset();
   carry_on(started, answers);
 }
 

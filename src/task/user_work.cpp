@@ -11,7 +11,7 @@ namespace {
 /// Of a batch's limit; the rest is for the stages an event may reach beyond the usual one.
 constexpr std::size_t most_operations = limits::batch_operations / 2;
 constexpr std::size_t operations_of_contribution = 2;
-/// The board, and those that leave it.
+/// The board, and those that leave it: so many more than begin there.
 constexpr std::size_t operations_of_board = 1 + most_on_board - left_on_board;
 constexpr std::size_t most_written = limits::batch_operations - operations_of_board;
 
@@ -265,7 +265,7 @@ std::size_t UserWork::room() const noexcept {
 }
 
 std::size_t UserWork::Effects::operations() const noexcept {
-  return 1 + (original ? 1 : 0) + 2 * moved.size() + taken.size() + todos.size() + runs.size();
+  return 1 + (original ? 1 : 0) + moved.size() + anchors + taken.size() + todos.size() + runs.size();
 }
 
 void UserWork::keep(const PendingEvent& event, Effects effects, std::span<Result<Receipt>> answers) {
@@ -334,7 +334,8 @@ GrantReceipt UserWork::receipt_of(const EventRecord::Grant& grant, const Pending
 
 /// What no batch takes is refused here: the storage would refuse the other users' batches with it.
 Result<void> UserWork::check_size(const PendingEvent& event, const Effects& effects) const {
-  const auto operations = effects.operations();
+  // Its reversal writes one more: what is taken can be taken back.
+  const auto operations = effects.operations() + (effects.original ? 0 : 1);
   if (operations > room()) {
     return fail(
         ErrorCode::limit_exceeded,

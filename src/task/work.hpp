@@ -228,6 +228,7 @@ class UserWork {
   struct Effects {
     Moved moved;                     ///< slot -> instance after the event
     std::vector<std::size_t> taken;  ///< counters that go up by one
+    std::size_t anchors = 0;         ///< cycles of the user's own that may begin
     EventRecord record;
     std::string encoded;  ///< the record
     std::optional<EventRecord> original{};

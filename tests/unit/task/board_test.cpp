@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
+#include <thread>
+
 #include "support/catch.hpp"
 
 using namespace task_test;
@@ -166,4 +169,67 @@ TEST_CASE("a board is not what this version writes: the event is refused, and no
   const auto answer = shop.center->report(shop.event({{"n", 1}}));
   CHECK(answer.error().code == ErrorCode::corrupt);
   CHECK(keys_of(*shop.memory) == std::vector<std::string>{"board"});
+}
+
+TEST_CASE("a replay that meets an instance leaving the board tells it once") {
+  Shop shop(adds("t", ""));
+  shop.report(shop.event({{"n", 1}}));
+  int reads = 0;
+  shop.storage.on_call([&](std::string_view point) {
+    // After the replay's own look at the board.
+    if (point == "read.after" && ++reads == 1) shop.center->abandon(shop.request("t")).value();
+  });
+  ReplayRequest request{.merchant = "shop", .user = "ann"};
+  request.force = GENERATE(true, false);
+  request.dry_run = GENERATE(true, false);
+  request.actor = "mia";
+  request.reason = "asked";
+  const auto report = shop.center->replay(request).value();
+  REQUIRE(reads > 1);
+  CHECK(report.pushed.size() == (request.force ? 1 : 0));
+  CHECK(report.refused.size() == (request.force ? 0 : 1));
+  const bool goes_on = request.force && !request.dry_run;
+  CHECK(shop.view("t", "-").status == (goes_on ? Status::in_progress : Status::terminated));
+}
+
+TEST_CASE("the largest event a batch takes can be taken back") {
+  std::string tasks;
+  for (int i = 0; i < 1000; ++i) tasks += adds("t" + std::to_string(i), "");
+  Shop shop(tasks);
+  const auto event = shop.event({{"n", 1}});
+  CHECK(shop.report(event).contributions.size() == 1000);
+  auto reversal = shop.event();
+  reversal.reverses = event.id;
+  CHECK(shop.report(reversal).contributions.size() == 1000);
+  CHECK(shop.progress("t0", "-") == 0);
+  CHECK(shop.progress("t999", "-") == 0);
+}
+
+TEST_CASE("many threads that report for one user wait for each other, and none is refused [task-44]") {
+  std::string tasks;
+  for (int i = 0; i < 32; ++i) {
+    const auto id = std::to_string(i);
+    tasks += "<task id='t" + id + "'><on event='e" + id + "'/>" + stage(1000, 1) + "</task>";
+  }
+  Shop shop(tasks);
+  // As a storage that is far away: all have read before the first one writes.
+  shop.storage.on_call([](std::string_view point) {
+    if (point == "read.after") std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  std::atomic<int> refused = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 32; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 30; ++i) {
+          const auto name = std::to_string(t);
+          const Event event{"shop", name + "-" + std::to_string(i), "ann", "e" + name,
+                            at("2024-03-10T12:00:00Z")};
+          if (!shop.center->report(event)) ++refused;
+        }
+      });
+    }
+  }
+  CHECK(refused == 0);
+  for (int i = 0; i < 32; ++i) CHECK(shop.progress("t" + std::to_string(i), "-") == 30);
 }
