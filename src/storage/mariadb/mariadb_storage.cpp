@@ -4,6 +4,7 @@
 #include "storage/combiner.hpp"
 #include "storage/mariadb/doubts.hpp"
 #include "storage/mariadb/schema.hpp"
+#include "storage/mariadb/rows.hpp"
 #include "storage/mariadb/tables.hpp"
 
 #include <fmt/format.h>
@@ -92,7 +93,7 @@ class MariadbStorage final : public Storage, public PartitionLister {
   Result<CommitAnswer> commit(std::span<const Batch> batches) override {
     if (auto checked = check_commit(batches); !checked) return fail(std::move(checked).error());
     if (batches.empty()) {
-      return reading([](Tables& tables) { return CommitAnswer{tables.now({}), {}}; });
+      return reading([](Tables& tables, Connection&) { return CommitAnswer{tables.now({}), {}}; });
     }
     const Present present(callers_);
     if (present.before < direct_callers && is_direct(batches)) {
@@ -105,9 +106,16 @@ class MariadbStorage final : public Storage, public PartitionLister {
 
   Result<ReadAnswer> read(std::span<const RecordRef> records) override {
     if (auto checked = check_read(records); !checked) return fail(std::move(checked).error());
-    return reading([&](Tables& tables) {
+    return reading([&](Tables& tables, Connection& connection) {
       ReadAnswer answer;
+      // So many take several statements, which are to see one moment.
+      const bool several = records.size() > detail::most_rows;
+      if (several) {
+        connection.command("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
+        connection.command("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY");
+      }
       tables.read(records, answer);
+      if (several) connection.command("COMMIT");
       return answer;
     });
   }
@@ -117,7 +125,7 @@ class MariadbStorage final : public Storage, public PartitionLister {
     if (auto checked = check_scan(partition, prefix, cursor, limit); !checked) {
       return fail(std::move(checked).error());
     }
-    return reading([&](Tables& tables) {
+    return reading([&](Tables& tables, Connection&) {
       ScanPage page;
       tables.scan(partition, prefix, cursor, limit, page);
       return page;
@@ -126,7 +134,7 @@ class MariadbStorage final : public Storage, public PartitionLister {
 
   Result<DuePage> due(std::span<const Shard> shards, std::size_t limit) override {
     if (auto checked = check_due(shards, limit, shards_); !checked) return fail(std::move(checked).error());
-    return reading([&](Tables& tables) {
+    return reading([&](Tables& tables, Connection&) {
       DuePage page;
       tables.due(shards, limit, page);
       return page;
@@ -134,7 +142,7 @@ class MariadbStorage final : public Storage, public PartitionLister {
   }
 
   Result<PartitionPage> partitions(std::string_view cursor, std::size_t limit) override {
-    return reading([&](Tables& tables) {
+    return reading([&](Tables& tables, Connection&) {
       PartitionPage page{tables.partitions(cursor, limit), {}};
       if (page.partitions.size() == limit) page.cursor = page.partitions.back();
       return page;
@@ -295,14 +303,15 @@ class MariadbStorage final : public Storage, public PartitionLister {
   }
 
   template <class Work>
-  auto reading(const Work& work) -> Result<decltype(work(std::declval<Tables&>()))> {
+  auto reading(const Work& work)
+      -> Result<decltype(work(std::declval<Tables&>(), std::declval<Connection&>()))> {
     Retry retry(options_.timeout);
     for (;;) {
       std::unique_ptr<Session> session;
       try {
         session = take_reader();
         doubts_.settle(session->connection, options_.timeout);
-        auto answer = work(session->tables);
+        auto answer = work(session->tables, session->connection);
         give_back(std::move(session));
         return answer;
       } catch (const Failure& failure) {
