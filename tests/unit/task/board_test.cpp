@@ -167,3 +167,19 @@ TEST_CASE("a board is not what this version writes: the event is refused, and no
   CHECK(answer.error().code == ErrorCode::corrupt);
   CHECK(keys_of(*shop.memory) == std::vector<std::string>{"board"});
 }
+
+TEST_CASE("a call of 1,024 refunds of different users is applied, however many tasks each counted for") {
+  std::string tasks;
+  for (int i = 0; i < 14; ++i) tasks += adds("t" + std::to_string(i), "");
+  Shop shop(tasks);
+  std::vector<Event> events;
+  std::vector<Event> refunds;
+  for (int i = 0; i < 1024; ++i) {
+    events.push_back(shop.event({{"n", 1}}, "2024-03-10T12:00:00Z", "u" + std::to_string(i)));
+    refunds.push_back(shop.event({}, "2024-03-10T12:00:00Z", events.back().user, "refunded"));
+    refunds.back().reverses = events.back().id;
+  }
+  for (const auto& answer : shop.center->report_many(events)) REQUIRE(answer.has_value());
+  for (const auto& answer : shop.center->report_many(refunds)) REQUIRE(answer.has_value());
+  CHECK(shop.progress("t0", "-", "u0") == 0);
+}
