@@ -1,3 +1,4 @@
+#include "storage/due_of.hpp"
 #include "task/center_state.hpp"
 
 #include <algorithm>
@@ -31,14 +32,16 @@ Result<bool> TaskCenter::State::free_lapsed(std::string_view merchant, std::stri
     if (!fresh && now >= last->second && now < last->second + look_every) return false;
     last->second = now;
   }
-  auto page = storage.due({}, limits::page_records);
-  if (!page) return fail(std::move(page).error());
   const auto users = task_detail::user_partition(merchant, "");
-  std::erase_if(page->entries, [&](const DuePage::Entry& entry) {
-    return !entry.partition.starts_with(users) || !holds_unit(entry.record, task);
-  });
-  if (page->entries.empty()) return false;
-  auto due = look_at_due(*page, page->entries.size());
+  const auto holds = [&](const DuePage::Entry& entry) {
+    return entry.partition.starts_with(users) && holds_unit(entry.record, task);
+  };
+  auto looked = storage_detail::due_of(storage, 1, holds);
+  if (!looked) return fail(std::move(looked).error());
+  auto& page = looked->page;
+  std::erase_if(page.entries, [&](const DuePage::Entry& entry) { return !holds(entry); });
+  if (page.entries.empty()) return false;
+  auto due = look_at_due(page, page.entries.size());
   if (!due) return fail(std::move(due).error());
   std::vector<task_detail::WaitingRun> runs;
   task_detail::Reporter reporter(storage, runner, options);

@@ -164,6 +164,7 @@ Result<std::vector<TaskCenter::State::Stopped>> TaskCenter::State::stopped_insta
                       std::any_of(view->grants.begin(), view->grants.end(), [](const GrantView& grant) {
                         return grant.state == "revoked" && task_detail::has_stopped(grant);
                       });
+    stopped.moves = !owed && (stopped.status == Status::failed || stopped.status == Status::terminated);
     if (owed) {
       stopped.ended = false;
       stopped.line.state = Status::failed;
@@ -216,6 +217,7 @@ Result<std::vector<TaskCenter::State::Stopped>> TaskCenter::State::stopped_runs(
       stopped.cancelled = run->state == RunState::cancelled;
       if (run->state == RunState::needs_attention) stopped.line.state = Status::terminated;
       stopped.status = stopped.line.state;
+      stopped.moves = true;
       stopped.line.reason = run->reason;
       stopped.reasons.push_back(run->reason);
       if (!stopped.cancelled) stopped.runs.push_back(record.key);
@@ -240,6 +242,8 @@ Result<std::vector<TaskCenter::State::Stopped>> TaskCenter::State::stopped_runs(
       // One that cannot be read is told where instances are looked at.
       const auto* last = instance ? instance->grant_of(single[i]->stage) : nullptr;
       if (last == nullptr || last->generation == single[i]->generation || found[i].cancelled) continue;
+      found[i].status = instance->status;
+      found[i].moves = false;
     }
     kept.push_back(std::move(found[i]));
   }
@@ -327,10 +331,9 @@ Result<std::optional<Cause>> TaskCenter::State::push_on(const ReplayRequest& req
     if (!why || *why) return why;
   }
   // What goes on beside a reward that stopped stays where it is; what ended was told as it was forced on.
-  const bool moves = stopped.status == Status::failed || stopped.status == Status::terminated;
   const task_detail::Line told{
-      page.partition, task_detail::instance_key(line.task, line.cycle), Trigger::replay,
-      stopped.status, moves ? Status::rewarding : stopped.status,       request.reason,
+      page.partition, task_detail::instance_key(line.task, line.cycle),   Trigger::replay,
+      stopped.status, stopped.moves ? Status::rewarding : stopped.status, request.reason,
       request.actor};
   const bool later = options.store_only && options.journal != nullptr;
   if (!stopped.ended && later)

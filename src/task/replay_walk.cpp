@@ -152,7 +152,8 @@ Result<void> ReplayWalk::go_on_from(std::string_view cursor) {
   if (listed_) wanted_ = texts[1];
   at_.prefix = texts[2];
   at_.behind = texts[3];
-  return {};
+  // The page of the list it was on is read again at no cost: a call that may look at one thing gets on, too.
+  return wanted_.empty() ? Result<void>() : list();
 }
 
 }  // namespace onceward::task_detail

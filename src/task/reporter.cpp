@@ -23,7 +23,8 @@ Error conflict_of(const PendingEvent& event, std::size_t rounds) {
 
 /// An upper bound of the records an event needs.
 std::size_t records_of(const PendingEvent& event) {
-  return 2 + 2 * event.candidates.size() +
+  constexpr std::size_t beside = 3;  // its own, that of the one it takes back, the board
+  return beside + 2 * event.candidates.size() +
          (event.ahead.original ? event.ahead.original->contributions.size() : 0);
 }
 

@@ -233,3 +233,19 @@ TEST_CASE("many threads that report for one user wait for each other, and none i
   CHECK(refused == 0);
   for (int i = 0; i < 32; ++i) CHECK(shop.progress("t" + std::to_string(i), "-") == 30);
 }
+
+TEST_CASE("a call of 1,024 refunds of different users is applied, however many tasks each counted for") {
+  std::string tasks;
+  for (int i = 0; i < 14; ++i) tasks += adds("t" + std::to_string(i), "");
+  Shop shop(tasks);
+  std::vector<Event> events;
+  std::vector<Event> refunds;
+  for (int i = 0; i < 1024; ++i) {
+    events.push_back(shop.event({{"n", 1}}, "2024-03-10T12:00:00Z", "u" + std::to_string(i)));
+    refunds.push_back(shop.event({}, "2024-03-10T12:00:00Z", events.back().user, "refunded"));
+    refunds.back().reverses = events.back().id;
+  }
+  for (const auto& answer : shop.center->report_many(events)) REQUIRE(answer.has_value());
+  for (const auto& answer : shop.center->report_many(refunds)) REQUIRE(answer.has_value());
+  CHECK(shop.progress("t0", "-", "u0") == 0);
+}

@@ -301,3 +301,55 @@ TEST_CASE("a replay inside a caller's transaction is told once it is there") {
   const auto lines = told(journal);
   CHECK(std::count(lines.begin(), lines.end(), "t/- failed-replay-rewarding why by ops") == 1);
 }
+
+namespace {
+
+Event refund_of(Shop& shop, const Event& event) {
+  auto refund = shop.event({}, "2024-03-10T12:00:00Z", event.user, "refunded");
+  refund.reverses = event.id;
+  return refund;
+}
+
+const std::string clawed =
+    "<task id='t' on-refund='clawback'><on event='paid'/><stage target='1' pipeline='grant' "
+    "take-back='take'><arg name='points' value='10'/></stage></task>";
+
+}  // namespace
+
+TEST_CASE("a debt that is pushed on moves no instance that was given up, and the journal does not say so") {
+  testing::RecordedJournal journal;
+  Shop shop(clawed, "UTC", &journal);
+  const auto first = shop.event();
+  shop.report(first);
+  shop.granted->reject_negative = true;
+  shop.report(refund_of(shop, first));
+  shop.center->abandon(shop.request("t")).value();
+  CHECK(shop.view("t", "-").status == Status::terminated);
+  shop.granted->reject_negative = false;
+  const auto before = Shop::moves(journal).size();
+  REQUIRE(shop.center->replay({.merchant = "shop", .user = "ann"}).value().pushed.size() == 1);
+  shop.settle();
+  CHECK(shop.view("t", "-").status == Status::terminated);
+  auto lines = Shop::moves(journal);
+  lines.erase(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(before));
+  CHECK(lines == Lines{"terminated-replay-terminated", "terminated-take_back-terminated"});
+}
+
+TEST_CASE("a debt of a reward that was earned again moves no instance, and the journal does not say so") {
+  testing::RecordedJournal journal;
+  Shop shop(clawed, "UTC", &journal);
+  const auto first = shop.event();
+  shop.report(first);
+  shop.granted->reject_negative = true;
+  shop.report(refund_of(shop, first));
+  shop.report(shop.event());
+  shop.granted->reject_negative = false;
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+  const auto before = Shop::moves(journal).size();
+  REQUIRE(shop.center->replay({.merchant = "shop", .user = "ann"}).value().pushed.size() == 1);
+  shop.settle();
+  CHECK(shop.view("t", "-").status == Status::rewarded);
+  auto lines = Shop::moves(journal);
+  lines.erase(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(before));
+  CHECK(lines == Lines{"rewarding-replay-rewarding", "rewarding-take_back-rewarding"});
+}

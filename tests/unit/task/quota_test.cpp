@@ -297,3 +297,20 @@ TEST_CASE("a unit taken at the claim returns where nobody collected what it was 
   }
   CHECK(take("bob") == Reply::Outcome::done);
 }
+
+TEST_CASE("a claim finds a lapsed unit behind a page of other work that is due") {
+  Shop shop("<task id='t' claim='manual'><on event='paid'/>" + stage(1, 10) +
+            "<quota limit='1' at='claim'/></task>" + "<task id='other'><on event='paid' add='event.n'/>" +
+            stage(100, 10) + "</task>");
+  for (int i = 0; i < 1100; ++i)
+    shop.center->report_async(shop.event({{"n", 1}}, "2024-03-10T12:00:00Z", "u" + std::to_string(i)))
+        .value();
+  shop.clock.advance(std::chrono::seconds(1));
+  // The claim's process dies with the unit in hand.
+  shop.storage.fail_calls(testing::FaultyStorage::Call::commit, testing::FaultyStorage::Fault::before,
+                          ErrorCode::unavailable, 50, 2);
+  CHECK_FALSE(shop.center->claim(shop.request("t", "dead")).has_value());
+  shop.storage.heal();
+  shop.clock.advance(std::chrono::minutes(1));
+  CHECK(shop.center->claim(shop.request("t", "bob")).value().outcome == Reply::Outcome::done);
+}

@@ -246,3 +246,41 @@ TEST_CASE("replays of the same users from several threads push each on once") {
   shop.settle();
   CHECK(shop.granted->list().size() == 30);
 }
+
+TEST_CASE("replay with a page and a limit of one sees everybody once, dry and not, and no other merchant") {
+  const auto tasks = "<task id='t' period='day'><on event='paid'/>" + stage(1, 10) +
+                     "</task><task id='c' on-refund='clawback'><on event='paid'/><stage target='1' "
+                     "pipeline='grant' take-back='take'><arg name='points' value='10'/></stage></task>";
+  Shop shop(tasks);
+  for (const auto* other : {"shop2", "sho"}) shop.center->publish(shop.campaign(tasks, "UTC", other)).value();
+  shop.granted->reject = true;
+  for (int u = 0; u < 6; ++u) {
+    for (int day = 10; day < 13; ++day)
+      shop.report(shop.event({}, "2024-03-" + std::to_string(day) + "T12:00:00Z", "u/" + std::to_string(u)));
+    for (const auto* other : {"shop2", "sho"}) {
+      auto event = shop.event({}, "2024-03-10T12:00:00Z", "u/" + std::to_string(u));
+      event.merchant = other;
+      shop.report(event);
+    }
+  }
+  shop.granted->reject = false;
+  for (const bool dry : {true, false}) {
+    ReplayRequest request{.merchant = "shop", .actor = "ops", .reason = "why", .dry_run = dry};
+    request.page = 1;
+    request.limit = 1;
+    std::multiset<std::string> seen;
+    int calls = 0;
+    do {
+      const auto report = shop.center->replay(request).value();
+      for (const auto& line : report.pushed) seen.insert(line.user + "/" + line.task + "/" + line.cycle);
+      CHECK(report.refused.empty());
+      request.cursor = report.cursor;
+      REQUIRE(++calls < 1000);
+    } while (!request.cursor.empty());
+    CHECK(seen.size() == 24);
+    CHECK(std::set<std::string>(seen.begin(), seen.end()).size() == 24);
+  }
+  shop.settle();
+  CHECK(shop.granted->list().size() == 24);
+  CHECK(shop.center->instance("shop2", "u/0", "t", "D:2024-03-10").value()->status == Status::failed);
+}
