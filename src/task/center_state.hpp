@@ -46,7 +46,7 @@ struct TaskCenter::State {
     Replayed line;
     const Record* record = nullptr;
     Status status = Status::failed;  ///< of the instance
-    bool moves = false;              ///< it is rewarding again once pushed on; what is owed leaves it as it is
+    bool moves = false;              ///< pushed on it is rewarding again; what is owed leaves it
     bool ended = false;              ///< given up or expired: it needs force
     bool cancelled = false;          ///< nothing of it can be pushed on
     std::vector<std::string> runs;   ///< keys of those that have stopped
