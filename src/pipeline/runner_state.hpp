@@ -47,6 +47,7 @@ struct Runner::State {
   std::function<void(const RunView&)> on_attention;
   std::function<void(const Error&)> on_error;
   std::vector<std::weak_ptr<RunObserver>> observers;
+  std::mutex stopping;  ///< held by who stops the crew, until it is gone
   pipeline_detail::Crew crew;
 
   /// Tells of runs that have ended, once their ends are recorded.

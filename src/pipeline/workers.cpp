@@ -263,6 +263,8 @@ void Runner::start_workers() {
 }
 
 void Runner::stop_workers() {
+  // Who stops them while another one does waits as long: nobody is told that they have stopped before that.
+  const std::lock_guard one(state_->stopping);
   pipeline_detail::Crew crew;
   const std::lock_guard lock(state_->mutex);
   std::swap(crew, state_->crew);

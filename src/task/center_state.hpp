@@ -46,10 +46,10 @@ struct TaskCenter::State {
     Replayed line;
     const Record* record = nullptr;
     Status status = Status::failed;  ///< of the instance
-    bool moves = false;             ///< it is rewarding again once pushed on; what is owed leaves it as it is
-    bool ended = false;             ///< given up or expired: it needs force
-    bool cancelled = false;         ///< nothing of it can be pushed on
-    std::vector<std::string> runs;  ///< keys of those that have stopped
+    bool moves = false;              ///< pushed on it is rewarding again; what is owed leaves it
+    bool ended = false;              ///< given up or expired: it needs force
+    bool cancelled = false;          ///< nothing of it can be pushed on
+    std::vector<std::string> runs;   ///< keys of those that have stopped
     std::vector<std::string> reasons;
     std::vector<std::optional<Record>> stored{};
   };

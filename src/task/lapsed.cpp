@@ -36,17 +36,23 @@ Result<bool> TaskCenter::State::free_lapsed(std::string_view merchant, std::stri
   const auto holds = [&](const DuePage::Entry& entry) {
     return entry.partition.starts_with(users) && holds_unit(entry.record, task);
   };
-  auto looked = storage_detail::due_of(storage, 1, holds);
-  if (!looked) return fail(std::move(looked).error());
-  auto& page = looked->page;
-  std::erase_if(page.entries, [&](const DuePage::Entry& entry) { return !holds(entry); });
-  if (page.entries.empty()) return false;
-  auto due = look_at_due(page, page.entries.size());
-  if (!due) return fail(std::move(due).error());
-  std::vector<task_detail::WaitingRun> runs;
-  task_detail::Reporter reporter(storage, runner, options);
-  if (auto done = reporter.do_todos(due->todos, runs, {}); !done) return fail(std::move(done).error());
-  return true;
+  // Where nothing is done after a batch (store_only), a hold that ends leaves its unit to the second look.
+  const int looks = options.store_only ? 2 : 1;
+  bool found = false;
+  for (int look = 0; look < looks; ++look) {
+    auto looked = storage_detail::due_of(storage, 1, holds);
+    if (!looked) return fail(std::move(looked).error());
+    auto& page = looked->page;
+    std::erase_if(page.entries, [&](const DuePage::Entry& entry) { return !holds(entry); });
+    if (page.entries.empty()) break;
+    found = true;
+    auto due = look_at_due(page, page.entries.size());
+    if (!due) return fail(std::move(due).error());
+    std::vector<task_detail::WaitingRun> runs;
+    task_detail::Reporter reporter(storage, runner, options);
+    if (auto done = reporter.do_todos(due->todos, runs, {}); !done) return fail(std::move(done).error());
+  }
+  return found;
 }
 
 }  // namespace onceward

@@ -335,15 +335,20 @@ Result<std::optional<Cause>> TaskCenter::State::push_on(const ReplayRequest& req
       page.partition, task_detail::instance_key(line.task, line.cycle),   Trigger::replay,
       stopped.status, stopped.moves ? Status::rewarding : stopped.status, request.reason,
       request.actor};
-  const bool later = options.store_only && options.journal != nullptr;
-  if (!stopped.ended && later)
-    batches.front().operations.push_back(task_detail::tell_later(page.partition, {&told, 1}));
   const auto pushed = task_detail::commit_all(storage, batches);
   if (!pushed) return fail(pushed.error());
   if (stopped.ended) return std::optional<Cause>();
   const bool any = std::any_of(pushed->begin(), pushed->end(), [](const auto& one) { return one.applied(); });
   if (!any) return because(moved_meanwhile());
-  if (!later) task_detail::tell(options.journal, {&told, 1});
+  if (!options.store_only) {
+    task_detail::tell(options.journal, {&told, 1});
+  } else if (options.journal != nullptr) {
+    // In a batch of its own, whichever of the runs were pushed on: the caller's transaction holds all of
+    // them.
+    const auto kept =
+        commit_one(storage, {page.partition, {task_detail::tell_later(page.partition, {&told, 1})}});
+    if (!kept) return fail(kept.error());
+  }
   return std::optional<Cause>();
 }
 

@@ -186,7 +186,7 @@ constexpr ContractCase cases[] = {
          const std::unique_ptr<std::atomic<std::size_t>, void (*)(std::atomic<std::size_t>*)> end(
              &reading, [](std::atomic<std::size_t>* left) { --*left; });  // also where a call gives up
          for (int i = 0; i < looks; ++i) {
-           const auto both = read(contract, all);
+           const auto both = read(contract, i % 2 == 0 ? all : std::vector{all.front(), all.back()});
            const auto& [first, last] = std::tie(both.records.front(), both.records.back());
            const bool whole =
                first && last && first->value == last->value && first->revision == last->revision;

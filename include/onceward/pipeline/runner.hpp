@@ -191,7 +191,8 @@ class Runner {
 
   /// Starts the worker threads. Where a step takes longer than a tenth of a second, the other runs of its
   /// worker are let go for the others. stop_workers() requests the steps' stop(), records those that finish,
-  /// releases all other runs at once and returns: other workers need not wait for a lease to end.
+  /// releases all other runs at once and returns: other workers need not wait for a lease to end. While
+  /// another thread stops them it waits as long; a step or a callback must not call it.
   void start_workers();
   void stop_workers();
   /// Called for every run that this runner leaves as needs_attention, on the thread that drove it, after its

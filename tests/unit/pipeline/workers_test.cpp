@@ -274,4 +274,58 @@ TEST_CASE("records that others leave due for ever hide no run") {
   CHECK(runner.work().value().next_in.value_or(1s) > Duration::zero());
 }
 
+TEST_CASE(
+    "whoever stops the workers finds none of them at work afterwards, also where another stops them, too") {
+  auto storage = open_memory({}).value();
+  StepRegistry registry;
+  std::atomic<int> inside{0};
+  std::atomic<bool> let_end{false};
+  registry
+      .add(std::make_unique<FunctionStep>(StepSpec{.name = "slow@1"},
+                                          [&](StepContext&) -> StepOutcome {
+                                            ++inside;
+                                            while (!let_end) std::this_thread::sleep_for(1ms);
+                                            --inside;
+                                            return Done{};
+                                          }))
+      .value();
+  PlanCatalog catalog;
+  const auto plan = pipeline("one").step("a", "slow@1").compile(registry).value();
+  catalog.add(plan).value();
+  Runner runner(*storage, catalog, {.workers = 1, .idle_poll = 5ms});
+  runner.enqueue(*storage, plan, "p", "k", Map()).value();
+  runner.start_workers();
+  while (inside == 0) std::this_thread::sleep_for(1ms);
+  std::atomic<int> stopping{0};
+  std::atomic<int> early{0};
+  std::vector<std::jthread> stops;
+  for (int i = 0; i < 3; ++i) {
+    stops.emplace_back([&] {
+      ++stopping;
+      runner.stop_workers();
+      if (inside != 0) ++early;
+    });
+  }
+  while (stopping < 3) std::this_thread::sleep_for(1ms);
+  std::this_thread::sleep_for(50ms);  // for those that do not wait to return
+  let_end = true;
+  stops.clear();
+  CHECK(early == 0);
+}
+
+TEST_CASE("workers are started and stopped by several threads at once") {
+  auto storage = open_memory({}).value();
+  PlanCatalog catalog;
+  Runner runner(*storage, catalog, {.workers = 2, .idle_poll = 1ms});
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) {
+        runner.start_workers();
+        runner.stop_workers();
+      }
+    });
+  }
+}
+
 }  // namespace onceward::pipeline_test

@@ -353,3 +353,35 @@ TEST_CASE("a debt of a reward that was earned again moves no instance, and the j
   lines.erase(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(before));
   CHECK(lines == Lines{"rewarding-replay-rewarding", "rewarding-take_back-rewarding"});
 }
+
+TEST_CASE(
+    "a replay inside a transaction tells what it pushed on, also where another pushed on a part of it") {
+  testing::RecordedJournal journal;
+  const auto task = "<task id='t'><on event='paid'/>" + stage(1, 10) + stage(2, 20) + "</task>";
+  Shop shop(task, "UTC", &journal);
+  shop.granted->reject = true;
+  shop.report(shop.event());
+  shop.report(shop.event());
+  shop.granted->reject = false;
+  TaskCenter stores(shop.storage, shop.catalog, *shop.runner, {.journal = &journal, .store_only = true});
+  stores.publish(shop.campaign(task)).value();
+  bool between = false;
+  shop.storage.on_call([&](std::string_view point) {
+    if (point != "commit.before" || between) return;
+    between = true;
+    const auto runs = shop.memory->scan("shop/user/ann", "run/", "", 10).value();
+    REQUIRE(runs.records.size() == 2);
+    const Batch rival{
+        "shop/user/ann",
+        {Operation::replace(runs.records[0].key, runs.records[0].revision, runs.records[0].value)}};
+    shop.memory->commit({&rival, 1}).value();
+  });
+  const auto report =
+      stores.replay({.merchant = "shop", .user = "ann", .actor = "ops", .reason = "why"}).value();
+  CHECK(between);
+  CHECK(report.pushed.size() == 1);
+  shop.storage.on_call({});
+  shop.settle();
+  const auto moves = Shop::moves(journal);
+  CHECK(std::count(moves.begin(), moves.end(), "failed-replay-rewarding") == 1);
+}

@@ -314,3 +314,17 @@ TEST_CASE("a claim finds a lapsed unit behind a page of other work that is due")
   shop.clock.advance(std::chrono::minutes(1));
   CHECK(shop.center->claim(shop.request("t", "bob")).value().outcome == Reply::Outcome::done);
 }
+
+TEST_CASE("a claim that only stores takes a unit whose hold has passed") {
+  const auto held = "<task id='t' claim='manual'><on event='paid'/>" + stage(1, 10) +
+                    "<quota limit='1' at='claim' hold='1m'/></task>";
+  Shop shop(held);
+  TaskCenter stores(shop.storage, shop.catalog, *shop.runner, {.store_only = true});
+  stores.publish(shop.campaign(held)).value();
+  shop.center->claim(shop.request("t", "old")).value();
+  shop.clock.advance(std::chrono::minutes(2));
+  CHECK(stores.claim(shop.request("t", "bob")).value().outcome == Reply::Outcome::done);
+  shop.settle();
+  CHECK(stores.claim(shop.request("t", "cid")).value().outcome == Reply::Outcome::done);
+  CHECK(stores.claim(shop.request("t", "dan")).value().outcome == Reply::Outcome::out_of_stock);
+}
