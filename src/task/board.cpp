@@ -1,8 +1,7 @@
 #include "task/board.hpp"
 
 #include "task/flat_text.hpp"
-
-#include <fmt/format.h>
+#include "task/record_parts.hpp"
 
 #include <algorithm>
 
@@ -44,9 +43,7 @@ Result<void> decode_board(const Record& record, std::pmr::vector<BoardEntry>& bo
     right = right && read_entry(cursor, board.emplace_back());
   } while (right && cursor.skip(","));
   if (right && cursor.rest() == "}") return {};
-  return fail(ErrorCode::corrupt,
-              fmt::format("the record \"{}\" is not what this version writes; look at it before going on",
-                          record.key));
+  return corrupt(record);
 }
 
 const BoardEntry* find_on(std::span<const BoardEntry> board, std::string_view name) noexcept {

@@ -1,5 +1,7 @@
 #include "task/moving.hpp"
 
+#include "task/record_parts.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -88,9 +90,7 @@ Result<Anchor> decode_anchor(const Record& record) {
   const auto* zone = value ? value->find("zone") : nullptr;
   const auto* from = value ? value->find("from") : nullptr;
   if (zone == nullptr || zone->string() == nullptr || from == nullptr || from->integer() == nullptr) {
-    return fail(ErrorCode::corrupt,
-                fmt::format("the record \"{}\" is not what this version writes; look at it before going on",
-                            record.key));
+    return corrupt(record);
   }
   return Anchor{*zone->string(), Timestamp(Duration(*from->integer()))};
 }

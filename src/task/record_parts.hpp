@@ -5,11 +5,12 @@
 
 namespace onceward::task_detail {
 
-inline Unexpected corrupt(const Record& record) {
-  return fail(ErrorCode::corrupt,
-              fmt::format("the record \"{}\" is not what this version writes; look at it before going on",
-                          record.key));
+inline Unexpected corrupt(std::string_view key) {
+  return fail(
+      ErrorCode::corrupt,
+      fmt::format("the record \"{}\" is not what this version writes; look at it before going on", key));
 }
+inline Unexpected corrupt(const Record& record) { return corrupt(record.key); }
 
 /// A member of the right kind, or null: every reader below refuses a record that lacks one.
 inline const std::string* text_of(const Value& value, std::string_view name) {

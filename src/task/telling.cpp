@@ -1,8 +1,7 @@
 #include <onceward/core/ids.hpp>
 
 #include "task/chores.hpp"
-
-#include <fmt/format.h>
+#include "task/record_parts.hpp"
 
 // What is told to the journal, and how lines are kept that may be told only once the caller has committed.
 namespace onceward::task_detail {
@@ -44,23 +43,18 @@ Operation tell_later(std::string_view partition, std::span<const Line> lines) {
 }
 
 Result<std::vector<Line>> kept_lines(const WaitingTodo& todo) {
-  const auto corrupt = [&] {
-    return fail(ErrorCode::corrupt,
-                fmt::format("the record \"{}\" is not what this version writes; look at it before going on",
-                            todo.key));
-  };
   std::vector<Line> lines;
-  if (todo.todo.event.list() == nullptr) return corrupt();
+  if (todo.todo.event.list() == nullptr) return corrupt(todo.key);
   for (const auto& item : *todo.todo.event.list()) {
     constexpr std::size_t members = 6;
-    if (item.list() == nullptr || item.list()->size() != members) return corrupt();
+    if (item.list() == nullptr || item.list()->size() != members) return corrupt(todo.key);
     const auto& list = *item.list();
     const auto* trigger = list[1].integer();
     const auto text = [&](std::size_t place) { return list[place].string(); };
     const auto from = text(2) == nullptr ? std::nullopt : parse_status(*text(2));
     const auto to = text(3) == nullptr ? std::nullopt : parse_status(*text(3));
     const bool known = trigger != nullptr && *trigger >= 0 && *trigger < static_cast<std::int64_t>(triggers);
-    if (!known || !text(0) || !from || !to || !text(4) || !text(5)) return corrupt();
+    if (!known || !text(0) || !from || !to || !text(4) || !text(5)) return corrupt(todo.key);
     lines.push_back(
         {todo.partition, *text(0), static_cast<Trigger>(*trigger), *from, *to, *text(4), *text(5)});
   }
